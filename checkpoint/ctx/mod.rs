@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! One checkpoint, one restart: the order of things.
+
+pub(crate) mod restore;
+pub(crate) mod save;

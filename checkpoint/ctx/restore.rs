@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! One restart: a transaction.
+//!
+//! Everything is read, checked and built aside. Until the commit point every
+//! failure drops what was built, and dropping brings the caller's own state
+//! back: address space, descriptors, FPU registers. Behind the commit point
+//! nothing can fail.
+
+use crate::error::ensure;
+use crate::error::Failure;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format;
+use crate::format::Hdr;
+use crate::image::FileSource;
+use crate::image::ImageReader;
+use crate::kapi::file::FileRef;
+use crate::kapi::pages::PageBatch;
+use crate::kapi::path::PathRef;
+use crate::kapi::task;
+use crate::objhash::Restored;
+use crate::res;
+use kernel::prelude::*;
+
+/// State of one restart.
+pub(crate) struct RestoreCtx {
+    /// The stream.
+    pub(crate) reader: ImageReader,
+    /// Open files by reference.
+    pub(crate) files: Restored<res::file::Opened>,
+    /// Root directory: paths are relative to it.
+    pub(crate) root: PathRef,
+    /// Pages on their way.
+    pub(crate) batch: PageBatch,
+    /// Room for a string.
+    pub(crate) text: KVec<u8>,
+}
+
+/// Becomes the task of an image; returns what its system call returns.
+pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
+    ensure(
+        task::is_single(),
+        EBUSY,
+        "the caller has other threads or shares its memory",
+    )?;
+    let mut ctx = RestoreCtx {
+        reader: ImageReader::new(FileSource::new(image)),
+        files: Restored::new(),
+        root: PathRef::root(),
+        batch: PageBatch::new()?,
+        text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
+    };
+    ctx.run().map_err(|mut failure| {
+        if failure.kind == 0 {
+            failure.kind = ctx.reader.kind();
+        }
+        failure.at(Place::Image(ctx.reader.offset()))
+    })
+}
+
+impl RestoreCtx {
+    fn run(&mut self) -> Outcome<isize> {
+        // PREPARE and BUILD: in the order of the image.
+        res::head::restore(self)?;
+        let (task, task_values) = res::task::restore(self)?;
+        let mm = res::mm::restore(self, task, &task_values)?;
+        let thread = res::thread::restore(self, task)?;
+        let fs = res::fs::restore(self, task)?;
+        let files = res::fdtable::restore(self, task)?;
+        let signal = res::signal::restore(self, task)?;
+        res::cred::restore(self, task)?;
+        let rlimits = res::rlimit::restore(self, task)?;
+        self.reader.tail()?;
+        res::file::finish(self)?;
+        // The last steps that can fail. Each brings back what it replaced.
+        let cpu = thread.load()?;
+        res::task::set_sched(&task_values)?;
+
+        // COMMIT: nothing below can fail.
+        mm.commit();
+        files.commit();
+        fs.commit();
+        signal.commit();
+        rlimits.commit();
+        res::task::commit(&task_values);
+        Ok(cpu.commit())
+    }
+
+    /// Reads the next pre-header behind any files that stand before it.
+    pub(crate) fn header_after_files(
+        &mut self,
+        table: Option<&crate::kapi::fs::NewFiles>,
+    ) -> Outcome<Hdr> {
+        loop {
+            let hdr = self.reader.header()?;
+            if hdr.kind != format::FILE {
+                return Ok(hdr);
+            }
+            res::file::restore(self, &hdr, table)?;
+        }
+    }
+
+    /// Reads a string of exactly `len` bytes that belongs to `parent`.
+    pub(crate) fn string(&mut self, parent: u32, len: u32) -> Outcome<KVec<u8>> {
+        let text = self.any_string(parent)?;
+        ensure(
+            text.len() == len as usize,
+            EINVAL,
+            "string has another length than announced",
+        )?;
+        Ok(text)
+    }
+
+    /// Reads a string that belongs to `parent`.
+    pub(crate) fn any_string(&mut self, parent: u32) -> Outcome<KVec<u8>> {
+        let len = self.reader.string(parent, &mut self.text)?;
+        let mut text = KVec::new();
+        text.extend_from_slice(self.text.get(..len).unwrap_or_default(), GFP_KERNEL)?;
+        Ok(text)
+    }
+
+    /// The open file behind a reference.
+    pub(crate) fn file(&self, objref: u32) -> Outcome<&FileRef> {
+        self.files
+            .get(objref)
+            .map(|opened| &opened.file)
+            .ok_or(Failure::new(EINVAL, "reference to a file that is not in the image"))
+    }
+}
+

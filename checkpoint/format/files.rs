@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Descriptors and open files.
+
+use super::ensure;
+use super::wire;
+use super::Record;
+use super::Why;
+
+/// Highest descriptor number, as the kernel's largest fs.nr_open.
+pub const FD_MAX: u32 = 0x7fff_ffc0;
+/// Descriptors of a table at most.
+pub const NR_FDS_MAX: u32 = 1 << 20;
+
+/// Kinds of open file.
+pub mod file_kind {
+    /// A regular file, by path.
+    pub const REGULAR: u32 = 1;
+    /// A directory, by path.
+    pub const DIRECTORY: u32 = 2;
+    /// A location only (O_PATH), by path.
+    pub const PATH: u32 = 3;
+    /// A character device without state: null, zero, full, random, urandom.
+    pub const CHARDEV: u32 = 4;
+    /// A terminal, by path.
+    pub const TTY: u32 = 5;
+    /// The stream that the image was written to, when it is not a file: the
+    /// restarting task's descriptor of the same number takes its place.
+    pub const STREAM: u32 = 6;
+}
+
+/// Bits of [`File::flags`].
+pub mod file_flags {
+    /// Access mode: 0 read, 1 write, 2 both.
+    pub const ACCMODE: u32 = 3;
+    /// Every write appends.
+    pub const APPEND: u32 = 1 << 2;
+    /// Calls do not block.
+    pub const NONBLOCK: u32 = 1 << 3;
+    /// Writes reach the disk with their data.
+    pub const DSYNC: u32 = 1 << 4;
+    /// Writes reach the disk with data and metadata.
+    pub const SYNC: u32 = 1 << 5;
+    /// Transfers go around the page cache.
+    pub const DIRECT: u32 = 1 << 6;
+    /// Reads do not change the access time.
+    pub const NOATIME: u32 = 1 << 7;
+    /// Opened for its location only.
+    pub const PATH: u32 = 1 << 8;
+    /// A symbolic link itself.
+    pub const NOFOLLOW: u32 = 1 << 9;
+    /// Must be a directory.
+    pub const DIRECTORY: u32 = 1 << 10;
+    /// Offsets are 64 bits wide.
+    pub const LARGEFILE: u32 = 1 << 11;
+    /// The image was written to this file: its position is behind the image.
+    pub const IMAGE: u32 = 1 << 12;
+    /// Contents are mapped: the file must be the same at restart.
+    pub const MAPPED: u32 = 1 << 13;
+    /// All bits.
+    pub const ALL: u32 = (1 << 14) - 1;
+}
+
+wire! {
+    /// `struct cr_hdr_file`: an open file; its path follows as a string.
+    pub struct File [80] {
+        /// Object reference.
+        objref: u32,
+        /// See [`file_kind`].
+        kind: u32,
+        /// See [`file_flags`].
+        flags: u32,
+        /// File type and permissions, as st_mode.
+        mode: u32,
+        /// Position in bytes.
+        pos: u64,
+        /// Size in bytes.
+        size: u64,
+        /// Inode number, for information.
+        ino: u64,
+        /// Last change of the contents: seconds.
+        mtime_sec: i64,
+        /// Last change of the contents: nanoseconds.
+        mtime_nsec: u32,
+        /// Device number: major.
+        rdev_major: u32,
+        /// Device number: minor.
+        rdev_minor: u32,
+        /// Bytes of the path that follows; 0 for a stream.
+        path_len: u32,
+        /// First descriptor that refers to a stream, else 0.
+        stream_fd: u32,
+        /// Zero.
+        reserved: u32,
+        /// Zero.
+        reserved2: u64,
+    }
+}
+
+impl Record for File {
+    const TYPE: i16 = super::FILE;
+
+    fn validate(&self) -> Result<(), Why> {
+        use file_flags as f;
+
+        ensure(self.objref != 0, "file has no object reference")?;
+        ensure(self.flags & !f::ALL == 0, "file has unknown flags")?;
+        ensure(
+            self.flags & f::ACCMODE != 3,
+            "file has an unknown access mode",
+        )?;
+        ensure(self.pos <= i64::MAX as u64, "file position is out of range")?;
+        ensure(self.size <= i64::MAX as u64, "file size is out of range")?;
+        ensure(
+            self.mtime_nsec < 1_000_000_000,
+            "nanoseconds of the time stamp are out of range",
+        )?;
+        let fmt = self.mode & 0o170000;
+        match self.kind {
+            file_kind::REGULAR => ensure(fmt == 0o100000, "kind and mode of a file differ")?,
+            file_kind::DIRECTORY => ensure(fmt == 0o040000, "kind and mode of a file differ")?,
+            file_kind::CHARDEV | file_kind::TTY => {
+                ensure(fmt == 0o020000, "kind and mode of a file differ")?;
+            }
+            file_kind::PATH => ensure(self.flags & f::PATH != 0, "location without O_PATH")?,
+            file_kind::STREAM => {
+                ensure(self.stream_fd <= FD_MAX, "descriptor is out of range")?;
+            }
+            _ => return Err(Why("file is of an unknown kind")),
+        }
+        ensure(
+            (self.kind == file_kind::PATH) == (self.flags & f::PATH != 0),
+            "O_PATH on an open file",
+        )?;
+        ensure(
+            self.kind == file_kind::STREAM || self.stream_fd == 0,
+            "file has a stream's descriptor",
+        )?;
+        ensure(
+            (self.kind == file_kind::STREAM) == (self.path_len == 0),
+            "file has no path",
+        )?;
+        ensure(self.path_len as usize <= super::STR_MAX, "path is too long")?;
+        ensure(
+            self.reserved == 0 && self.reserved2 == 0,
+            "reserved field is not zero",
+        )
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_files`: files and descriptors follow.
+    pub struct Files [16] {
+        /// Object reference of the table.
+        objref: u32,
+        /// Number of descriptors.
+        nr_fds: u32,
+        /// Zero.
+        reserved: u64,
+    }
+}
+
+impl Record for Files {
+    const TYPE: i16 = super::FILES;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.objref != 0, "descriptor table has no object reference")?;
+        ensure(self.nr_fds <= NR_FDS_MAX, "too many descriptors")?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_fd_ent`: one descriptor.
+    pub struct FdEnt [16] {
+        /// Descriptor number.
+        fd: u32,
+        /// Object reference of the open file.
+        file: u32,
+        /// Bit 0: close on exec.
+        flags: u32,
+        /// Zero.
+        reserved: u32,
+    }
+}
+
+impl Record for FdEnt {
+    const TYPE: i16 = super::FD_ENT;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.fd <= FD_MAX, "descriptor is out of range")?;
+        ensure(self.file != 0, "descriptor without a file")?;
+        ensure(self.flags <= 1, "descriptor has unknown flags")?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}

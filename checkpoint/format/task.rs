@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! A task: identity, accounting, credentials, limits, file system view.
+
+use super::ensure;
+use super::wire;
+use super::Record;
+use super::Why;
+
+/// Bytes of a task's name with its NUL.
+pub const COMM_LEN: usize = 16;
+/// Resource limits of a process.
+pub const NR_RLIMITS: usize = 16;
+/// Most supplementary groups.
+pub const GROUPS_MAX: usize = 65536;
+/// Groups of one record at most.
+pub const GROUPS_CHUNK: usize = 4096;
+
+/// Bits of [`Task::flags`].
+pub mod task_flags {
+    /// no_new_privs is set.
+    pub const NO_NEW_PRIVS: u32 = 1 << 0;
+    /// The task adopts orphans below it.
+    pub const CHILD_SUBREAPER: u32 = 1 << 1;
+    /// Core dumps and tracing by the owner are allowed.
+    pub const DUMPABLE: u32 = 1 << 2;
+    /// The task was forked and has not called exec since.
+    pub const FORKNOEXEC: u32 = 1 << 3;
+    /// The task has used superuser privileges.
+    pub const SUPERPRIV: u32 = 1 << 4;
+    /// Kill early on a memory failure: set by the task itself.
+    pub const MCE_EARLY: u32 = 1 << 5;
+    /// The memory failure policy was set by the task itself.
+    pub const MCE_PROCESS: u32 = 1 << 6;
+    /// Children go back to the default scheduling policy.
+    pub const RESET_ON_FORK: u32 = 1 << 7;
+    /// All bits.
+    pub const ALL: u32 = (1 << 8) - 1;
+}
+
+/// Scheduling policies.
+pub mod policy {
+    /// Time sharing.
+    pub const NORMAL: u32 = 0;
+    /// Real time, first in first out.
+    pub const FIFO: u32 = 1;
+    /// Real time, round robin.
+    pub const RR: u32 = 2;
+    /// Batch.
+    pub const BATCH: u32 = 3;
+    /// Idle.
+    pub const IDLE: u32 = 5;
+}
+
+wire! {
+    /// `struct cr_hdr_task`: one task.
+    pub struct Task [264] {
+        /// Object reference of the task: owner of its records.
+        objref: u32,
+        /// Running: 0.
+        state: u32,
+        /// Alive: 0.
+        exit_state: u32,
+        /// Exit code: 0 while alive.
+        exit_code: u32,
+        /// Signal for the parent when the task ends.
+        exit_signal: u32,
+        /// Thread id. Not restored: the restarting task keeps its own.
+        pid: u32,
+        /// Process id. Not restored.
+        tgid: u32,
+        /// Parent's process id. Not restored.
+        ppid: u32,
+        /// Process group. Not restored.
+        pgid: u32,
+        /// Session. Not restored.
+        sid: u32,
+        /// See [`task_flags`].
+        flags: u32,
+        /// personality(2).
+        personality: u32,
+        /// Nice value, -20 to 19.
+        nice: i32,
+        /// See [`policy`].
+        policy: u32,
+        /// Real-time priority, 0 to 99.
+        rt_priority: u32,
+        /// Signal when the parent ends, or 0.
+        pdeath_signal: u32,
+        /// Score adjustment of the out-of-memory killer.
+        oom_score_adj: i32,
+        /// Bytes of `comm` in use, with the NUL.
+        task_comm_len: u32,
+        /// Name.
+        comm: [u8; COMM_LEN],
+        /// Timer slack in nanoseconds.
+        timer_slack_ns: u64,
+        /// Timer slack that prctl resets to, in nanoseconds.
+        default_timer_slack_ns: u64,
+        /// User time in nanoseconds. Varies.
+        utime: u64,
+        /// System time in nanoseconds. Varies.
+        stime: u64,
+        /// Time of virtual guests in nanoseconds. Varies.
+        gtime: u64,
+        /// Reported user time in nanoseconds. Varies.
+        prev_utime: u64,
+        /// Reported system time in nanoseconds. Varies.
+        prev_stime: u64,
+        /// Time on a CPU in nanoseconds. Varies.
+        sum_exec_runtime: u64,
+        /// Voluntary context switches. Varies.
+        nvcsw: u64,
+        /// Involuntary context switches. Varies.
+        nivcsw: u64,
+        /// CLOCK_MONOTONIC at the start in nanoseconds.
+        start_time: u64,
+        /// CLOCK_BOOTTIME at the start in nanoseconds.
+        real_start_time: u64,
+        /// Faults without I/O. Varies.
+        min_flt: u64,
+        /// Faults with I/O. Varies.
+        maj_flt: u64,
+        /// Zero.
+        reserved: [u64; 8],
+    }
+}
+
+impl Record for Task {
+    const TYPE: i16 = super::TASK;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.objref != 0, "task has no object reference")?;
+        ensure(
+            self.state == 0 && self.exit_state == 0 && self.exit_code == 0,
+            "task is not running",
+        )?;
+        ensure(self.exit_signal <= 64, "exit signal is out of range")?;
+        ensure(
+            self.pdeath_signal <= 64,
+            "parent-death signal is out of range",
+        )?;
+        ensure(self.flags & !task_flags::ALL == 0, "task has unknown flags")?;
+        ensure(
+            (-20..=19).contains(&self.nice),
+            "nice value is out of range",
+        )?;
+        let real_time = matches!(self.policy, policy::FIFO | policy::RR);
+        ensure(
+            real_time || matches!(self.policy, policy::NORMAL | policy::BATCH | policy::IDLE),
+            "scheduling policy is unknown",
+        )?;
+        ensure(
+            if real_time {
+                (1..=99).contains(&self.rt_priority)
+            } else {
+                self.rt_priority == 0
+            },
+            "real-time priority is out of range",
+        )?;
+        ensure(
+            (-1000..=1000).contains(&self.oom_score_adj),
+            "oom_score_adj is out of range",
+        )?;
+        ensure(
+            self.task_comm_len == COMM_LEN as u32,
+            "length of the task name is not 16",
+        )?;
+        ensure(self.comm.last() == Some(&0), "task name has no end")?;
+        ensure(self.timer_slack_ns != 0, "timer slack is zero")?;
+        ensure(self.default_timer_slack_ns != 0, "timer slack is zero")?;
+        ensure(self.reserved == [0; 8], "reserved field is not zero")
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_creds`: who the task is, in its user namespace.
+    pub struct Creds [96] {
+        /// Real user id.
+        uid: u32,
+        /// Effective user id.
+        euid: u32,
+        /// Saved user id.
+        suid: u32,
+        /// File system user id.
+        fsuid: u32,
+        /// Real group id.
+        gid: u32,
+        /// Effective group id.
+        egid: u32,
+        /// Saved group id.
+        sgid: u32,
+        /// File system group id.
+        fsgid: u32,
+        /// Inheritable, permitted, effective, bounding and ambient capabilities.
+        caps: [u64; 5],
+        /// Secure bits.
+        securebits: u32,
+        /// Supplementary groups, in GROUPS records that follow.
+        ngroups: u32,
+        /// 0: no seccomp.
+        seccomp: u32,
+        /// Zero.
+        reserved: u32,
+        /// Zero.
+        reserved2: u64,
+    }
+}
+
+impl Record for Creds {
+    const TYPE: i16 = super::CREDS;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(
+            self.ngroups as usize <= GROUPS_MAX,
+            "too many supplementary groups",
+        )?;
+        ensure(self.seccomp == 0, "seccomp is not supported")?;
+        ensure(
+            self.reserved == 0 && self.reserved2 == 0,
+            "reserved field is not zero",
+        )
+    }
+}
+
+wire! {
+    /// `struct cr_rlimit`: one resource limit; all bits set means unlimited.
+    pub struct Rlimit [16] {
+        /// Soft limit.
+        cur: u64,
+        /// Hard limit.
+        max: u64,
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_rlimits`: limits in the order of getrlimit(2) numbers.
+    pub struct Rlimits [256] {
+        /// The limits.
+        limits: [Rlimit; NR_RLIMITS],
+    }
+}
+
+impl Record for Rlimits {
+    const TYPE: i16 = super::RLIMITS;
+
+    fn validate(&self) -> Result<(), Why> {
+        for limit in &self.limits {
+            ensure(limit.cur <= limit.max, "soft limit is above the hard limit")?;
+        }
+        Ok(())
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_fs`: paths of root and current directory follow.
+    pub struct Fs [16] {
+        /// File mode creation mask.
+        umask: u32,
+        /// Number of paths that follow: 2.
+        nr_paths: u32,
+        /// Zero.
+        reserved: u64,
+    }
+}
+
+impl Record for Fs {
+    const TYPE: i16 = super::FS;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.umask <= 0o777, "umask is out of range")?;
+        ensure(self.nr_paths == 2, "root and current directory are missing")?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files: the image's own, and those of the task.
+
+use crate::kapi::pages::PageBatch;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::error::from_err_ptr;
+use kernel::error::to_result;
+use kernel::fs::file::LocalFile;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+
+/// A counted reference to an open file.
+pub(crate) type FileRef = ARef<LocalFile>;
+
+/// Takes over a reference that C has handed out.
+///
+/// # Safety
+///
+/// `file` is a valid file, and the caller owns one reference to it.
+pub(crate) unsafe fn adopt(file: *mut bindings::file) -> Option<FileRef> {
+    // SAFETY: By the contract of this function; LocalFile is a transparent
+    // wrapper of the C structure.
+    NonNull::new(file).map(|file| unsafe { ARef::from_raw(file.cast()) })
+}
+
+/// The file behind a descriptor of the current task.
+pub(crate) fn fget(fd: u32) -> Option<FileRef> {
+    LocalFile::fget(fd).ok()
+}
+
+/// The address of the open file: its identity while a reference is held.
+pub(crate) fn identity(file: &FileRef) -> usize {
+    file.as_ptr() as usize
+}
+
+fn mode(file: &FileRef) -> u32 {
+    // SAFETY: The reference keeps the file; f_mode does not change after open
+    // in the bits looked at here.
+    unsafe { (*file.as_ptr()).f_mode }
+}
+
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+
+/// Opened for reading.
+pub(crate) fn may_read(file: &FileRef) -> bool {
+    mode(file) & FMODE_READ != 0
+}
+
+/// Opened for writing.
+pub(crate) fn may_write(file: &FileRef) -> bool {
+    mode(file) & FMODE_WRITE != 0
+}
+
+/// Open flags, O_*.
+pub(crate) fn flags(file: &FileRef) -> u32 {
+    // SAFETY: The reference keeps the file; a flag that fcntl changes in this
+    // moment is read old or new.
+    unsafe { (*file.as_ptr()).f_flags }
+}
+
+/// Position in bytes.
+pub(crate) fn position(file: &FileRef) -> i64 {
+    // SAFETY: The reference keeps the file; the position is one word.
+    unsafe { (*file.as_ptr()).f_pos }
+}
+
+/// Sets the position; the file is of a kind that has one.
+pub(crate) fn set_position(file: &FileRef, pos: i64) {
+    // SAFETY: The reference keeps the file; the position is one word, and no
+    // descriptor of a running task refers to this file yet.
+    unsafe { (*file.as_ptr()).f_pos = pos };
+}
+
+/// Changes the flags that fcntl(F_SETFL) can change.
+pub(crate) fn set_flags(file: &FileRef, clear: u32, set: u32) {
+    // SAFETY: The reference keeps the file, and no descriptor of a running
+    // task refers to it yet, so that nobody else changes the flags.
+    unsafe {
+        let flags = &raw mut (*file.as_ptr()).f_flags;
+        *flags = *flags & !clear | set;
+    }
+}
+
+/// A signal is sent on I/O (F_SETOWN), or an epoll watches the file.
+pub(crate) fn is_watched(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file; both are single-word reads.
+    unsafe {
+        bindings::ckpt_file_has_owner(file.as_ptr()) || bindings::ckpt_file_has_epoll(file.as_ptr())
+    }
+}
+
+/// What stat(2) tells of a file.
+pub(crate) struct Stat {
+    /// Type and permissions.
+    pub(crate) mode: u16,
+    /// Size in bytes.
+    pub(crate) size: i64,
+    /// Inode number.
+    pub(crate) ino: u64,
+    /// Number of names.
+    pub(crate) nlink: u32,
+    /// Last change of the contents: seconds and nanoseconds.
+    pub(crate) mtime: (i64, u32),
+    /// Device number of a device file: major and minor.
+    pub(crate) rdev: (u32, u32),
+}
+
+/// Attributes of an open file.
+pub(crate) fn stat(file: &FileRef) -> Result<Stat> {
+    let mut st = bindings::kstat::default();
+    // SAFETY: The reference keeps the file and with it its path; `st` is ours.
+    to_result(unsafe {
+        bindings::vfs_getattr(
+            bindings::ckpt_file_path(file.as_ptr()),
+            &mut st,
+            bindings::STATX_BASIC_STATS,
+            0,
+        )
+    })?;
+    Ok(Stat {
+        mode: st.mode,
+        size: st.size,
+        ino: st.ino,
+        nlink: st.nlink,
+        mtime: (st.mtime.tv_sec, st.mtime.tv_nsec as u32),
+        rdev: (st.rdev >> 20, st.rdev & 0xf_ffff),
+    })
+}
+
+/// The kind of lock that the current task holds on an open file.
+///
+/// Follows the lists of `struct file_lock_context`: record locks belong to
+/// the descriptor table, flock and open-file locks and leases to the file.
+pub(crate) fn lock_held(file: &FileRef) -> Option<&'static str> {
+    // SAFETY: The reference keeps the file, its inode and the lock context.
+    let ctx = unsafe { bindings::ckpt_lock_context(file.as_ptr()) };
+    if ctx.is_null() {
+        return None;
+    }
+    let files = super::task::files_ptr() as *mut c_void;
+    let owner = file.as_ptr().cast::<c_void>();
+    // SAFETY: As above.
+    unsafe { bindings::ckpt_flc_lock(ctx) };
+    let mut found = None;
+    // SAFETY: The lists are walked under flc_lock, which is held.
+    unsafe {
+        for (head, what) in [
+            (&raw mut (*ctx).flc_posix, "a record lock is held"),
+            (&raw mut (*ctx).flc_flock, "a flock lock is held"),
+            (&raw mut (*ctx).flc_lease, "a lease is held"),
+        ] {
+            let mut at = (*head).next;
+            while at != head {
+                let lock = kernel::container_of!(at, bindings::file_lock_core, flc_list);
+                if (*lock).flc_file.cast() == owner || (*lock).flc_owner == files {
+                    found = Some(what);
+                }
+                at = (*at).next;
+            }
+        }
+        bindings::ckpt_flc_unlock(ctx);
+    }
+    found
+}
+
+/// May the current task execute this file?
+pub(crate) fn may_execute(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file.
+    unsafe { bindings::ckpt_may_exec(file.as_ptr()) == 0 }
+}
+
+/// May the current task search this directory?
+pub(crate) fn may_search(dir: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file.
+    unsafe { bindings::ckpt_may_search(dir.as_ptr()) == 0 }
+}
+
+/// Is the file one of procfs, whose contents depend on the process?
+pub(crate) fn is_procfs(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file, its inode and the file system.
+    unsafe {
+        let inode = bindings::ckpt_file_inode(file.as_ptr());
+        (*(*inode).i_sb).s_magic == bindings::PROC_SUPER_MAGIC as c_ulong
+    }
+}
+
+/// Sets the position as lseek(2) does, with the checks of the file system.
+pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
+    // SAFETY: The reference keeps the file.
+    let at = unsafe { bindings::vfs_llseek(file.as_ptr(), pos, bindings::SEEK_SET as i32) };
+    if at == pos {
+        Ok(())
+    } else {
+        Err(to_result(at as i32).err().unwrap_or(EINVAL))
+    }
+}
+
+/// Opens `name` below `root`, with all checks, as the current task.
+///
+/// # Errors
+///
+/// EINVAL for a name with a zero byte; those of open(2).
+pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Result<FileRef> {
+    let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+    text.extend_from_slice(name, GFP_KERNEL)?;
+    text.push(0, GFP_KERNEL)?;
+    let name = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
+    // SAFETY: `root` holds its references, `name` is a string; the result is
+    // a file with one reference, or an error.
+    unsafe {
+        let file = from_err_ptr(bindings::file_open_root(
+            root.as_ptr(),
+            name.as_char_ptr(),
+            flags as i32,
+            0,
+        ))?;
+        adopt(file).ok_or(EBADF)
+    }
+}
+
+/// A file that an image goes to or comes from.
+///
+/// Keeps the position as read(2) and write(2) do, and never accepts less than
+/// was asked for.
+pub(crate) struct ImageFile {
+    file: FileRef,
+}
+
+impl ImageFile {
+    /// Wraps a file that was opened for the direction in question.
+    pub(crate) fn new(file: FileRef) -> Self {
+        Self { file }
+    }
+
+    fn advance(&self, done: isize, pos: i64) -> Result<usize> {
+        if done < 0 {
+            let errno = to_result(done as i32).err().unwrap_or(EIO);
+            // A restarted call would begin the image anew.
+            let interrupted = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND];
+            return Err(if interrupted.contains(&errno) { EINTR } else { errno });
+        }
+        // SAFETY: The reference keeps the file.
+        if !unsafe { bindings::ckpt_file_is_stream(self.file.as_ptr()) } {
+            set_position(&self.file, pos);
+        }
+        Ok(done as usize)
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result {
+        while !bytes.is_empty() {
+            let mut pos = position(&self.file);
+            // SAFETY: The file is open for writing, the slice is valid.
+            let done = unsafe {
+                bindings::kernel_write(
+                    self.file.as_ptr(),
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    &mut pos,
+                )
+            };
+            let done = self.advance(done, pos)?;
+            if done == 0 {
+                return Err(EIO);
+            }
+            bytes = bytes.get(done..).ok_or(EIO)?;
+            super::sched::breathe()?;
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buf`; EIO when the file ends before.
+    pub(crate) fn read_exact(&self, mut buf: &mut [u8]) -> Result {
+        while !buf.is_empty() {
+            let mut pos = position(&self.file);
+            // SAFETY: The file is open for reading, the slice is valid.
+            let done = unsafe {
+                bindings::kernel_read(
+                    self.file.as_ptr(),
+                    buf.as_mut_ptr().cast(),
+                    buf.len(),
+                    &mut pos,
+                )
+            };
+            let done = self.advance(done, pos)?;
+            if done == 0 {
+                return Err(EIO);
+            }
+            buf = buf.get_mut(done..).ok_or(EIO)?;
+        }
+        super::sched::breathe()
+    }
+
+    /// Writes the contents of pages; one copy, made by the file system.
+    pub(crate) fn write_pages(&self, pages: &PageBatch) -> Result {
+        pages.transfer(true, |iter| {
+            let mut pos = position(&self.file);
+            // SAFETY: The file is open for writing; `iter` describes pages
+            // that the batch holds references to.
+            let done =
+                unsafe { bindings::vfs_iter_write(self.file.as_ptr(), iter, &mut pos, 0) };
+            self.advance(done, pos)
+        })
+    }
+
+    /// Fills pages; one copy, made by the file system.
+    pub(crate) fn read_pages(&self, pages: &PageBatch) -> Result {
+        pages.transfer(false, |iter| {
+            let mut pos = position(&self.file);
+            // SAFETY: The file is open for reading; `iter` describes pages
+            // that the batch holds references to.
+            let done = unsafe { bindings::vfs_iter_read(self.file.as_ptr(), iter, &mut pos, 0) };
+            self.advance(done, pos)
+        })
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Compile-time proof that Rust and C agree on the structures touched here.
+//!
+//! bindgen has laid out `task_struct` wrongly before (an empty, aligned member
+//! loses its alignment). A disagreement must be a build error, not an oops.
+
+use core::mem::offset_of;
+use kernel::bindings::*;
+
+macro_rules! same {
+    ($($constant:ident: $ty:ty, $field:ident;)+) => {
+        $(const _: () = assert!(offset_of!($ty, $field) == $constant as usize);)+
+    };
+}
+
+same! {
+    ckpt_layout_CKPT_OFF_TASK_MM: task_struct, mm;
+    ckpt_layout_CKPT_OFF_TASK_FS: task_struct, fs;
+    ckpt_layout_CKPT_OFF_TASK_FILES: task_struct, files;
+    ckpt_layout_CKPT_OFF_TASK_SIGNAL: task_struct, signal;
+    ckpt_layout_CKPT_OFF_TASK_SAS_FLAGS: task_struct, sas_ss_flags;
+    ckpt_layout_CKPT_OFF_TASK_RSEQ: task_struct, rseq;
+    ckpt_layout_CKPT_OFF_TASK_COMM: task_struct, comm;
+    ckpt_layout_CKPT_OFF_TASK_PERSONALITY: task_struct, personality;
+    ckpt_layout_CKPT_OFF_TASK_CLEAR_TID: task_struct, clear_child_tid;
+    ckpt_layout_CKPT_OFF_TASK_SLACK: task_struct, timer_slack_ns;
+    ckpt_layout_CKPT_OFF_VMA_PGOFF: vm_area_struct, vm_pgoff;
+    ckpt_layout_CKPT_OFF_VMA_FILE: vm_area_struct, vm_file;
+    ckpt_layout_CKPT_OFF_SIG_RLIM: signal_struct, rlim;
+    ckpt_layout_CKPT_OFF_SIG_OOM: signal_struct, oom_score_adj;
+    ckpt_layout_CKPT_OFF_SIG_EXEC_LOCK: signal_struct, exec_update_lock;
+    ckpt_layout_CKPT_OFF_FILE_FLAGS: file, f_flags;
+}
+
+macro_rules! same_mm {
+    ($($constant:ident: $field:ident;)+) => {
+        $(const _: () =
+            assert!(offset_of!(mm_struct, __bindgen_anon_1.$field) == $constant as usize);)+
+    };
+}
+
+same_mm! {
+    ckpt_layout_CKPT_OFF_MM_BRK: brk;
+    ckpt_layout_CKPT_OFF_MM_AUXV: saved_auxv;
+    ckpt_layout_CKPT_OFF_MM_MAP_COUNT: map_count;
+    ckpt_layout_CKPT_OFF_MM_EXE: exe_file;
+}

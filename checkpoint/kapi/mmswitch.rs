@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A new address space aside, with a way back.
+//!
+//! Follows exec_mmap() of fs/exec.c, split in two. [`NewMm::begin`] makes a
+//! fresh address space the current one and keeps the old; dropping the value
+//! goes back; [`NewMm::commit`] lets go of the old one and cannot fail.
+//!
+//! Locks: `exec_update_lock` is held for writing around each switch and never
+//! while the new address space is filled, because that reads the image.
+
+use super::task;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// The current task runs on a new address space; the old one is kept.
+///
+/// # Invariants
+///
+/// `old` is the address space that the task had, and the value owns the
+/// task's reference to it. The task's `mm` is `new`.
+pub(crate) struct NewMm {
+    old: *mut bindings::mm_struct,
+    new: *mut bindings::mm_struct,
+    committed: bool,
+}
+
+fn exec_lock() -> *mut bindings::rw_semaphore {
+    // SAFETY: The signal structure lives as long as its tasks.
+    unsafe { &raw mut (*task::signal_ptr()).exec_update_lock }
+}
+
+impl NewMm {
+    /// Switches to a fresh, empty address space.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY when others share the address space; ENOMEM; EINTR.
+    pub(crate) fn begin() -> Result<Self> {
+        let tsk = task::current_ptr();
+        // SAFETY: Looks at the current task only.
+        if !unsafe { bindings::current_is_single_threaded() } {
+            return Err(EBUSY);
+        }
+        let old = super::mm::current_mm();
+        // SAFETY: Allocates; the result is ours.
+        let new = unsafe { bindings::mm_alloc() };
+        if new.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: `new` is known to nobody else; the limits are read as exec
+        // reads them. The locks are taken in the order of exec_mmap(). Every
+        // error path gives `new` back and releases what was taken.
+        unsafe {
+            (*new).__bindgen_anon_1.task_size = (*old).__bindgen_anon_1.task_size;
+            let stack = (*task::signal_ptr()).rlim[bindings::RLIMIT_STACK as usize];
+            bindings::arch_pick_mmap_layout(new, &stack);
+            let mut errno = bindings::down_write_killable(exec_lock());
+            if errno == 0 {
+                errno = bindings::ckpt_mmap_read_lock(old);
+                if errno != 0 {
+                    bindings::up_write(exec_lock());
+                }
+            }
+            if let Err(errno) = to_result(errno) {
+                bindings::mmput(new);
+                return Err(errno);
+            }
+            bindings::sched_mm_cid_before_execve(tsk);
+            bindings::exec_switch_mm(new, core::ptr::null_mut(), true);
+            bindings::ckpt_mmap_read_unlock(old);
+            bindings::up_write(exec_lock());
+        }
+        Ok(Self {
+            old,
+            new,
+            committed: false,
+        })
+    }
+
+    /// Lets go of the old address space. Cannot fail.
+    ///
+    /// Runs what exec runs on the old one: robust futexes, clear_child_tid,
+    /// and the parent that waits in vfork.
+    pub(crate) fn commit(mut self) {
+        let tsk = task::current_ptr();
+        // SAFETY: The invariants say which address space is which. The
+        // release writes to user memory through the task's `mm`, so that the
+        // old one is current for its time.
+        unsafe {
+            bindings::down_write(exec_lock());
+            bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
+            bindings::mm_exit_exec_release(tsk, self.old);
+            bindings::exec_switch_mm(self.new, core::ptr::null_mut(), false);
+            bindings::futex_exec_done(tsk);
+            bindings::sched_mm_cid_after_execve(tsk);
+            bindings::ckpt_rseq_reset();
+            bindings::up_write(exec_lock());
+            bindings::ckpt_set_hiwater(self.old);
+            bindings::ckpt_mm_update_next_owner(self.old);
+            bindings::mmput(self.old);
+        }
+        self.committed = true;
+    }
+}
+
+impl Drop for NewMm {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        let tsk = task::current_ptr();
+        // SAFETY: The invariants say which address space is which; `new` goes
+        // away with the reference that mm_alloc() gave.
+        unsafe {
+            bindings::down_write(exec_lock());
+            bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
+            bindings::sched_mm_cid_after_execve(tsk);
+            bindings::ckpt_rseq_force_update();
+            bindings::up_write(exec_lock());
+            bindings::ckpt_mm_update_next_owner(self.new);
+            bindings::mmput(self.new);
+        }
+    }
+}

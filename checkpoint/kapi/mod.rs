@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers of what the kernel offers, one file for each area.
+//!
+//! All unsafe code of the subsystem is here and in the architecture layer.
+//! The wrappers are thin: no policy, no image format. Nearly all of them act
+//! on the current task, which is the one that is saved or restored: nothing
+//! but its own system call runs on its behalf, and it is single-threaded.
+
+pub(crate) mod cred;
+pub(crate) mod file;
+pub(crate) mod fs;
+pub(crate) mod layout;
+pub(crate) mod mm;
+pub(crate) mod mmswitch;
+pub(crate) mod pages;
+pub(crate) mod path;
+pub(crate) mod sched;
+pub(crate) mod signal;
+pub(crate) mod task;
+pub(crate) mod vma;
+pub(crate) mod walk;

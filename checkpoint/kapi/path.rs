@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Locations in the file system and their names.
+
+use super::file::FileRef;
+use core::mem::MaybeUninit;
+use kernel::bindings;
+use kernel::error::from_err_ptr;
+use kernel::prelude::*;
+
+/// Longest name with its NUL, PATH_MAX.
+const NAME_MAX: usize = 4096;
+
+/// A location, with references to its mount and its directory entry.
+pub(crate) struct PathRef(bindings::path);
+
+impl PathRef {
+    /// The location that a C function fills in, with references for us.
+    ///
+    /// # Safety
+    ///
+    /// `fill` stores a valid path whose references go to the caller.
+    unsafe fn filled_by(fill: unsafe extern "C" fn(*mut bindings::path)) -> Self {
+        let mut path = MaybeUninit::uninit();
+        // SAFETY: By the contract of this function.
+        unsafe {
+            fill(path.as_mut_ptr());
+            Self(path.assume_init())
+        }
+    }
+
+    /// The root directory of the current task.
+    pub(crate) fn root() -> Self {
+        // SAFETY: get_fs_root() stores a path with references.
+        unsafe { Self::filled_by(bindings::ckpt_fs_root) }
+    }
+
+    /// The current directory of the current task.
+    pub(crate) fn pwd() -> Self {
+        // SAFETY: get_fs_pwd() stores a path with references.
+        unsafe { Self::filled_by(bindings::ckpt_fs_pwd) }
+    }
+
+    /// The location of an open file.
+    pub(crate) fn of(file: &FileRef) -> Self {
+        // SAFETY: The reference keeps the file and its path; the copy gets
+        // references of its own.
+        unsafe {
+            let path = (*file.as_ptr()).__bindgen_anon_1.f_path;
+            bindings::path_get(&path);
+            Self(path)
+        }
+    }
+
+    /// The C structure.
+    pub(crate) fn as_ptr(&self) -> *const bindings::path {
+        &self.0
+    }
+
+    /// The name below `root`, or the absolute one without `root`.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT when the location is not below `root` or has no name any more,
+    /// ENAMETOOLONG.
+    pub(crate) fn name(&self, root: Option<&Self>) -> Result<KVec<u8>> {
+        name(self.as_ptr(), root)
+    }
+}
+
+impl Drop for PathRef {
+    fn drop(&mut self) {
+        // SAFETY: The type owns the references.
+        unsafe { bindings::path_put(&self.0) };
+    }
+}
+
+/// The name of an open file for people: also of those without a path.
+pub(crate) fn display_name(file: &FileRef) -> KVec<u8> {
+    let text = || -> Result<KVec<u8>> {
+        let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
+        // SAFETY: The reference keeps the file, `buf` has the length given.
+        let text = from_err_ptr(unsafe {
+            bindings::d_path(
+                bindings::ckpt_file_path(file.as_ptr()),
+                buf.as_mut_ptr().cast(),
+                NAME_MAX as c_int,
+            )
+        })?;
+        tail(&buf, text)
+    };
+    // Only information: without memory it is empty.
+    text().unwrap_or(KVec::new())
+}
+
+/// The string at `text`, which points into `buf`.
+fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
+    let start = (text as usize)
+        .checked_sub(buf.as_ptr() as usize)
+        .ok_or(EINVAL)?;
+    let tail = buf.get(start..).ok_or(EINVAL)?;
+    let len = tail.iter().position(|b| *b == 0).ok_or(EINVAL)?;
+    let mut name = KVec::new();
+    name.extend_from_slice(tail.get(..len).unwrap_or_default(), GFP_KERNEL)?;
+    Ok(name)
+}
+
+/// The name of an open file below `root`. See [`PathRef::name`].
+pub(crate) fn file_name(file: &FileRef, root: &PathRef) -> Result<KVec<u8>> {
+    // SAFETY: The reference keeps the file and with it its path.
+    let path = unsafe { bindings::ckpt_file_path(file.as_ptr()) };
+    name(path, Some(root))
+}
+
+fn name(path: *const bindings::path, root: Option<&PathRef>) -> Result<KVec<u8>> {
+    // SAFETY: All callers hold references to `path`.
+    if unsafe { bindings::ckpt_unlinked(path) } {
+        return Err(ENOENT);
+    }
+    let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
+    let at = buf.as_mut_ptr();
+    // SAFETY: `path` and `root` are held, `buf` has the length given.
+    let text = unsafe {
+        match root {
+            Some(root) => {
+                bindings::__d_path(path, root.as_ptr(), at.cast(), NAME_MAX as c_int)
+            }
+            None => bindings::d_absolute_path(path, at.cast(), NAME_MAX as c_int),
+        }
+    };
+    let text = from_err_ptr(text)?;
+    if text.is_null() {
+        return Err(ENOENT);
+    }
+    tail(&buf, text)
+}

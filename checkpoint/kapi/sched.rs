@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Clocks, rescheduling, checksums.
+
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// Gives way to others in a long loop, and ends it when the task is killed.
+///
+/// # Errors
+///
+/// EINTR when a fatal signal is pending.
+pub(crate) fn breathe() -> Result {
+    // SAFETY: Called in task context without locks: it may sleep.
+    unsafe { bindings::ckpt_cond_resched() };
+    // SAFETY: Only looks at the current task.
+    if unsafe { bindings::ckpt_fatal_signal_pending() } {
+        return Err(EINTR);
+    }
+    Ok(())
+}
+
+/// Continues a crc32c (0 at the start) over `bytes`.
+pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+    // SAFETY: The slice is valid for its length.
+    unsafe { bindings::ckpt_crc32c(crc, bytes.as_ptr().cast(), bytes.len()) }
+}
+
+/// Wall clock, CLOCK_MONOTONIC and CLOCK_BOOTTIME in nanoseconds.
+pub(crate) fn clocks() -> (u64, u64, u64) {
+    // SAFETY: Reading clocks has no preconditions.
+    unsafe {
+        (
+            bindings::ckpt_realtime_ns(),
+            bindings::ckpt_monotonic_ns(),
+            bindings::ckpt_boottime_ns(),
+        )
+    }
+}
+
+/// Release, version and machine of the kernel, as uname(2) tells them.
+pub(crate) fn utsname() -> [KVec<u8>; 3] {
+    // SAFETY: The task's UTS namespace lives as long as the task; a string
+    // that changes while it is copied is copied mixed, as in uname(2), and
+    // every one of the arrays ends with a NUL.
+    let uts = unsafe { *bindings::ckpt_utsname() };
+    let copy = |chars: &[c_char]| {
+        let mut text = KVec::new();
+        for c in chars.iter().take_while(|c| **c != 0) {
+            // Without memory the string is short; it is only information.
+            if text.push(*c as u8, GFP_KERNEL).is_err() {
+                break;
+            }
+        }
+        text
+    };
+    [copy(&uts.release), copy(&uts.version), copy(&uts.machine)]
+}
+
+/// Major, minor and patch number of the kernel.
+pub(crate) fn kernel_version() -> (u16, u16, u16) {
+    // SAFETY: Returns a constant.
+    let code = unsafe { bindings::ckpt_kernel_version() };
+    ((code >> 16) as u16, (code >> 8 & 0xff) as u16, (code & 0xff) as u16)
+}

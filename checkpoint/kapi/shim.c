@@ -1,0 +1,707 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wrappers of inlines, macros and private functions, one line each, for Rust.
+ *
+ * What is declared in include/linux/checkpoint.h and defined here has no
+ * logic of its own: a wrapper locks, reads or writes what its name says.
+ * Where no mm or task is given, the current one is meant.
+ */
+#include <linux/checkpoint.h>
+#include <linux/anon_inodes.h>
+#include <linux/crc32.h>
+#include <linux/hrtimer.h>
+#include <linux/leafops.h>
+#include <linux/mempolicy.h>
+#include <linux/mm_inline.h>
+#include <linux/pkeys.h>
+#include <linux/posix-timers.h>
+#include <linux/prctl.h>
+#include <linux/rmap.h>
+#include <linux/rseq.h>
+#include <linux/sched/cputime.h>
+#include <linux/sched/task_stack.h>
+#include <linux/secretmem.h>
+#include <linux/security.h>
+#include <linux/swap.h>
+#include <linux/timekeeping.h>
+#include <linux/version.h>
+#include <asm/cpuid/api.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/sched.h>
+#include <asm/fpu/xcr.h>
+#include <asm/fsgsbase.h>
+#include <asm/ldt.h>
+#include <asm/mmu_context.h>
+#include <asm/fpu/signal.h>
+#include <asm/segment.h>
+#include <asm/shstk.h>
+
+#include "../../arch/x86/kernel/fpu/internal.h"
+#include "../../arch/x86/kernel/fpu/context.h"
+#include "../../arch/x86/kernel/fpu/xstate.h"
+#include "../../arch/x86/kernel/tls.h"
+#include "../../mm/internal.h"
+
+/* scheduling and time */
+
+void ckpt_cond_resched(void)
+{
+	cond_resched();
+}
+
+bool ckpt_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+u64 ckpt_realtime_ns(void)
+{
+	return ktime_get_real_ns();
+}
+
+u64 ckpt_monotonic_ns(void)
+{
+	return ktime_get_ns();
+}
+
+u64 ckpt_boottime_ns(void)
+{
+	return ktime_get_boottime_ns();
+}
+
+u32 ckpt_crc32c(u32 crc, const void *data, size_t len)
+{
+	return ~crc32c(~crc, data, len);
+}
+
+u32 ckpt_kernel_version(void)
+{
+	return LINUX_VERSION_CODE;
+}
+
+/* memory */
+
+int ckpt_mmap_read_lock(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
+void ckpt_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
+}
+
+int ckpt_mmap_write_lock(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+void ckpt_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+void ckpt_arg_lock(struct mm_struct *mm)
+{
+	spin_lock(&mm->arg_lock);
+}
+
+void ckpt_arg_unlock(struct mm_struct *mm)
+{
+	spin_unlock(&mm->arg_lock);
+}
+
+unsigned long ckpt_mm_flags(struct mm_struct *mm)
+{
+	return __mm_flags_get_word(mm);
+}
+
+void ckpt_mm_flag_set(struct mm_struct *mm, int bit)
+{
+	mm_flags_set(bit, mm);
+}
+
+void ckpt_mm_flag_clear(struct mm_struct *mm, int bit)
+{
+	mm_flags_clear(bit, mm);
+}
+
+unsigned long ckpt_mm_def_flags(struct mm_struct *mm)
+{
+	return mm->def_flags;
+}
+
+void ckpt_mm_set_def_flags(struct mm_struct *mm, unsigned long flags)
+{
+	mm->def_flags = flags;
+}
+
+bool ckpt_mm_has_aio(struct mm_struct *mm)
+{
+#ifdef CONFIG_AIO
+	return rcu_access_pointer(mm->ioctx_table);
+#else
+	return false;
+#endif
+}
+
+int ckpt_mm_membarrier(struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMBARRIER
+	return atomic_read(&mm->membarrier_state);
+#else
+	return 0;
+#endif
+}
+
+unsigned long ckpt_vma_flags(struct vm_area_struct *vma)
+{
+	return vma->vm_flags;
+}
+
+const char *ckpt_vma_name(struct vm_area_struct *vma)
+{
+	return anon_vma_name(vma) ? anon_vma_name(vma)->name : NULL;
+}
+
+bool ckpt_vma_is_secret(struct vm_area_struct *vma)
+{
+	return vma_is_secretmem(vma);
+}
+
+bool ckpt_vma_has_policy(struct vm_area_struct *vma)
+{
+	return vma_policy(vma);
+}
+
+bool ckpt_page_anon(struct page *page)
+{
+	return folio_test_anon(page_folio(page));
+}
+
+void ckpt_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+void ckpt_get_page(struct page *page, int nr)
+{
+	folio_ref_add(page_folio(page), nr);
+}
+
+void *ckpt_page_address(struct page *page)
+{
+	return page_address(page);
+}
+
+void ckpt_release_pages(struct page **pages, int nr)
+{
+	release_pages(pages, nr);
+}
+
+bool ckpt_pte_is_guard(pte_t *pte)
+{
+	return softleaf_is_guard_marker(softleaf_from_pte(ptep_get(pte)));
+}
+
+bool ckpt_pte_is_none(pte_t *pte)
+{
+	return pte_none(ptep_get(pte));
+}
+
+void ckpt_page_dirty(struct page *page)
+{
+	set_page_dirty_lock(page);
+}
+
+int ckpt_security_mmap_file(struct file *file, unsigned long prot,
+			    unsigned long flags)
+{
+	return security_mmap_file(file, prot, flags);
+}
+
+int ckpt_mseal(unsigned long start, unsigned long end)
+{
+	return mseal_range(start, end);
+}
+
+struct anon_vma_name *ckpt_name_alloc(const char *name)
+{
+	return anon_vma_name_alloc(name);
+}
+
+void ckpt_name_put(struct anon_vma_name *name)
+{
+	anon_vma_name_put(name);
+}
+
+int ckpt_name_set(struct mm_struct *mm, unsigned long start,
+		  unsigned long len, struct anon_vma_name *name)
+{
+	return madvise_set_anon_name(mm, start, len, name);
+}
+
+void ckpt_set_hiwater(struct mm_struct *mm)
+{
+	setmax_mm_hiwater_rss(&current->signal->maxrss, mm);
+}
+
+void ckpt_mm_update_next_owner(struct mm_struct *mm)
+{
+	mm_update_next_owner(mm);
+}
+
+/* tasks and signals */
+
+void ckpt_task_lock(struct task_struct *task)
+{
+	task_lock(task);
+}
+
+void ckpt_task_unlock(struct task_struct *task)
+{
+	task_unlock(task);
+}
+
+void ckpt_siglock(void)
+{
+	spin_lock_irq(&current->sighand->siglock);
+}
+
+void ckpt_sigunlock(void)
+{
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+bool ckpt_thread_group_empty(void)
+{
+	return thread_group_empty(current) && thread_group_leader(current);
+}
+
+bool ckpt_real_timer_active(void)
+{
+	return hrtimer_active(&current->signal->real_timer);
+}
+
+bool ckpt_has_posix_timers(void)
+{
+	return !hlist_empty(&current->signal->posix_timers);
+}
+
+void ckpt_stop_timers(void)
+{
+	hrtimer_cancel(&current->signal->real_timer);
+}
+
+bool ckpt_is_subreaper(void)
+{
+	return current->signal->is_child_subreaper;
+}
+
+void ckpt_set_subreaper(bool on)
+{
+	current->signal->is_child_subreaper = on;
+}
+
+bool ckpt_no_new_privs(void)
+{
+	return task_no_new_privs(current);
+}
+
+void ckpt_set_no_new_privs(void)
+{
+	task_set_no_new_privs(current);
+}
+
+bool ckpt_has_spec_ctrl(void)
+{
+	return current->atomic_flags & ~BIT(PFA_NO_NEW_PRIVS);
+}
+
+bool ckpt_seccomp_active(void)
+{
+	return current->seccomp.mode != SECCOMP_MODE_DISABLED;
+}
+
+bool ckpt_has_io_uring(void)
+{
+	return current->io_uring;
+}
+
+bool ckpt_has_sem_undo(void)
+{
+#ifdef CONFIG_SYSVIPC
+	return current->sysvsem.undo_list;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_syscall_dispatch(void)
+{
+	return test_syscall_work(SYSCALL_USER_DISPATCH);
+}
+
+void ckpt_rseq_reset(void)
+{
+	rseq_execve(current);
+}
+
+u8 ckpt_rseq_version(void)
+{
+	return current->rseq.event.has_rseq;
+}
+
+void ckpt_rseq_set_version(u8 version)
+{
+	current->rseq.event.has_rseq = version;
+}
+
+bool ckpt_sched_reset_on_fork(void)
+{
+	return current->sched_reset_on_fork;
+}
+
+void ckpt_rseq_force_update(void)
+{
+	rseq_force_update();
+}
+
+void ckpt_robust_list_set(struct robust_list_head __user *head)
+{
+	current->futex.robust_list = head;
+}
+
+struct robust_list_head __user *ckpt_robust_list(void)
+{
+	return current->futex.robust_list;
+}
+
+const struct cred *ckpt_current_cred(void)
+{
+	return current_cred();
+}
+
+struct user_namespace *ckpt_user_ns(void)
+{
+	return current_user_ns();
+}
+
+pid_t ckpt_pid_of(enum pid_type type)
+{
+	return __task_pid_nr_ns(current, type, NULL);
+}
+
+pid_t ckpt_ppid(void)
+{
+	return task_ppid_nr_ns(current, task_active_pid_ns(current));
+}
+
+int ckpt_nice(void)
+{
+	return task_nice(current);
+}
+
+void ckpt_cputime(u64 *utime, u64 *stime)
+{
+	task_cputime_adjusted(current, utime, stime);
+}
+
+struct new_utsname *ckpt_utsname(void)
+{
+	return utsname();
+}
+
+/* files */
+
+struct inode *ckpt_file_inode(struct file *file)
+{
+	return file_inode(file);
+}
+
+/* The path that the user knows, also of a file that backs one of overlayfs. */
+const struct path *ckpt_file_path(struct file *file)
+{
+	return file_user_path(file);
+}
+
+void ckpt_fs_root(struct path *root)
+{
+	get_fs_root(current->fs, root);
+}
+
+void ckpt_fs_pwd(struct path *pwd)
+{
+	get_fs_pwd(current->fs, pwd);
+}
+
+bool ckpt_unlinked(const struct path *path)
+{
+	return d_unlinked(path->dentry);
+}
+
+bool ckpt_file_has_owner(struct file *file)
+{
+	return file_f_owner(file) && file_f_owner(file)->pid;
+}
+
+bool ckpt_file_has_epoll(struct file *file)
+{
+	return file->f_ep;
+}
+
+bool ckpt_file_is_stream(struct file *file)
+{
+	return file->f_mode & FMODE_STREAM;
+}
+
+struct file_lock_context *ckpt_lock_context(struct file *file)
+{
+	return locks_inode_context(file_inode(file));
+}
+
+void ckpt_flc_lock(struct file_lock_context *ctx)
+{
+	spin_lock(&ctx->flc_lock);
+}
+
+void ckpt_flc_unlock(struct file_lock_context *ctx)
+{
+	spin_unlock(&ctx->flc_lock);
+}
+
+int ckpt_may_search(struct file *file)
+{
+	return file_permission(file, MAY_EXEC | MAY_CHDIR);
+}
+
+int ckpt_may_exec(struct file *file)
+{
+	return path_noexec(&file->f_path) ? -EACCES : file_permission(file, MAY_EXEC);
+}
+
+/* x86 */
+
+struct pt_regs *ckpt_regs(void)
+{
+	return current_pt_regs();
+}
+
+unsigned int ckpt_xstate_size(void)
+{
+	return fpu_user_cfg.max_size;
+}
+
+u64 ckpt_xstate_features(void)
+{
+	return fpu_user_cfg.max_features;
+}
+
+u64 ckpt_xstate_dynamic(void)
+{
+	return x86_task_fpu(current)->fpstate->xfeatures & XFEATURE_MASK_USER_DYNAMIC;
+}
+
+void ckpt_xstate_save(void *buf, size_t size)
+{
+	fpu_sync_fpstate(x86_task_fpu(current));
+	copy_xstate_to_uabi_buf((struct membuf){ .p = buf, .left = size },
+				current, XSTATE_COPY_XSAVE);
+}
+
+/* The task's registers are in memory from here on, and loaded on return. */
+void ckpt_xstate_begin(void)
+{
+	fpregs_lock();
+	if (!test_thread_flag(TIF_NEED_FPU_LOAD)) {
+		save_fpregs_to_fpstate(x86_task_fpu(current));
+		set_thread_flag(TIF_NEED_FPU_LOAD);
+	}
+	__fpu_invalidate_fpregs_state(x86_task_fpu(current));
+	__cpu_invalidate_fpregs_state();
+	fpregs_unlock();
+}
+
+int ckpt_xstate_load(const void *buf)
+{
+	return copy_uabi_from_kernel_to_xstate(x86_task_fpu(current)->fpstate,
+					       buf, &current->thread.pkru);
+}
+
+void ckpt_write_pkru(u32 pkru)
+{
+	write_pkru(pkru);
+}
+
+#ifdef CONFIG_IA32_EMULATION
+int ckpt_tls_get(struct user_desc *tls, size_t bytes)
+{
+	return regset_tls_get(current, NULL,
+			      (struct membuf){ .p = tls, .left = bytes });
+}
+
+int ckpt_tls_set(const struct user_desc *tls, size_t bytes)
+{
+	return regset_tls_set(current, NULL, 0, bytes, tls, NULL);
+}
+#else
+/* Without set_thread_area() there is nothing to get or set. */
+int ckpt_tls_get(struct user_desc *tls, size_t bytes)
+{
+	return -ENOSYS;
+}
+
+int ckpt_tls_set(const struct user_desc *tls, size_t bytes)
+{
+	return -ENOSYS;
+}
+#endif
+
+void ckpt_ldt_lock(struct mm_struct *mm)
+{
+	mutex_lock(&mm->context.lock);
+}
+
+void ckpt_ldt_unlock(struct mm_struct *mm)
+{
+	mutex_unlock(&mm->context.lock);
+}
+
+unsigned int ckpt_ldt_size(struct mm_struct *mm)
+{
+	return mm->context.ldt ? mm->context.ldt->nr_entries : 0;
+}
+
+u64 ckpt_ldt_entry(struct mm_struct *mm, unsigned int nr)
+{
+	return *(u64 *)&mm->context.ldt->entries[nr];
+}
+
+void ckpt_read_segments(u16 *ds, u16 *es, u16 *fs, u16 *gs)
+{
+	savesegment(ds, *ds);
+	savesegment(es, *es);
+	savesegment(fs, *fs);
+	savesegment(gs, *gs);
+}
+
+/* A selector sets its base, so that the bases come last. */
+void ckpt_load_segments(u16 ds, u16 es, u16 fs, u16 gs, u64 fs_base, u64 gs_base)
+{
+	preempt_disable();
+	loadsegment(ds, ds);
+	loadsegment(es, es);
+	loadsegment(fs, fs);
+	load_gs_index(gs);
+	current->thread.fsindex = fs;
+	current->thread.gsindex = gs;
+	current->thread.fsbase = fs_base;
+	current->thread.gsbase = gs_base;
+	x86_fsbase_write_cpu(fs_base);
+	x86_gsbase_write_cpu_inactive(gs_base);
+	preempt_enable();
+}
+
+u64 ckpt_fs_base(void)
+{
+	guard(preempt)();
+	return x86_fsbase_read_cpu();
+}
+
+u64 ckpt_gs_base(void)
+{
+	guard(preempt)();
+	return x86_gsbase_read_cpu_inactive();
+}
+
+bool ckpt_has_hw_breakpoints(void)
+{
+	return memchr_inv(current->thread.ptrace_bps, 0,
+			  sizeof(current->thread.ptrace_bps));
+}
+
+bool ckpt_has_io_bitmap(void)
+{
+	return test_thread_flag(TIF_IO_BITMAP) || current->thread.iopl_emul;
+}
+
+bool ckpt_has_shadow_stack(void)
+{
+#ifdef CONFIG_X86_USER_SHADOW_STACK
+	return current->thread.features || current->thread.features_locked;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_is_32bit(void)
+{
+	return test_thread_flag(TIF_ADDR32) || !user_64bit_mode(current_pt_regs());
+}
+
+bool ckpt_has_odd_flags(void)
+{
+	return test_thread_flag(TIF_NOTSC) || test_thread_flag(TIF_NOCPUID);
+}
+
+bool ckpt_has_pkeys(void)
+{
+	return arch_pkeys_enabled();
+}
+
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+u32 ckpt_pkey_map(struct mm_struct *mm)
+{
+	return mm->context.pkey_allocation_map;
+}
+
+int ckpt_pkey_exec_only(struct mm_struct *mm)
+{
+	return mm->context.execute_only_pkey;
+}
+
+void ckpt_pkey_set(struct mm_struct *mm, u32 map, int exec_only)
+{
+	mm->context.pkey_allocation_map = map;
+	mm->context.execute_only_pkey = exec_only;
+}
+#else
+u32 ckpt_pkey_map(struct mm_struct *mm)
+{
+	return 1;
+}
+
+int ckpt_pkey_exec_only(struct mm_struct *mm)
+{
+	return -1;
+}
+
+void ckpt_pkey_set(struct mm_struct *mm, u32 map, int exec_only)
+{
+}
+#endif
+
+unsigned long ckpt_vdso(struct mm_struct *mm)
+{
+	return (unsigned long)mm->context.vdso;
+}
+
+const struct vdso_image *ckpt_vdso_image(struct mm_struct *mm)
+{
+	return mm->context.vdso_image;
+}
+
+void ckpt_cpuid(u32 leaf, u32 subleaf, u32 out[4])
+{
+	cpuid_count(leaf, subleaf, &out[0], &out[1], &out[2], &out[3]);
+}
+
+unsigned long ckpt_lam(struct mm_struct *mm)
+{
+#ifdef CONFIG_ADDRESS_MASKING
+	return mm->context.lam_cr3_mask;
+#else
+	return 0;
+#endif
+}

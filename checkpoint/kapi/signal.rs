@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Signals and timers of the current, single-threaded process.
+
+use crate::format::signal::Sigaction;
+use crate::format::signal::NR_SIGNALS;
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// The alternate signal stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Altstack {
+    pub(crate) sp: u64,
+    pub(crate) size: u64,
+    pub(crate) flags: u64,
+}
+
+/// Signals that wait to be delivered, as a mask.
+pub(crate) fn pending() -> u64 {
+    // SAFETY: The signal lock is held.
+    unsafe {
+        bindings::ckpt_siglock();
+        let private = (*super::task::current_ptr()).pending.signal.sig[0];
+        let shared = (*super::task::signal_ptr()).shared_pending.signal.sig[0];
+        bindings::ckpt_sigunlock();
+        (private | shared) as u64
+    }
+}
+
+/// A timer that is running or created, if there is any.
+pub(crate) fn timer() -> Option<&'static str> {
+    let signal = super::task::signal_ptr();
+    // SAFETY: The structure lives; only the current task changes its timers.
+    unsafe {
+        if bindings::ckpt_real_timer_active() || (*signal).it_real_incr != 0 {
+            Some("an interval timer (ITIMER_REAL) is not supported")
+        } else if (*signal).it.iter().any(|it| it.expires != 0 || it.incr != 0) {
+            Some("an interval timer (ITIMER_VIRTUAL or ITIMER_PROF) is not supported")
+        } else if bindings::ckpt_has_posix_timers() {
+            Some("POSIX timers are not supported")
+        } else {
+            None
+        }
+    }
+}
+
+/// Ends all timers of the process: an image has none.
+pub(crate) fn stop_timers() {
+    // SAFETY: As exec does it for POSIX timers; the interval timers belong to
+    // the current process and are changed under the signal lock.
+    unsafe {
+        bindings::exit_itimers(super::task::current_ptr());
+        bindings::ckpt_stop_timers();
+        bindings::ckpt_siglock();
+        let signal = super::task::signal_ptr();
+        (*signal).it_real_incr = 0;
+        for it in &mut (*signal).it {
+            it.expires = 0;
+            it.incr = 0;
+        }
+        bindings::ckpt_sigunlock();
+    }
+}
+
+/// Blocked signals.
+pub(crate) fn blocked() -> u64 {
+    // SAFETY: Only the task itself changes its mask.
+    unsafe { (*super::task::current_ptr()).blocked.sig[0] as u64 }
+}
+
+/// Sets the blocked signals; SIGKILL and SIGSTOP never are.
+pub(crate) fn set_blocked(mask: u64) {
+    let mut set = bindings::sigset_t {
+        sig: [mask as c_ulong],
+    };
+    // SAFETY: Takes the signal lock itself.
+    unsafe { bindings::set_current_blocked(&mut set) };
+}
+
+/// The alternate stack.
+pub(crate) fn altstack() -> Altstack {
+    // SAFETY: Only the task itself changes it.
+    unsafe {
+        let t = super::task::current_ptr();
+        Altstack {
+            sp: (*t).sas_ss_sp as u64,
+            size: (*t).sas_ss_size as u64,
+            flags: (*t).sas_ss_flags.into(),
+        }
+    }
+}
+
+/// Sets the alternate stack; the kernel treats its address as hostile.
+pub(crate) fn set_altstack(stack: &Altstack) {
+    // SAFETY: Only the task itself changes it.
+    unsafe {
+        let t = super::task::current_ptr();
+        (*t).sas_ss_sp = stack.sp as c_ulong;
+        (*t).sas_ss_size = stack.size as usize;
+        (*t).sas_ss_flags = stack.flags as u32;
+    }
+}
+
+/// What the process does about each signal.
+pub(crate) fn actions() -> [Sigaction; NR_SIGNALS] {
+    let mut actions = [Sigaction::zeroed(); NR_SIGNALS];
+    // SAFETY: The signal lock is held.
+    unsafe {
+        bindings::ckpt_siglock();
+        let sighand = (*super::task::current_ptr()).sighand;
+        for (to, from) in actions.iter_mut().zip(&(*sighand).action) {
+            to.handler = handler_address(&from.sa);
+            to.flags = from.sa.sa_flags as u64;
+            to.restorer = from.sa.sa_restorer.map_or(0, |f| f as usize as u64);
+            to.mask = from.sa.sa_mask.sig[0] as u64;
+        }
+        bindings::ckpt_sigunlock();
+    }
+    actions
+}
+
+fn handler_address(sa: &bindings::sigaction) -> u64 {
+    sa.sa_handler.map_or(0, |f| f as usize as u64)
+}
+
+/// Sets what the process does about signal `nr`, 1 to 64.
+///
+/// Pending signals that become ignored are dropped, as sigaction(2) does.
+/// The addresses are user addresses: only user mode ever jumps to them.
+pub(crate) fn set_action(nr: usize, action: &Sigaction) {
+    let mut ka = bindings::k_sigaction::default();
+    // SAFETY: A function pointer that may be NULL has the layout of an
+    // address; the kernel never calls it. The structure is ours; the call
+    // refuses SIGKILL and SIGSTOP, and nothing else that a record can hold.
+    unsafe {
+        ka.sa.sa_handler = core::mem::transmute::<usize, Option<unsafe extern "C" fn(i32)>>(
+            action.handler as usize,
+        );
+        ka.sa.sa_restorer =
+            core::mem::transmute::<usize, Option<unsafe extern "C" fn()>>(action.restorer as usize);
+        ka.sa.sa_flags = action.flags as c_ulong;
+        ka.sa.sa_mask.sig[0] = action.mask as c_ulong;
+        bindings::do_sigaction(nr as i32, &mut ka, core::ptr::null_mut());
+    }
+}

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The current task: what it is, what it may, what it has that is not
+//! supported, and the values that it can set on itself.
+
+use crate::format::task::COMM_LEN;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// CAP_SYS_PTRACE.
+pub(crate) const CAP_SYS_PTRACE: u32 = bindings::CAP_SYS_PTRACE;
+/// CAP_SYS_ADMIN.
+pub(crate) const CAP_SYS_ADMIN: u32 = bindings::CAP_SYS_ADMIN;
+/// CAP_SYS_NICE.
+pub(crate) const CAP_SYS_NICE: u32 = bindings::CAP_SYS_NICE;
+/// CAP_SYS_RESOURCE.
+pub(crate) const CAP_SYS_RESOURCE: u32 = bindings::CAP_SYS_RESOURCE;
+/// CAP_CHECKPOINT_RESTORE.
+pub(crate) const CAP_CHECKPOINT_RESTORE: u32 = bindings::CAP_CHECKPOINT_RESTORE;
+
+/// The current task.
+pub(crate) fn current_ptr() -> *mut bindings::task_struct {
+    current!().as_ptr()
+}
+
+/// The signal structure of the current process.
+pub(crate) fn signal_ptr() -> *mut bindings::signal_struct {
+    // SAFETY: A running task has one, and it outlives the task.
+    unsafe { (*current_ptr()).signal }
+}
+
+/// The descriptor table of the current task.
+pub(crate) fn files_ptr() -> *mut bindings::files_struct {
+    // SAFETY: Only the current task changes its pointer.
+    unsafe { (*current_ptr()).files }
+}
+
+/// The sysctl kernel.checkpoint_restart.
+pub(crate) fn sysctl() -> i32 {
+    // SAFETY: A word that its sysctl changes as a whole.
+    unsafe { core::ptr::read_volatile(&raw const bindings::sysctl_checkpoint_restart) }
+}
+
+/// The capability, in the task's user namespace.
+pub(crate) fn capable(cap: u32) -> bool {
+    // SAFETY: The credentials hold the namespace.
+    unsafe { bindings::ns_capable(bindings::ckpt_user_ns(), cap as i32) }
+}
+
+/// Process id of the current task in its own namespace.
+pub(crate) fn pid_in_ns() -> i32 {
+    ids().tgid
+}
+
+/// Is there a task of this id in the namespace of the current one?
+pub(crate) fn exists(pid: i32) -> bool {
+    // SAFETY: Under the RCU lock; only compared with NULL.
+    unsafe {
+        bindings::rcu_read_lock();
+        let found = !bindings::find_task_by_vpid(pid).is_null();
+        bindings::rcu_read_unlock();
+        found
+    }
+}
+
+/// Numbers of the current task in its own namespace.
+pub(crate) struct Ids {
+    pub(crate) pid: i32,
+    pub(crate) tgid: i32,
+    pub(crate) ppid: i32,
+    pub(crate) pgid: i32,
+    pub(crate) sid: i32,
+}
+
+/// See [`Ids`].
+pub(crate) fn ids() -> Ids {
+    // SAFETY: Looks at the current task only; takes the RCU lock itself.
+    unsafe {
+        Ids {
+            pid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_PID),
+            tgid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_TGID),
+            ppid: bindings::ckpt_ppid(),
+            pgid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_PGID),
+            sid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_SID),
+        }
+    }
+}
+
+/// Does anybody share this process's memory, or is there another thread?
+pub(crate) fn is_single() -> bool {
+    // SAFETY: Looks at the current task; the lists are read under locks.
+    unsafe { bindings::ckpt_thread_group_empty() && bindings::current_is_single_threaded() }
+}
+
+/// State of the task itself that cannot be saved, if there is any.
+pub(crate) fn unsupported() -> Option<&'static str> {
+    let task = current_ptr();
+    // SAFETY: All look at the current task, which does nothing else.
+    unsafe {
+        let t = &*task;
+        if !bindings::ckpt_thread_group_empty() {
+            return Some("threads are not supported");
+        }
+        if !bindings::current_is_single_threaded() {
+            return Some("memory shared with another process is not supported");
+        }
+        if t.children.next.cast_const() != &raw const t.children {
+            return Some("child processes are not supported");
+        }
+        if bindings::ckpt_has_io_uring() {
+            return Some("io_uring is not supported");
+        }
+        if bindings::ckpt_has_sem_undo() {
+            return Some("undo lists of System V semaphores are not supported");
+        }
+        if bindings::ckpt_seccomp_active() {
+            return Some("seccomp is not supported");
+        }
+        if bindings::ckpt_has_spec_ctrl() {
+            return Some("speculation control by prctl is not supported");
+        }
+        if bindings::ckpt_syscall_dispatch() {
+            return Some("system call user dispatch is not supported");
+        }
+        if t.flags & (bindings::PF_MEMALLOC_NOIO | bindings::PF_LOCAL_THROTTLE) != 0 {
+            return Some("PR_SET_IO_FLUSHER is not supported");
+        }
+        if (*t.files).count.counter != 1 {
+            return Some("a descriptor table shared with another process is not supported");
+        }
+        if (*t.fs).users != 1 {
+            return Some("a file system view shared with another process is not supported");
+        }
+        None
+    }
+}
+
+/// Name with its NUL, the rest zero.
+pub(crate) fn comm() -> [u8; COMM_LEN] {
+    // SAFETY: Only the task itself changes its name in a way that matters;
+    // the array always ends with a NUL.
+    let mut comm = unsafe { (*current_ptr()).comm };
+    if let Some(end) = comm.iter().position(|c| *c == 0) {
+        comm.iter_mut().skip(end).for_each(|c| *c = 0);
+    }
+    comm.map(|c| c as u8)
+}
+
+/// Sets the name; it ends with a NUL.
+pub(crate) fn set_comm(comm: &[u8; COMM_LEN]) {
+    debug_assert!(comm.last() == Some(&0));
+    // SAFETY: The name ends with a NUL: the record was validated.
+    unsafe { bindings::__set_task_comm(current_ptr(), comm.as_ptr().cast(), false) };
+}
+
+/// personality(2).
+pub(crate) fn personality() -> u32 {
+    // SAFETY: Only the task itself changes it.
+    unsafe { (*current_ptr()).personality }
+}
+
+/// Sets personality(2).
+pub(crate) fn set_personality(personality: u32) {
+    // SAFETY: Only the task itself changes it.
+    unsafe { (*current_ptr()).personality = personality };
+}
+
+/// PF_* flags.
+pub(crate) fn flags() -> u32 {
+    // SAFETY: Only the task itself changes its flags.
+    unsafe { (*current_ptr()).flags }
+}
+
+/// Changes PF_* flags.
+pub(crate) fn set_flags(clear: u32, set: u32) {
+    // SAFETY: Only the task itself changes its flags.
+    unsafe {
+        let flags = &raw mut (*current_ptr()).flags;
+        *flags = *flags & !clear | set;
+    }
+}
+
+/// no_new_privs.
+pub(crate) fn no_new_privs() -> bool {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::ckpt_no_new_privs() }
+}
+
+/// Sets no_new_privs for good.
+pub(crate) fn set_no_new_privs() {
+    // SAFETY: Changes an atomic flag of the current task.
+    unsafe { bindings::ckpt_set_no_new_privs() };
+}
+
+/// PR_SET_CHILD_SUBREAPER.
+pub(crate) fn is_subreaper() -> bool {
+    // SAFETY: Looks at the current process.
+    unsafe { bindings::ckpt_is_subreaper() }
+}
+
+/// Sets PR_SET_CHILD_SUBREAPER; the task has no children.
+pub(crate) fn set_subreaper(on: bool) {
+    // SAFETY: The flag belongs to the current, single-threaded process.
+    unsafe { bindings::ckpt_set_subreaper(on) };
+}
+
+/// May its owner trace the task and get its core dumps?
+pub(crate) fn is_dumpable() -> bool {
+    // SAFETY: Takes the locks it needs.
+    unsafe {
+        bindings::task_exec_state_get_dumpable(current_ptr())
+            == bindings::task_dumpable_TASK_DUMPABLE_OWNER
+    }
+}
+
+/// Sets PR_SET_DUMPABLE.
+pub(crate) fn set_dumpable(on: bool) {
+    let value = if on {
+        bindings::task_dumpable_TASK_DUMPABLE_OWNER
+    } else {
+        bindings::task_dumpable_TASK_DUMPABLE_OFF
+    };
+    // SAFETY: Changes a word of the current task's exec state.
+    unsafe { bindings::task_exec_state_set_dumpable(value) };
+}
+
+/// Parent-death signal.
+pub(crate) fn pdeath_signal() -> u32 {
+    // SAFETY: Only the task itself changes it.
+    unsafe { (*current_ptr()).pdeath_signal as u32 }
+}
+
+/// Sets the parent-death signal, 0 to 64.
+pub(crate) fn set_pdeath_signal(signal: u32) {
+    // SAFETY: Only the task itself changes it.
+    unsafe { (*current_ptr()).pdeath_signal = signal as i32 };
+}
+
+/// Timer slack and the one that prctl resets to, in nanoseconds.
+pub(crate) fn timer_slack() -> (u64, u64) {
+    // SAFETY: A change by another task is a change of one word.
+    unsafe {
+        let t = current_ptr();
+        ((*t).timer_slack_ns, (*t).default_timer_slack_ns)
+    }
+}
+
+/// Sets the two timer slacks, in nanoseconds.
+pub(crate) fn set_timer_slack(current: u64, default: u64) {
+    // SAFETY: A change by another task is a change of one word.
+    unsafe {
+        let t = current_ptr();
+        (*t).timer_slack_ns = current;
+        (*t).default_timer_slack_ns = default;
+    }
+}
+
+/// Adjustment of the out-of-memory score, and the lowest one allowed.
+pub(crate) fn oom_score_adj() -> (i32, i32) {
+    // SAFETY: The signal structure lives; each is one word.
+    unsafe {
+        let s = signal_ptr();
+        ((*s).oom_score_adj.into(), (*s).oom_score_adj_min.into())
+    }
+}
+
+/// Sets the adjustment of the out-of-memory score, -1000 to 1000.
+pub(crate) fn set_oom_score_adj(adj: i32) {
+    // SAFETY: The signal structure lives; it is one word.
+    unsafe { (*signal_ptr()).oom_score_adj = adj as i16 };
+}
+
+/// Accounting of the task, as the TASK record has it.
+#[derive(Default)]
+pub(crate) struct Accounting {
+    pub(crate) utime: u64,
+    pub(crate) stime: u64,
+    pub(crate) adjusted: (u64, u64),
+    pub(crate) gtime: u64,
+    pub(crate) sum_exec_runtime: u64,
+    pub(crate) nvcsw: u64,
+    pub(crate) nivcsw: u64,
+    pub(crate) start_time: u64,
+    pub(crate) start_boottime: u64,
+    pub(crate) min_flt: u64,
+    pub(crate) maj_flt: u64,
+}
+
+/// See [`Accounting`].
+pub(crate) fn accounting() -> Accounting {
+    let mut adjusted = (0, 0);
+    // SAFETY: Looks at the current task; each is one word.
+    unsafe {
+        bindings::ckpt_cputime(&mut adjusted.0, &mut adjusted.1);
+        let t = &*current_ptr();
+        Accounting {
+            utime: t.utime,
+            stime: t.stime,
+            adjusted,
+            gtime: t.gtime,
+            sum_exec_runtime: t.se.sum_exec_runtime,
+            nvcsw: t.nvcsw as u64,
+            nivcsw: t.nivcsw as u64,
+            start_time: t.start_time,
+            start_boottime: t.start_boottime,
+            min_flt: t.min_flt as u64,
+            maj_flt: t.maj_flt as u64,
+        }
+    }
+}
+
+/// Signal that the parent gets at the end.
+pub(crate) fn exit_signal() -> u32 {
+    // SAFETY: Only looked at.
+    unsafe { (*current_ptr()).exit_signal as u32 }
+}
+
+/// Scheduling as sched_setattr(2) sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sched {
+    pub(crate) policy: u32,
+    pub(crate) nice: i32,
+    pub(crate) rt_priority: u32,
+    pub(crate) reset_on_fork: bool,
+}
+
+/// See [`Sched`].
+pub(crate) fn sched() -> Sched {
+    // SAFETY: Looks at the current task; each is one word.
+    unsafe {
+        let t = &*current_ptr();
+        Sched {
+            policy: t.policy,
+            nice: bindings::ckpt_nice(),
+            rt_priority: t.rt_priority,
+            reset_on_fork: bindings::ckpt_sched_reset_on_fork(),
+        }
+    }
+}
+
+/// Sets the scheduling; the caller has checked the rights.
+pub(crate) fn set_sched(sched: &Sched) -> Result {
+    let attr = bindings::sched_attr {
+        size: size_of::<bindings::sched_attr>() as u32,
+        sched_policy: sched.policy,
+        sched_flags: u64::from(sched.reset_on_fork),
+        sched_nice: sched.nice,
+        sched_priority: sched.rt_priority,
+        ..Default::default()
+    };
+    // SAFETY: The attributes are ours, the task is the current one.
+    to_result(unsafe { bindings::sched_setattr_nocheck(current_ptr(), &attr) })
+}
+
+/// May the task get this nice value?
+pub(crate) fn may_nice(nice: i32) -> bool {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::can_nice(current_ptr(), nice) != 0 }
+}
+
+/// Resource limits, soft and hard.
+pub(crate) fn rlimits() -> [(u64, u64); 16] {
+    // SAFETY: The limits change under the task lock of the group leader,
+    // which is held.
+    unsafe {
+        bindings::ckpt_task_lock(current_ptr());
+        let rlim = (*signal_ptr()).rlim;
+        bindings::ckpt_task_unlock(current_ptr());
+        rlim.map(|limit| (limit.rlim_cur as u64, limit.rlim_max as u64))
+    }
+}
+
+/// Sets the resource limits; the caller has checked the rights.
+pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
+    // SAFETY: As in rlimits(); update_rlimit_cpu() takes the signal lock.
+    unsafe {
+        bindings::ckpt_task_lock(current_ptr());
+        let rlim = &mut (*signal_ptr()).rlim;
+        for (to, from) in rlim.iter_mut().zip(limits) {
+            to.rlim_cur = from.0 as c_ulong;
+            to.rlim_max = from.1 as c_ulong;
+        }
+        bindings::ckpt_task_unlock(current_ptr());
+        let cpu = limits[bindings::RLIMIT_CPU as usize].0;
+        if cpu != u64::MAX {
+            bindings::update_rlimit_cpu(current_ptr(), cpu as c_ulong);
+        }
+    }
+}
+
+/// The largest number of descriptors that a limit may allow.
+pub(crate) fn nr_open() -> u64 {
+    // SAFETY: A word that its sysctl changes as a whole.
+    unsafe { core::ptr::read_volatile(&raw const bindings::sysctl_nr_open) as u64 }
+}
+
+/// The robust futex list and the address cleared at exit.
+pub(crate) fn user_pointers() -> (u64, u64) {
+    // SAFETY: Only the task itself changes them.
+    unsafe {
+        (
+            bindings::ckpt_robust_list() as u64,
+            (*current_ptr()).clear_child_tid as u64,
+        )
+    }
+}
+
+/// Sets what [`user_pointers`] returns; the kernel treats them as hostile.
+pub(crate) fn set_user_pointers(robust_list: u64, clear_child_tid: u64) {
+    // SAFETY: Only the task itself changes them.
+    unsafe {
+        bindings::ckpt_robust_list_set(robust_list as usize as *mut _);
+        (*current_ptr()).clear_child_tid = clear_child_tid as usize as *mut _;
+    }
+}
+
+/// A registration for restartable sequences.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rseq {
+    pub(crate) addr: u64,
+    pub(crate) len: u32,
+    pub(crate) sig: u32,
+    pub(crate) version: u32,
+}
+
+/// See [`Rseq`].
+pub(crate) fn rseq() -> Rseq {
+    // SAFETY: Only the task itself changes its registration.
+    unsafe {
+        let r = &(*current_ptr()).rseq;
+        Rseq {
+            addr: r.usrptr as u64,
+            len: r.len,
+            sig: r.sig,
+            version: bindings::ckpt_rseq_version().into(),
+        }
+    }
+}
+
+/// Registers for restartable sequences; the area is updated on the way back
+/// to user mode. Called after the old registration was reset.
+pub(crate) fn set_rseq(rseq: &Rseq) {
+    if rseq.addr == 0 {
+        return;
+    }
+    // SAFETY: Only the task itself changes its registration. The address is
+    // in user space; the kernel treats it as hostile.
+    unsafe {
+        let r = &raw mut (*current_ptr()).rseq;
+        (*r).usrptr = rseq.addr as usize as *mut _;
+        (*r).len = rseq.len;
+        (*r).sig = rseq.sig;
+        bindings::ckpt_rseq_set_version(rseq.version as u8);
+        bindings::ckpt_rseq_force_update();
+    }
+}
+
+/// Does seccomp restrict the task?
+pub(crate) fn has_seccomp() -> bool {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::ckpt_seccomp_active() }
+}

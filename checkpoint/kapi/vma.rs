@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings: listed for a checkpoint, made for a restart.
+
+use super::file::FileRef;
+use super::mm;
+use super::walk;
+use super::walk::Range;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// What the kernel knows of one mapping.
+pub(crate) struct Info {
+    /// First address.
+    pub(crate) start: u64,
+    /// First address behind it.
+    pub(crate) end: u64,
+    /// Bits of the kernel, `1 << VMA_*_BIT`.
+    pub(crate) flags: u64,
+    /// Offset in the file, in pages.
+    pub(crate) pgoff: u64,
+    /// The mapped file.
+    pub(crate) file: Option<FileRef>,
+    /// Name of an anonymous mapping, may be empty.
+    pub(crate) name: KVec<u8>,
+    /// Contents that cannot be saved, and why.
+    pub(crate) odd: Option<&'static str>,
+    /// Guard ranges.
+    pub(crate) guards: KVVec<Range>,
+}
+
+/// One bit of the kernel's mapping flags.
+pub(crate) const fn bit(nr: u32) -> u64 {
+    1 << nr
+}
+
+/// The first address of a mapping.
+///
+/// # Safety
+///
+/// The mmap lock is held.
+pub(crate) unsafe fn start(vma: *mut bindings::vm_area_struct) -> u64 {
+    // SAFETY: By the contract of this function the mapping stays.
+    unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start as u64 }
+}
+
+/// All mappings of the current task, in order, under one lock.
+pub(crate) fn list(lock: &mm::ReadLock) -> Result<KVVec<Info>> {
+    let _ = lock;
+    let mm = mm::current_mm();
+    let mut list = KVVec::new();
+    let mut addr = 0;
+    loop {
+        // SAFETY: The mmap lock is held, so that the mapping stays.
+        let vma = unsafe { bindings::find_vma(mm, addr) };
+        if vma.is_null() {
+            return Ok(list);
+        }
+        // SAFETY: As above.
+        let info = unsafe { look(mm, vma)? };
+        addr = info.end as c_ulong;
+        list.push(info, GFP_KERNEL)?;
+        super::sched::breathe()?;
+    }
+}
+
+/// # Safety
+///
+/// The mmap lock is held, `vma` is a mapping of `mm`.
+unsafe fn look(
+    mm: *mut bindings::mm_struct,
+    vma: *mut bindings::vm_area_struct,
+) -> Result<Info> {
+    // SAFETY: By the contract the mapping and its file stay; the name is a
+    // string that lives as long as the mapping.
+    unsafe {
+        let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+        let flags = bindings::ckpt_vma_flags(vma) as u64;
+        let mut name = KVec::new();
+        let text = bindings::ckpt_vma_name(vma);
+        if !text.is_null() {
+            name.extend_from_slice(CStr::from_char_ptr(text).to_bytes(), GFP_KERNEL)?;
+        }
+        let range = Range {
+            start: range.vm_start as u64,
+            end: range.vm_end as u64,
+        };
+        let file = if (*vma).vm_file.is_null() {
+            None
+        } else {
+            let local = &*(*vma).vm_file.cast::<kernel::fs::file::LocalFile>();
+            Some(FileRef::from(local))
+        };
+        let guards = if flags & bit(bindings::VMA_MAYBE_GUARD_BIT) != 0 {
+            walk::guards(mm, range)?
+        } else {
+            KVVec::new()
+        };
+        let odd = if bindings::ckpt_vma_is_secret(vma) {
+            Some("secret memory is not supported")
+        } else if bindings::ckpt_vma_has_policy(vma) {
+            Some("a memory policy is not supported")
+        } else if file.is_none() && !(*vma).vm_ops.is_null() {
+            Some("a mapping made by the kernel is not supported")
+        } else {
+            None
+        };
+        Ok(Info {
+            start: range.start,
+            end: range.end,
+            flags,
+            pgoff: (*vma).vm_pgoff as u64,
+            file,
+            name,
+            odd,
+            guards,
+        })
+    }
+}
+
+/// Pieces of a mapping of the current task that have page tables.
+pub(crate) fn populated(start: u64, end: u64) -> Result<KVVec<Range>> {
+    let mm = mm::current_mm();
+    let _lock = mm::ReadLock::new(mm)?;
+    // SAFETY: The mmap lock is held.
+    unsafe { walk::populated(mm, Range { start, end }) }
+}
+
+/// What a new mapping looks like.
+pub(crate) struct Wanted<'a> {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// PROT_*.
+    pub(crate) prot: u64,
+    /// MAP_*.
+    pub(crate) map: u64,
+    /// Bits of the kernel that no MAP_* flag stands for.
+    pub(crate) extra: u64,
+    pub(crate) pgoff: u64,
+    pub(crate) file: Option<&'a FileRef>,
+}
+
+/// Makes a mapping in the current task's new address space.
+///
+/// Goes through the checks of mmap(2): limits, the file's mode, security.
+///
+/// # Errors
+///
+/// EEXIST when something is mapped there already; those of mmap(2).
+pub(crate) fn map(wanted: &Wanted<'_>) -> Result {
+    let file = wanted.file.map_or(core::ptr::null_mut(), |file| file.as_ptr());
+    // SAFETY: `file` is held by the caller.
+    to_result(unsafe {
+        bindings::ckpt_security_mmap_file(
+            file,
+            wanted.prot as c_ulong,
+            wanted.map as c_ulong,
+        )
+    })?;
+    let mm = mm::current_mm();
+    let _lock = mm::WriteLock::new(mm)?;
+    let mut populate: c_ulong = 0;
+    // SAFETY: The mmap lock is held for writing; `file` is held.
+    let at = unsafe {
+        bindings::do_mmap(
+            file,
+            wanted.start as c_ulong,
+            wanted.end.wrapping_sub(wanted.start) as c_ulong,
+            wanted.prot as c_ulong,
+            wanted.map as c_ulong,
+            bindings::vma_flags_t {
+                __vma_flags: [wanted.extra as c_ulong],
+            },
+            wanted.pgoff as c_ulong,
+            &mut populate,
+            core::ptr::null_mut(),
+        )
+    };
+    let errno = at as isize;
+    if (-4095..0).contains(&errno) {
+        return Err(to_result(errno as i32).err().unwrap_or(EINVAL));
+    }
+    if at as u64 != wanted.start {
+        return Err(EEXIST);
+    }
+    Ok(())
+}
+
+/// madvise(2) on the current task's new address space.
+pub(crate) fn advise(start: u64, end: u64, advice: u32) -> Result {
+    // SAFETY: The function takes the locks it needs and checks the range.
+    to_result(unsafe {
+        bindings::do_madvise(
+            mm::current_mm(),
+            start as c_ulong,
+            end.wrapping_sub(start) as usize,
+            advice as i32,
+        )
+    })
+}
+
+/// Seals a range of the current task's new address space.
+pub(crate) fn seal(start: u64, end: u64) -> Result {
+    // SAFETY: The function takes the lock it needs and checks the range.
+    to_result(unsafe { bindings::ckpt_mseal(start as c_ulong, end as c_ulong) })
+}
+
+/// Faults a locked range in, as mlock(2) does. Failures show as later faults.
+pub(crate) fn populate(start: u64, end: u64) {
+    // SAFETY: Takes the lock it needs.
+    unsafe {
+        bindings::__mm_populate(
+            start as c_ulong,
+            end.wrapping_sub(start) as c_ulong,
+            1,
+        )
+    };
+}
+
+/// Names an anonymous range of the current task's new address space.
+///
+/// # Errors
+///
+/// EINVAL for a name with characters that prctl(2) refuses.
+pub(crate) fn set_name(start: u64, end: u64, name: &[u8]) -> Result {
+    let valid = |c: &u8| (0x20..0x7f).contains(c) && !b"\\`$[]".contains(c);
+    if name.is_empty() || name.len() > 79 || !name.iter().all(valid) {
+        return Err(EINVAL);
+    }
+    let mut text = [0u8; 80];
+    text.get_mut(..name.len()).ok_or(EINVAL)?.copy_from_slice(name);
+    // SAFETY: `text` ends with a NUL; the name is reference-counted and the
+    // mappings take references of their own.
+    unsafe {
+        let name = bindings::ckpt_name_alloc(text.as_ptr().cast());
+        if name.is_null() {
+            return Err(ENOMEM);
+        }
+        let done = bindings::ckpt_name_set(
+            mm::current_mm(),
+            start as c_ulong,
+            end.wrapping_sub(start) as c_ulong,
+            name,
+        );
+        bindings::ckpt_name_put(name);
+        to_result(done)
+    }
+}
+

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Walks page tables where a lookup by page would be blind or slow.
+//!
+//! Two questions are answered: which two-megabyte pieces of a range have page
+//! tables at all, so that the price of a mapping follows what is in it and
+//! not its size; and what an entry without a page is: nothing, swapped out,
+//! or a guard.
+
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+const PMD_SIZE: u64 = 1 << 21;
+
+/// A range of addresses, end excluded.
+#[derive(Clone, Copy)]
+pub(crate) struct Range {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// What an entry of the page tables is when no page is mapped there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Nothing: never touched.
+    None,
+    /// A guard: touching it is an error.
+    Guard,
+    /// The page is elsewhere: swapped out, or about to move.
+    Elsewhere,
+}
+
+struct Collect {
+    ranges: KVVec<Range>,
+    entry: Entry,
+}
+
+impl Collect {
+    /// Adds a range, joined to the one before where they meet.
+    fn add(&mut self, start: u64, end: u64) -> Result {
+        if let Some(last) = self.ranges.last_mut() {
+            if last.end == start {
+                last.end = end;
+                return Ok(());
+            }
+        }
+        self.ranges.push(Range { start, end }, GFP_KERNEL)?;
+        Ok(())
+    }
+}
+
+/// # Safety
+///
+/// Called by walk_page_range() with the private pointer set up by [`walk`].
+unsafe fn collect<'a>(walk: *mut bindings::mm_walk) -> &'a mut Collect {
+    // SAFETY: By the contract of this function; the walk is the only user.
+    unsafe { &mut *(*walk).private.cast::<Collect>() }
+}
+
+/// # Safety
+///
+/// As [`collect`]; called once for each entry that is not empty.
+unsafe extern "C" fn pmd_entry(
+    _pmd: *mut bindings::pmd_t,
+    addr: c_ulong,
+    next: c_ulong,
+    walk: *mut bindings::mm_walk,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    unsafe { (*walk).action = bindings::page_walk_action_ACTION_CONTINUE };
+    // SAFETY: As above.
+    let collect = unsafe { collect(walk) };
+    match collect.add(addr as u64, next as u64) {
+        Ok(()) => 0,
+        Err(errno) => errno.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// As [`collect`]; the page table lock is held.
+unsafe extern "C" fn guard_entry(
+    pte: *mut bindings::pte_t,
+    addr: c_ulong,
+    next: c_ulong,
+    walk: *mut bindings::mm_walk,
+) -> c_int {
+    // SAFETY: The lock is held, so that the entry stays.
+    if !unsafe { bindings::ckpt_pte_is_guard(pte) } {
+        return 0;
+    }
+    // SAFETY: By the contract of this function.
+    let collect = unsafe { collect(walk) };
+    // The page table lock forbids to sleep: room was reserved before.
+    if let Some(last) = collect.ranges.last_mut() {
+        if last.end == addr as u64 {
+            last.end = next as u64;
+            return 0;
+        }
+    }
+    let range = Range {
+        start: addr as u64,
+        end: next as u64,
+    };
+    match collect.ranges.push_within_capacity(range) {
+        Ok(()) => 0,
+        Err(_) => ENOMEM.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// As [`collect`]; the page table lock is held.
+unsafe extern "C" fn classify_entry(
+    pte: *mut bindings::pte_t,
+    _addr: c_ulong,
+    _next: c_ulong,
+    walk: *mut bindings::mm_walk,
+) -> c_int {
+    // SAFETY: By the contract of this function.
+    let collect = unsafe { collect(walk) };
+    // SAFETY: The lock is held, so that the entry stays.
+    collect.entry = unsafe {
+        if bindings::ckpt_pte_is_guard(pte) {
+            Entry::Guard
+        } else if bindings::ckpt_pte_is_none(pte) {
+            Entry::None
+        } else {
+            Entry::Elsewhere
+        }
+    };
+    0
+}
+
+type PmdFn = unsafe extern "C" fn(
+    *mut bindings::pmd_t,
+    c_ulong,
+    c_ulong,
+    *mut bindings::mm_walk,
+) -> c_int;
+type PteFn = unsafe extern "C" fn(
+    *mut bindings::pte_t,
+    c_ulong,
+    c_ulong,
+    *mut bindings::mm_walk,
+) -> c_int;
+
+/// # Safety
+///
+/// The caller holds the mmap lock of `mm`.
+unsafe fn walk(
+    mm: *mut bindings::mm_struct,
+    range: Range,
+    pmd: Option<PmdFn>,
+    pte: Option<PteFn>,
+    collect: &mut Collect,
+) -> Result {
+    let ops = bindings::mm_walk_ops {
+        pmd_entry: pmd,
+        pte_entry: pte,
+        walk_lock: bindings::page_walk_lock_PGWALK_RDLOCK,
+        ..Default::default()
+    };
+    // SAFETY: The lock is held by the contract; `ops` and `collect` live
+    // until the call returns.
+    to_result(unsafe {
+        bindings::walk_page_range(
+            mm,
+            range.start as c_ulong,
+            range.end as c_ulong,
+            &ops,
+            core::ptr::from_mut(collect).cast(),
+        )
+    })
+}
+
+/// The pieces of `range` that have page tables, joined and in order.
+///
+/// # Safety
+///
+/// The caller holds the mmap lock of `mm`.
+pub(crate) unsafe fn populated(
+    mm: *mut bindings::mm_struct,
+    range: Range,
+) -> Result<KVVec<Range>> {
+    let mut collect = Collect {
+        ranges: KVVec::new(),
+        entry: Entry::None,
+    };
+    // SAFETY: By the contract of this function.
+    unsafe { walk(mm, range, Some(pmd_entry), None, &mut collect)? };
+    Ok(collect.ranges)
+}
+
+/// The guard ranges in `range`.
+///
+/// # Safety
+///
+/// The caller holds the mmap lock of `mm`.
+pub(crate) unsafe fn guards(mm: *mut bindings::mm_struct, range: Range) -> Result<KVVec<Range>> {
+    let mut collect = Collect {
+        ranges: KVVec::new(),
+        entry: Entry::None,
+    };
+    let mut start = range.start;
+    while start < range.end {
+        // One page table at a time, so that the room it can need is known.
+        let end = (start | (PMD_SIZE - 1)).saturating_add(1).min(range.end);
+        collect.ranges.reserve(512, GFP_KERNEL)?;
+        // SAFETY: By the contract of this function.
+        unsafe { walk(mm, Range { start, end }, None, Some(guard_entry), &mut collect)? };
+        super::sched::breathe()?;
+        start = end;
+    }
+    Ok(collect.ranges)
+}
+
+/// What is at `addr`, where no page is mapped.
+///
+/// # Safety
+///
+/// The caller holds the mmap lock of `mm`.
+pub(crate) unsafe fn classify(mm: *mut bindings::mm_struct, addr: u64) -> Result<Entry> {
+    let mut collect = Collect {
+        ranges: KVVec::new(),
+        entry: Entry::None,
+    };
+    let range = Range {
+        start: addr,
+        end: addr.saturating_add(4096),
+    };
+    // SAFETY: By the contract of this function.
+    unsafe { walk(mm, range, None, Some(classify_entry), &mut collect)? };
+    Ok(collect.entry)
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The descriptor table: numbers, close-on-exec, and which share a file.
+
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Locate;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format::files::FdEnt;
+use crate::format::files::Files;
+use crate::image::Written;
+use crate::kapi::fs;
+use crate::kapi::fs::NewFiles;
+use kernel::prelude::*;
+
+/// Writes the table, with the files that were not met before.
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+    let mut nr_fds = 0u32;
+    let mut next = 0;
+    while let Some((fd, _, _)) = fs::next_fd(next) {
+        nr_fds = nr_fds.saturating_add(1);
+        next = fd.saturating_add(1);
+    }
+    let table = ctx.objects.fresh()?;
+    let rec = Files {
+        objref: table,
+        nr_fds,
+        reserved: 0,
+    };
+    ctx.writer.record(task, &rec).written()?;
+    next = 0;
+    while let Some((fd, file, cloexec)) = fs::next_fd(next) {
+        let file = super::file::save(ctx, &file, Some(fd)).at(Place::Fd(fd))?;
+        let entry = FdEnt {
+            fd,
+            file,
+            flags: cloexec.into(),
+            reserved: 0,
+        };
+        ctx.writer.record(table, &entry).written()?;
+        next = fd.saturating_add(1);
+        crate::kapi::sched::breathe()?;
+    }
+    Ok(())
+}
+
+/// Reads the table and builds a new one aside.
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<NewFiles> {
+    let rec: Files = ctx.reader.record(task)?;
+    let table = NewFiles::begin()?;
+    let mut last = None;
+    for _ in 0..rec.nr_fds {
+        let hdr = ctx.header_after_files(Some(&table))?;
+        let entry: FdEnt = ctx.reader.body(&hdr, rec.objref)?;
+        ensure(
+            last.is_none_or(|last| entry.fd > last),
+            EINVAL,
+            "descriptors are not in order",
+        )?;
+        last = Some(entry.fd);
+        let file = ctx.file(entry.file)?;
+        table
+            .install(entry.fd, file, entry.flags & 1 != 0)
+            .why("a descriptor cannot be installed")
+            .at(Place::Fd(entry.fd))?;
+    }
+    Ok(table)
+}

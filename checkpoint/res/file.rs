@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Open files: regular files, directories, locations, simple devices,
+//! terminals, and the image's own stream.
+//!
+//! A file is saved by its path and opened again by the caller's rights. Its
+//! contents are not part of the image: the same file system is assumed. A
+//! file whose contents are mapped must not have changed, because clean pages
+//! of a mapping are not saved either.
+//!
+//! Not saved: the settings of a terminal; the access time.
+
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Failure;
+use crate::error::Locate;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format::files::file_flags as f;
+use crate::format::files::file_kind as kind;
+use crate::format::files::File;
+use crate::format::Hdr;
+use crate::image::Written;
+use crate::kapi::file;
+use crate::kapi::file::FileRef;
+use crate::kapi::file::Stat;
+use crate::kapi::fs::NewFiles;
+use crate::kapi::path;
+use kernel::bindings::O_ACCMODE;
+use kernel::bindings::O_APPEND;
+use kernel::bindings::O_DIRECT;
+use kernel::bindings::O_DIRECTORY;
+use kernel::bindings::O_DSYNC;
+use kernel::bindings::O_LARGEFILE;
+use kernel::bindings::O_NOATIME;
+use kernel::bindings::O_NOCTTY;
+use kernel::bindings::O_NOFOLLOW;
+use kernel::bindings::O_NONBLOCK;
+use kernel::bindings::O_PATH;
+use kernel::bindings::O_SYNC;
+use kernel::prelude::*;
+
+/// Image bits and the open flags that they stand for.
+const FLAGS: [(u32, u32); 9] = [
+    (f::APPEND, O_APPEND),
+    (f::NONBLOCK, O_NONBLOCK),
+    (f::DSYNC, O_DSYNC),
+    (f::SYNC, O_SYNC & !O_DSYNC),
+    (f::DIRECT, O_DIRECT),
+    (f::NOATIME, O_NOATIME),
+    (f::PATH, O_PATH),
+    (f::NOFOLLOW, O_NOFOLLOW),
+    (f::LARGEFILE, O_LARGEFILE),
+];
+
+/// FASYNC: signals are sent on I/O.
+const O_ASYNC: u32 = kernel::bindings::FASYNC;
+
+const S_IFMT: u32 = 0o170000;
+const S_IFREG: u32 = 0o100000;
+const S_IFDIR: u32 = 0o040000;
+const S_IFCHR: u32 = 0o020000;
+
+/// Devices without state: null, zero, full, random, urandom.
+fn is_simple_device(st: &Stat) -> bool {
+    st.rdev.0 == 1 && matches!(st.rdev.1, 3 | 5 | 7 | 8 | 9)
+}
+
+/// Terminals that can be opened by their path; not the master of a pair.
+fn is_terminal(st: &Stat) -> bool {
+    match st.rdev.0 {
+        4 | 136..=143 | 204 | 229 => true,
+        5 => st.rdev.1 != 2,
+        _ => false,
+    }
+}
+
+/// The kind of an open file, or why it is refused.
+fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
+    if file::flags(file) & O_PATH != 0 {
+        return Ok(kind::PATH);
+    }
+    match u32::from(st.mode) & S_IFMT {
+        S_IFREG => Ok(kind::REGULAR),
+        S_IFDIR => Ok(kind::DIRECTORY),
+        S_IFCHR if is_simple_device(st) => Ok(kind::CHARDEV),
+        S_IFCHR if is_terminal(st) => Ok(kind::TTY),
+        S_IFCHR => Err("this character device is not supported"),
+        0o060000 => Err("block devices are not supported"),
+        0o010000 => Err("pipes and FIFOs are not supported"),
+        0o140000 => Err("sockets are not supported"),
+        _ => Err("this kind of descriptor is not supported"),
+    }
+}
+
+/// The reference of an open file, writing its records when it is a new one.
+///
+/// `fd` is the descriptor that leads to it, if one does; otherwise its
+/// contents are mapped. The caller's own descriptor or mapping keeps the file
+/// until the system call ends, so that its address is its identity.
+pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcome<u32> {
+    let identity = file::identity(file);
+    let (objref, new) = ctx.objects.refer(identity)?;
+    if new {
+        let done = describe(ctx, file, objref, fd).and_then(|(rec, path)| {
+            ctx.writer.record(0, &rec).written()?;
+            if path.is_empty() {
+                Ok(())
+            } else {
+                ctx.string(objref, &path)
+            }
+        });
+        done.about(&path::display_name(file))?;
+    }
+    Ok(objref)
+}
+
+fn describe(
+    ctx: &SaveCtx,
+    file: &FileRef,
+    objref: u32,
+    fd: Option<u32>,
+) -> Outcome<(File, KVec<u8>)> {
+    let st = file::stat(file).why("the attributes of a file cannot be read")?;
+    let is_image = file::identity(file) == ctx.image;
+    let mut rec = File::zeroed();
+    rec.objref = objref;
+    rec.mode = st.mode.into();
+    rec.ino = st.ino;
+    (rec.rdev_major, rec.rdev_minor) = st.rdev;
+    let open_flags = file::flags(file);
+    rec.flags = match open_flags & O_ACCMODE {
+        3 => 0,
+        mode => mode,
+    };
+    for (image, kernel) in FLAGS {
+        rec.flags |= if open_flags & kernel != 0 { image } else { 0 };
+    }
+    if fd.is_none() {
+        rec.flags |= f::MAPPED;
+    }
+    if let Some(lock) = file::lock_held(file) {
+        return Err(Failure::new(EOPNOTSUPP, lock));
+    }
+    ensure(
+        !file::is_watched(file) && open_flags & O_ASYNC == 0,
+        EOPNOTSUPP,
+        "signals or epoll on a file are not supported",
+    )?;
+    rec.kind = match (classify(file, &st), fd) {
+        (Ok(kind), _) => kind,
+        (Err(_), Some(fd)) if is_image => {
+            rec.stream_fd = fd;
+            rec.kind = kind::STREAM;
+            rec.mode = 0;
+            rec.ino = 0;
+            return Ok((rec, KVec::new()));
+        }
+        (Err(why), _) => return Err(Failure::new(EOPNOTSUPP, why)),
+    };
+    ensure(
+        !file::is_procfs(file),
+        EOPNOTSUPP,
+        "files of procfs are not supported",
+    )?;
+    if rec.kind == kind::REGULAR {
+        rec.size = st.size as u64;
+        rec.mtime_sec = st.mtime.0;
+        rec.mtime_nsec = st.mtime.1;
+    }
+    if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY) {
+        rec.pos = file::position(file) as u64;
+    }
+    if is_image {
+        // Behind the image: the restart knows how long that is.
+        rec.flags |= f::IMAGE;
+        rec.pos = ctx.image_start as u64;
+        rec.size = 0;
+        (rec.mtime_sec, rec.mtime_nsec) = (0, 0);
+    }
+    let path = path::file_name(file, &ctx.root).map_err(|errno| {
+        if errno == ENOENT && st.nlink == 0 {
+            Failure::new(EOPNOTSUPP, "the file has been unlinked")
+        } else if errno == ENOENT {
+            Failure::new(
+                EOPNOTSUPP,
+                "the file has been unlinked or is outside of the root",
+            )
+        } else {
+            Failure::new(errno, "the path of a file cannot be found")
+        }
+    })?;
+    ensure(
+        path.len() <= crate::format::STR_MAX,
+        ENAMETOOLONG,
+        "the path of a file is too long",
+    )?;
+    rec.path_len = path.len() as u32;
+    Ok((rec, path))
+}
+
+/// A file that was opened for an image.
+pub(crate) struct Opened {
+    /// The file.
+    pub(crate) file: FileRef,
+    /// It is the file of the image, which began at this position.
+    behind_image: Option<u64>,
+}
+
+/// Reads a file record whose pre-header is `hdr`, and opens the file.
+///
+/// `table` holds the caller's descriptors, for the image's own stream.
+pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>) -> Outcome {
+    let rec: File = ctx.reader.body(hdr, 0)?;
+    let file = if rec.kind == kind::STREAM {
+        inherit(&rec, table)?
+    } else {
+        let path = ctx.string(rec.objref, rec.path_len)?;
+        reopen(ctx, &rec, &path).about(&path)?
+    };
+    let behind_image = (rec.flags & f::IMAGE != 0).then_some(rec.pos);
+    ctx.files
+        .insert(rec.objref, Opened { file, behind_image })
+        .why("an object reference is used twice")
+}
+
+/// The caller's own descriptor takes the place of the image's stream.
+fn inherit(rec: &File, table: Option<&NewFiles>) -> Outcome<FileRef> {
+    let fail = || {
+        Failure::new(
+            EBADF,
+            "the caller has no usable descriptor in place of the image's stream",
+        )
+        .at(Place::Fd(rec.stream_fd))
+    };
+    let file = table
+        .and_then(|table| table.old_file(rec.stream_fd))
+        .ok_or_else(fail)?;
+    let usable = match rec.flags & f::ACCMODE {
+        0 => file::may_read(&file),
+        1 => file::may_write(&file),
+        _ => file::may_read(&file) && file::may_write(&file),
+    };
+    if usable {
+        Ok(file)
+    } else {
+        Err(fail())
+    }
+}
+
+fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
+    // Never wait for the other end of what is no regular file any more.
+    let mut open_flags = rec.flags & f::ACCMODE | O_NOCTTY | O_NONBLOCK;
+    for (image, kernel) in FLAGS {
+        open_flags |= if rec.flags & image != 0 { kernel } else { 0 };
+    }
+    match rec.kind {
+        kind::DIRECTORY => open_flags |= O_DIRECTORY,
+        // The path had no symbolic links: one that is there now is another file.
+        kind::PATH if rec.mode & S_IFMT == 0o120000 => open_flags |= O_NOFOLLOW,
+        _ => {}
+    }
+    if rec.flags & f::PATH != 0 {
+        open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
+    }
+    let file = file::open(&ctx.root, path, open_flags).why("a file cannot be opened")?;
+    let st = file::stat(&file).why("the attributes of a file cannot be read")?;
+    ensure(
+        u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
+            && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor)),
+        ESTALE,
+        "a file is of another type than at the checkpoint",
+    )?;
+    if matches!(rec.kind, kind::CHARDEV | kind::TTY) {
+        ensure(
+            is_simple_device(&st) || is_terminal(&st),
+            EOPNOTSUPP,
+            "this character device is not supported",
+        )?;
+    }
+    ensure(
+        rec.kind == kind::PATH || !file::is_procfs(&file),
+        EOPNOTSUPP,
+        "files of procfs are not supported",
+    )?;
+    if rec.flags & f::MAPPED != 0 && rec.kind == kind::REGULAR {
+        ensure(
+            st.size as u64 == rec.size && st.mtime == (rec.mtime_sec, rec.mtime_nsec),
+            ESTALE,
+            "a mapped file has changed since the checkpoint",
+        )?;
+    }
+    if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
+        file::set_flags(&file, O_NONBLOCK, 0);
+    }
+    if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY) && rec.flags & f::IMAGE == 0 {
+        file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
+    }
+    Ok(file)
+}
+
+/// Gives the image's own file its position, once the image's length is known.
+pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
+    let bytes = ctx.reader.offset();
+    for opened in ctx.files.values_mut() {
+        if let Some(start) = opened.behind_image {
+            let pos = start.checked_add(bytes).and_then(|p| i64::try_from(p).ok());
+            file::seek(&opened.file, pos.ok_or(EOVERFLOW)?)
+                .why("a file position is not valid")?;
+        }
+    }
+    Ok(())
+}

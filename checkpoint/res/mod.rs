@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Kinds of state: one file each, save and restore side by side.
+//!
+//! `save` writes records, `restore` reads and checks them and builds what they
+//! describe aside; what it returns has a `commit` that cannot fail, and goes
+//! back when it is dropped.
+
+pub(crate) mod cred;
+pub(crate) mod fdtable;
+pub(crate) mod file;
+pub(crate) mod fs;
+pub(crate) mod head;
+pub(crate) mod mm;
+pub(crate) mod pages;
+pub(crate) mod rlimit;
+pub(crate) mod signal;
+pub(crate) mod task;
+pub(crate) mod thread;
+pub(crate) mod vma;

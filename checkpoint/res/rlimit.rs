@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Resource limits, with the rules of setrlimit(2).
+
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Locate;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format::task::Rlimit;
+use crate::format::task::Rlimits;
+use crate::image::Written;
+use crate::kapi::task;
+use kernel::bindings::RLIMIT_NOFILE;
+
+/// Writes the limits.
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+    let limits = task::rlimits().map(|(cur, max)| Rlimit { cur, max });
+    ctx.writer.record(task, &Rlimits { limits }).written()
+}
+
+/// Limits that were read and are allowed.
+pub(crate) struct Ready([(u64, u64); 16]);
+
+/// Reads the limits and checks the caller's rights to them.
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
+    let rec: Rlimits = ctx.reader.record(task)?;
+    let limits = rec.limits.map(|limit| (limit.cur, limit.max));
+    let here = task::rlimits();
+    for (nr, (want, have)) in limits.iter().zip(&here).enumerate() {
+        let place = Place::Number(nr as u64);
+        ensure(
+            want.1 <= have.1 || task::capable(task::CAP_SYS_RESOURCE),
+            kernel::error::code::EPERM,
+            "a resource limit of the image is above the caller's",
+        )
+        .at(place)?;
+        ensure(
+            nr != RLIMIT_NOFILE as usize || want == have || want.1 <= task::nr_open(),
+            kernel::error::code::EPERM,
+            "the limit of descriptors is above fs.nr_open",
+        )
+        .at(place)?;
+    }
+    Ok(Ready(limits))
+}
+
+impl Ready {
+    /// Sets the limits. Cannot fail.
+    pub(crate) fn commit(self) {
+        task::set_rlimits(&self.0);
+    }
+}

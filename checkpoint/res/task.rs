@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The task itself: name, scheduling, and values set by prctl(2).
+//!
+//! Not restored: process ids, which stay those of the restarting task, and
+//! accounting, which goes on counting.
+
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Outcome;
+use crate::format::task::task_flags as f;
+use crate::format::task::Task;
+use crate::format::task::COMM_LEN;
+use crate::image::Written;
+use crate::kapi::task;
+use crate::kapi::task::Sched;
+use kernel::bindings::PF_FORKNOEXEC;
+use kernel::bindings::PF_MCE_EARLY;
+use kernel::bindings::PF_MCE_PROCESS;
+use kernel::bindings::PF_SUPERPRIV;
+use kernel::prelude::*;
+
+/// Image bits and the kernel's process flags that they stand for.
+const PROCESS_FLAGS: [(u32, u32); 4] = [
+    (f::FORKNOEXEC, PF_FORKNOEXEC),
+    (f::SUPERPRIV, PF_SUPERPRIV),
+    (f::MCE_EARLY, PF_MCE_EARLY),
+    (f::MCE_PROCESS, PF_MCE_PROCESS),
+];
+
+/// Writes the task record and returns the task's reference.
+pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
+    let mut rec = Task::zeroed();
+    rec.objref = ctx.objects.fresh()?;
+    rec.exit_signal = task::exit_signal();
+    let ids = task::ids();
+    rec.pid = ids.pid as u32;
+    rec.tgid = ids.tgid as u32;
+    rec.ppid = ids.ppid as u32;
+    rec.pgid = ids.pgid as u32;
+    rec.sid = ids.sid as u32;
+    let sched = task::sched();
+    for (on, bit) in [
+        (task::no_new_privs(), f::NO_NEW_PRIVS),
+        (task::is_subreaper(), f::CHILD_SUBREAPER),
+        (task::is_dumpable(), f::DUMPABLE),
+        (sched.reset_on_fork, f::RESET_ON_FORK),
+    ] {
+        rec.flags |= if on { bit } else { 0 };
+    }
+    for (image, kernel) in PROCESS_FLAGS {
+        rec.flags |= if task::flags() & kernel != 0 { image } else { 0 };
+    }
+    rec.personality = task::personality();
+    rec.nice = sched.nice;
+    rec.policy = sched.policy;
+    rec.rt_priority = sched.rt_priority;
+    rec.pdeath_signal = task::pdeath_signal();
+    (rec.oom_score_adj, _) = task::oom_score_adj();
+    rec.task_comm_len = COMM_LEN as u32;
+    rec.comm = task::comm();
+    (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
+    let acct = task::accounting();
+    rec.utime = acct.utime;
+    rec.stime = acct.stime;
+    rec.gtime = acct.gtime;
+    (rec.prev_utime, rec.prev_stime) = acct.adjusted;
+    rec.sum_exec_runtime = acct.sum_exec_runtime;
+    rec.nvcsw = acct.nvcsw;
+    rec.nivcsw = acct.nivcsw;
+    rec.start_time = acct.start_time;
+    rec.real_start_time = acct.start_boottime;
+    rec.min_flt = acct.min_flt;
+    rec.maj_flt = acct.maj_flt;
+    crate::format::Record::validate(&rec).map_err(|why| {
+        crate::error::Failure::new(EOPNOTSUPP, why.0)
+    })?;
+    ctx.writer.record(0, &rec).written()?;
+    Ok(rec.objref)
+}
+
+/// Reads the task record and checks the caller's rights to its values.
+pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome<(u32, Task)> {
+    let rec: Task = ctx.reader.record(0)?;
+    let here = task::sched();
+    let want = wanted(&rec);
+    if want != here {
+        let real_time = want.rt_priority != 0 && want != here;
+        ensure(
+            task::may_nice(want.nice) && (!real_time || task::capable(task::CAP_SYS_NICE)),
+            EPERM,
+            "the scheduling of the image needs CAP_SYS_NICE",
+        )?;
+    }
+    let (adj, lowest) = task::oom_score_adj();
+    ensure(
+        rec.oom_score_adj == adj
+            || rec.oom_score_adj >= lowest
+            || task::capable(task::CAP_SYS_RESOURCE),
+        EPERM,
+        "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
+    )?;
+    Ok((rec.objref, rec))
+}
+
+fn wanted(rec: &Task) -> Sched {
+    Sched {
+        policy: rec.policy,
+        nice: rec.nice,
+        rt_priority: rec.rt_priority,
+        reset_on_fork: rec.flags & f::RESET_ON_FORK != 0,
+    }
+}
+
+/// Sets the scheduling. The last step of a restart that can fail.
+pub(crate) fn set_sched(rec: &Task) -> Outcome {
+    let want = wanted(rec);
+    if want == task::sched() {
+        return Ok(());
+    }
+    task::set_sched(&want).why("the scheduling policy cannot be set")
+}
+
+/// Sets the values that need no more than a write.
+pub(crate) fn commit(rec: &Task) {
+    task::set_comm(&rec.comm);
+    task::set_personality(rec.personality);
+    let (mut clear, mut set) = (0, 0);
+    for (image, kernel) in PROCESS_FLAGS {
+        // That privileges have been used is never taken back.
+        if rec.flags & image != 0 {
+            set |= kernel;
+        } else if kernel != PF_SUPERPRIV {
+            clear |= kernel;
+        }
+    }
+    task::set_flags(clear, set);
+    if rec.flags & f::NO_NEW_PRIVS != 0 {
+        task::set_no_new_privs();
+    }
+    task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
+    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
+    task::set_pdeath_signal(rec.pdeath_signal);
+    task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
+    task::set_oom_score_adj(rec.oom_score_adj);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The thread: TLS, registers, FPU, and its registrations with the kernel.
+
+use crate::arch;
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Outcome;
+use crate::format;
+use crate::format::cpu::Cpu;
+use crate::format::cpu::Thread;
+use crate::format::cpu::UserDesc;
+use crate::format::cpu::NR_TLS;
+use crate::image::Written;
+use crate::kapi::task;
+use kernel::prelude::*;
+
+/// Writes the thread, CPU and FPU records.
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+    let mut rec = Thread::zeroed();
+    rec.ntls = NR_TLS as u32;
+    rec.sizeof_tls = size_of::<UserDesc>() as u32;
+    rec.tls = arch::tls::save()?;
+    (rec.robust_list, rec.clear_child_tid) = task::user_pointers();
+    rec.robust_len = if rec.robust_list != 0 { 24 } else { 0 };
+    let rseq = task::rseq();
+    rec.rseq_addr = rseq.addr;
+    rec.rseq_len = rseq.len;
+    rec.rseq_sig = rseq.sig;
+    rec.rseq_version = rseq.version;
+    ctx.writer.record(task, &rec).written()?;
+    let cpu = arch::cpu::save().why("a segment register holds an unknown selector")?;
+    ctx.writer.record(task, &cpu).written()?;
+    let fpu = arch::fpu::save()?;
+    ctx.writer.bytes(format::FPU, task, &fpu).written()
+}
+
+/// A thread that was read, not yet in the processor.
+pub(crate) struct Ready {
+    thread: Thread,
+    cpu: Cpu,
+    fpu: KVec<u8>,
+}
+
+/// Reads the thread, CPU and FPU records.
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
+    let thread: Thread = ctx.reader.record(task)?;
+    let cpu: Cpu = ctx.reader.record(task)?;
+    ensure(
+        cpu.xstate_size == arch::fpu::size(),
+        EINVAL,
+        "FPU state has another size than the header says",
+    )?;
+    let mut fpu = KVec::from_elem(0, cpu.xstate_size as usize, GFP_KERNEL)?;
+    ctx.reader.bytes(format::FPU, task, &mut fpu)?;
+    Ok(Ready { thread, cpu, fpu })
+}
+
+/// TLS and FPU of the image are loaded; the former ones are kept.
+pub(crate) struct Loaded {
+    thread: Thread,
+    cpu: Cpu,
+    fpu: Option<arch::fpu::Loaded>,
+    former_tls: [UserDesc; NR_TLS],
+}
+
+impl Ready {
+    /// Loads TLS and FPU, which the kernel checks. Dropping goes back.
+    pub(crate) fn load(self) -> Outcome<Loaded> {
+        let fpu = arch::fpu::load(&self.fpu).why("the FPU state is not valid")?;
+        let former_tls = arch::tls::save()?;
+        arch::tls::load(&self.thread.tls).why("a TLS descriptor is not valid")?;
+        Ok(Loaded {
+            thread: self.thread,
+            cpu: self.cpu,
+            fpu: Some(fpu),
+            former_tls,
+        })
+    }
+}
+
+impl Loaded {
+    /// Writes the registers. Cannot fail. Returns the system call's result.
+    pub(crate) fn commit(mut self) -> isize {
+        task::set_user_pointers(self.thread.robust_list, self.thread.clear_child_tid);
+        task::set_rseq(&task::Rseq {
+            addr: self.thread.rseq_addr,
+            len: self.thread.rseq_len,
+            sig: self.thread.rseq_sig,
+            version: self.thread.rseq_version,
+        });
+        if let Some(fpu) = self.fpu.take() {
+            fpu.commit();
+        }
+        arch::cpu::restore(&self.cpu)
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.fpu.is_some() {
+            // These came from the kernel, which accepts them again.
+            let _ = arch::tls::load(&self.former_tls);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Mappings: private memory, private file mappings, the vDSO.
+//!
+//! The kernel's flag bits are translated to image bits by one table. A bit
+//! that is in neither list below makes the checkpoint fail.
+
+use crate::arch::context;
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Failure;
+use crate::error::Locate;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format;
+use crate::format::cpu::TASK_SIZE_MAX;
+use crate::format::mm::vma_flags as f;
+use crate::format::mm::vma_kind;
+use crate::format::mm::GuardRange;
+use crate::format::mm::Vma;
+use crate::format::mm::GUARD_CHUNK;
+use crate::format::IntoBytes;
+use crate::image::Written;
+use crate::kapi::vma;
+use crate::kapi::vma::bit;
+use crate::kapi::vma::Info;
+use crate::kapi::vma::Wanted;
+use kernel::bindings as b;
+use kernel::prelude::*;
+
+/// Image bits and the kernel's bits that they stand for.
+const FLAGS: &[(u64, u64)] = &[
+    (f::READ, bit(b::VMA_READ_BIT)),
+    (f::WRITE, bit(b::VMA_WRITE_BIT)),
+    (f::EXEC, bit(b::VMA_EXEC_BIT)),
+    (f::GROWSDOWN, bit(b::VMA_GROWSDOWN_BIT)),
+    (f::LOCKED, bit(b::VMA_LOCKED_BIT)),
+    (f::LOCKONFAULT, bit(b::VMA_LOCKONFAULT_BIT)),
+    (f::SEQ_READ, bit(b::VMA_SEQ_READ_BIT)),
+    (f::RAND_READ, bit(b::VMA_RAND_READ_BIT)),
+    (f::DONTCOPY, bit(b::VMA_DONTCOPY_BIT)),
+    (f::DONTEXPAND, bit(b::VMA_DONTEXPAND_BIT)),
+    (f::NORESERVE, bit(b::VMA_NORESERVE_BIT)),
+    (f::WIPEONFORK, bit(b::VMA_WIPEONFORK_BIT)),
+    (f::DONTDUMP, bit(b::VMA_DONTDUMP_BIT)),
+    (f::HUGEPAGE, bit(b::VMA_HUGEPAGE_BIT)),
+    (f::NOHUGEPAGE, bit(b::VMA_NOHUGEPAGE_BIT)),
+    (f::MERGEABLE, bit(b::VMA_MERGEABLE_BIT)),
+    (f::SEALED, bit(b::VMA_SEALED_BIT)),
+    (f::DROPPABLE, bit(b::VMA_DROPPABLE_BIT)),
+    (f::GUARD, bit(b::VMA_MAYBE_GUARD_BIT)),
+    (f::ACCOUNT, bit(b::VMA_ACCOUNT_BIT)),
+];
+
+/// Bits that say nothing of their own, or are saved in another field.
+const DERIVED: u64 = bit(b::VMA_MAYREAD_BIT)
+    | bit(b::VMA_MAYWRITE_BIT)
+    | bit(b::VMA_MAYEXEC_BIT)
+    | bit(b::VMA_SOFTDIRTY_BIT)
+    | PKEY_BITS;
+
+/// Image bits that a new mapping gets as they are.
+const DIRECT: u64 = f::LOCKONFAULT
+    | f::SEQ_READ
+    | f::RAND_READ
+    | f::DONTCOPY
+    | f::DONTEXPAND
+    | f::WIPEONFORK
+    | f::DONTDUMP
+    | f::NOHUGEPAGE;
+
+/// Image bits that only anonymous memory has.
+const ANON_ONLY: u64 = f::WIPEONFORK | f::DROPPABLE | f::MERGEABLE | f::GROWSDOWN;
+
+const PKEY_SHIFT: u32 = b::VMA_HIGH_ARCH_0_BIT;
+const PKEY_BITS: u64 = 0xf << PKEY_SHIFT;
+
+/// Kernel bits of mappings that are refused, and why.
+const REFUSED: &[(u64, &str)] = &[
+    (bit(b::VMA_HUGETLB_BIT), "a hugetlb mapping is not supported"),
+    (
+        bit(b::VMA_SHARED_BIT) | bit(b::VMA_MAYSHARE_BIT),
+        "a shared mapping is not supported",
+    ),
+    (
+        bit(b::VMA_IO_BIT) | bit(b::VMA_PFNMAP_BIT) | bit(b::VMA_MIXEDMAP_BIT),
+        "a device mapping is not supported",
+    ),
+    (
+        bit(b::VMA_UFFD_MISSING_BIT)
+            | bit(b::VMA_UFFD_WP_BIT)
+            | bit(b::VMA_UFFD_MINOR_BIT)
+            | bit(b::VMA_UFFD_RWP_BIT),
+        "a mapping watched by userfaultfd is not supported",
+    ),
+];
+
+/// The image's bits for the kernel's, or why a mapping is refused.
+fn encode(kernel: u64) -> Result<u64, &'static str> {
+    if let Some((_, why)) = REFUSED.iter().find(|(bits, _)| kernel & bits != 0) {
+        return Err(why);
+    }
+    let mut left = kernel & !DERIVED;
+    let mut image = 0;
+    for (to, from) in FLAGS {
+        if kernel & from != 0 {
+            image |= to;
+            left &= !from;
+        }
+    }
+    if left == 0 {
+        Ok(image)
+    } else {
+        Err("a mapping with flags that are not supported")
+    }
+}
+
+/// The kernel's bits for those of the image that are in `mask`.
+fn decode(image: u64, mask: u64) -> u64 {
+    FLAGS
+        .iter()
+        .filter(|(from, _)| image & mask & from != 0)
+        .fold(0, |bits, (_, to)| bits | to)
+}
+
+/// The range of the vDSO with its data, for code at `vdso`.
+pub(crate) fn vdso_range(vdso: u64) -> Option<(u64, u64)> {
+    if vdso == 0 {
+        return None;
+    }
+    let (size, _) = context::vdso_identity();
+    Some((
+        vdso.checked_sub(context::VVAR_BYTES)?,
+        vdso.checked_add(size.into())?,
+    ))
+}
+
+fn is_vdso(start: u64, end: u64, vdso: u64) -> bool {
+    vdso_range(vdso).is_some_and(|(from, to)| start >= from && end <= to)
+}
+
+/// Writes a mapping with its name, guards and pages.
+pub(crate) fn save(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
+    save_at(ctx, mm, vdso, info).at(Place::Range(info.start, info.end))
+}
+
+fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
+    let mut rec = Vma::zeroed();
+    rec.start = info.start;
+    rec.end = info.end;
+    if is_vdso(info.start, info.end, vdso) {
+        rec.how = vma_kind::VDSO;
+        rec.flags = encode(info.flags & 7).unwrap_or(0);
+        if info.start >= vdso {
+            refuse_changed_vdso(ctx, info)?;
+        }
+    } else {
+        let refuse = |why| Failure::new(ETXTBSY, why);
+        if let Some(why) = info.odd {
+            return Err(refuse(why));
+        }
+        if info.end > TASK_SIZE_MAX {
+            return Err(refuse("a mapping above 47 bits is not supported"));
+        }
+        rec.flags = encode(info.flags).map_err(refuse)?;
+        rec.pkey = (info.flags >> PKEY_SHIFT & 0xf) as u32;
+        rec.namelen = info.name.len() as u32;
+        rec.nr_guards = info.guards.len() as u32;
+        rec.how = vma_kind::ANON;
+        if let Some(file) = &info.file {
+            rec.how = vma_kind::FILE;
+            rec.pgoff = info.pgoff;
+            rec.file = super::file::save(ctx, file, None)?;
+        }
+    }
+    ctx.writer.record(mm, &rec).written()?;
+    if rec.namelen != 0 {
+        ctx.string(mm, &info.name)?;
+    }
+    for chunk in info.guards.chunks(GUARD_CHUNK) {
+        let mut ranges: KVec<GuardRange> = KVec::with_capacity(chunk.len(), GFP_KERNEL)?;
+        for guard in chunk {
+            let range = GuardRange {
+                start: guard.start,
+                end: guard.end,
+            };
+            ranges.push(range, GFP_KERNEL)?;
+        }
+        ctx.writer
+            .bytes(format::GUARD, mm, ranges.as_slice().as_bytes())
+            .written()?;
+    }
+    super::pages::save(ctx, mm, &rec)
+}
+
+/// A debugger's breakpoint in the vDSO would be lost.
+fn refuse_changed_vdso(ctx: &mut SaveCtx, info: &Info) -> Outcome {
+    ctx.batch.gather(info.start, info.start, info.end)?;
+    let changed = !ctx.batch.addrs().is_empty();
+    ctx.batch.clear();
+    ensure(!changed, ETXTBSY, "the vDSO has been changed")
+}
+
+/// Reads a mapping, makes it, and fills it. Returns its end, and whether it
+/// is to be sealed.
+pub(crate) fn restore(
+    ctx: &mut RestoreCtx,
+    mm: u32,
+    vdso: u64,
+    behind: u64,
+) -> Outcome<(u64, Option<(u64, u64)>)> {
+    let hdr = ctx.header_after_files(None)?;
+    let rec: Vma = ctx.reader.body(&hdr, mm)?;
+    let place = Place::Range(rec.start, rec.end);
+    ensure(rec.start >= behind, EINVAL, "mappings are not in order").at(place)?;
+    let name = match rec.namelen {
+        0 => KVec::new(),
+        len => ctx.string(mm, len)?,
+    };
+    let guards = read_guards(ctx, mm, &rec).at(place)?;
+    match rec.how {
+        vma_kind::VDSO => {
+            ensure(
+                is_vdso(rec.start, rec.end, vdso),
+                EINVAL,
+                "a part of the vDSO is outside of it",
+            )
+            .at(place)?;
+            super::pages::restore(ctx, mm, &rec, false)?;
+            return Ok((rec.end, None));
+        }
+        vma_kind::FILE => ensure(
+            rec.flags & ANON_ONLY == 0,
+            EINVAL,
+            "a file mapping has flags of anonymous memory",
+        )
+        .at(place)?,
+        _ => {}
+    }
+    ensure(
+        rec.flags & f::LOCKONFAULT == 0 || rec.flags & f::LOCKED != 0,
+        EINVAL,
+        "a mapping is locked on fault but not locked",
+    )
+    .at(place)?;
+    make(ctx, &rec).at(place)?;
+    super::pages::restore(ctx, mm, &rec, rec.flags & f::DROPPABLE == 0)?;
+    finish(&rec, &name, &guards).at(place)?;
+    Ok((
+        rec.end,
+        (rec.flags & f::SEALED != 0).then_some((rec.start, rec.end)),
+    ))
+}
+
+fn read_guards(ctx: &mut RestoreCtx, mm: u32, rec: &Vma) -> Outcome<KVVec<GuardRange>> {
+    let mut guards: KVVec<GuardRange> = KVVec::new();
+    let mut left = rec.nr_guards as usize;
+    let mut behind = rec.start;
+    while left != 0 {
+        let now = left.min(GUARD_CHUNK);
+        let mut chunk: KVec<GuardRange> =
+            KVec::from_elem(GuardRange::zeroed(), now, GFP_KERNEL)?;
+        ctx.reader
+            .bytes(format::GUARD, mm, chunk.as_mut_slice().as_mut_bytes())?;
+        for range in &chunk {
+            ensure(
+                range.start >= behind
+                    && range.start < range.end
+                    && range.end <= rec.end
+                    && range.start % 4096 == 0
+                    && range.end % 4096 == 0,
+                EINVAL,
+                "a guard range is outside of its mapping or out of order",
+            )?;
+            behind = range.end;
+            guards.push(*range, GFP_KERNEL)?;
+        }
+        left = left.saturating_sub(now);
+    }
+    Ok(guards)
+}
+
+/// Makes the mapping, empty.
+fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
+    let file = match rec.file {
+        0 => None,
+        objref => Some(ctx.file(objref)?),
+    };
+    // PROT_* and the image's bits are the same three numbers.
+    let prot = rec.flags & (f::READ | f::WRITE | f::EXEC);
+    let mut extra = decode(rec.flags, DIRECT) | u64::from(rec.pkey) << PKEY_SHIFT;
+    let asked = if prot == f::EXEC {
+        // mmap would allocate a protection key for the caller.
+        extra |= bit(b::VMA_EXEC_BIT);
+        0
+    } else {
+        prot
+    };
+    let mut map = b::MAP_FIXED_NOREPLACE;
+    for (on, flag) in [
+        (rec.file == 0, b::MAP_ANONYMOUS),
+        (rec.flags & f::DROPPABLE != 0, b::MAP_DROPPABLE),
+        (rec.flags & f::DROPPABLE == 0, b::MAP_PRIVATE),
+        (rec.flags & f::GROWSDOWN != 0, b::MAP_GROWSDOWN),
+        (rec.flags & f::LOCKED != 0, b::MAP_LOCKED),
+        (rec.flags & f::NORESERVE != 0, b::MAP_NORESERVE),
+    ] {
+        map |= if on { flag } else { 0 };
+    }
+    vma::map(&Wanted {
+        start: rec.start,
+        end: rec.end,
+        prot: asked,
+        map: map.into(),
+        extra,
+        pgoff: if rec.file == 0 { 0 } else { rec.pgoff },
+        file,
+    })
+    .why("a mapping cannot be made")?;
+    if rec.flags & f::HUGEPAGE != 0 {
+        vma::advise(rec.start, rec.end, b::MADV_HUGEPAGE).why("huge pages cannot be asked for")?;
+    }
+    Ok(())
+}
+
+/// What comes after the pages: guards, merging, the name, locking.
+fn finish(rec: &Vma, name: &[u8], guards: &[GuardRange]) -> Outcome {
+    for guard in guards {
+        vma::advise(guard.start, guard.end, b::MADV_GUARD_INSTALL)
+            .why("a guard cannot be installed")?;
+    }
+    if rec.flags & f::MERGEABLE != 0 {
+        vma::advise(rec.start, rec.end, b::MADV_MERGEABLE).why("merging cannot be asked for")?;
+    }
+    if !name.is_empty() {
+        vma::set_name(rec.start, rec.end, name).why("a mapping cannot be named")?;
+    }
+    if rec.flags & f::LOCKED != 0 && rec.flags & f::LOCKONFAULT == 0 {
+        vma::populate(rec.start, rec.end);
+    }
+    Ok(())
+}
+
+#[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
+#[kunit_tests(checkpoint_res_vma)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_bit_has_one_kernel_bit() {
+        let (mut image, mut kernel) = (0u64, 0u64);
+        for (i, k) in FLAGS {
+            assert!(i.is_power_of_two() && k.is_power_of_two());
+            assert_eq!(image & i, 0);
+            assert_eq!(kernel & k, 0);
+            image |= i;
+            kernel |= k;
+        }
+        assert_eq!(image, f::ALL);
+        assert_eq!(kernel & DERIVED, 0);
+    }
+
+    #[test]
+    fn bits_survive() {
+        for (image, kernel) in FLAGS {
+            assert_eq!(encode(*kernel), Ok(*image));
+            assert_eq!(decode(*image, f::ALL), *kernel);
+        }
+    }
+
+    #[test]
+    fn unknown_and_refused_bits_do_not() {
+        assert!(encode(1 << 60).is_err());
+        for (bits, _) in REFUSED {
+            for nr in 0..64 {
+                if bits >> nr & 1 == 1 {
+                    assert!(encode(1 << nr).is_err());
+                }
+            }
+        }
+    }
+}

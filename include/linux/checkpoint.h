@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What C and Rust have in common in checkpoint/: the two doors, wrappers of
+ * inlines and macros that Rust cannot call (checkpoint/kapi/shim.c), and
+ * constants that hold the two views of a structure together.
+ */
+#ifndef _LINUX_CHECKPOINT_H
+#define _LINUX_CHECKPOINT_H
+
+#include <linux/bvec.h>
+#include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/filelock.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/futex.h>
+#include <linux/magic.h>
+#include <linux/mman.h>
+#include <linux/mm.h>
+#include <linux/oom.h>
+#include <linux/path.h>
+#include <linux/pagewalk.h>
+#include <linux/personality.h>
+#include <linux/regset.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/stat.h>
+#include <linux/types.h>
+#include <linux/uio.h>
+#include <linux/utsname.h>
+#include <uapi/linux/sched/types.h>
+#include <asm/desc.h>
+#include <asm/segment.h>
+#include <asm/vdso.h>
+#include <asm/vdso/vsyscall.h>
+
+/* checkpoint/entry.rs */
+long ckpt_sys_checkpoint(pid_t pid, int fd, unsigned long flags, int logfd);
+long ckpt_sys_restart(int crid, int fd, unsigned long flags, int logfd);
+
+/* checkpoint/sys.c: sysctl kernel.checkpoint_restart */
+extern int sysctl_checkpoint_restart;
+
+/* checkpoint/kapi/shim.c: scheduling and time */
+void ckpt_cond_resched(void);
+bool ckpt_fatal_signal_pending(void);
+u64 ckpt_realtime_ns(void);
+u64 ckpt_monotonic_ns(void);
+u64 ckpt_boottime_ns(void);
+u32 ckpt_kernel_version(void);
+u32 ckpt_crc32c(u32 crc, const void *data, size_t len);
+
+/* memory */
+int ckpt_mmap_read_lock(struct mm_struct *mm);
+void ckpt_mmap_read_unlock(struct mm_struct *mm);
+int ckpt_mmap_write_lock(struct mm_struct *mm);
+void ckpt_mmap_write_unlock(struct mm_struct *mm);
+void ckpt_arg_lock(struct mm_struct *mm);
+void ckpt_arg_unlock(struct mm_struct *mm);
+unsigned long ckpt_mm_flags(struct mm_struct *mm);
+void ckpt_mm_flag_set(struct mm_struct *mm, int bit);
+void ckpt_mm_flag_clear(struct mm_struct *mm, int bit);
+unsigned long ckpt_mm_def_flags(struct mm_struct *mm);
+void ckpt_mm_set_def_flags(struct mm_struct *mm, unsigned long flags);
+bool ckpt_mm_has_aio(struct mm_struct *mm);
+int ckpt_mm_membarrier(struct mm_struct *mm);
+unsigned long ckpt_vma_flags(struct vm_area_struct *vma);
+const char *ckpt_vma_name(struct vm_area_struct *vma);
+bool ckpt_vma_is_secret(struct vm_area_struct *vma);
+bool ckpt_vma_has_policy(struct vm_area_struct *vma);
+bool ckpt_page_anon(struct page *page);
+void ckpt_get_page(struct page *page, int nr);
+void ckpt_put_page(struct page *page);
+void *ckpt_page_address(struct page *page);
+void ckpt_release_pages(struct page **pages, int nr);
+bool ckpt_pte_is_guard(pte_t *pte);
+bool ckpt_pte_is_none(pte_t *pte);
+void ckpt_page_dirty(struct page *page);
+int ckpt_security_mmap_file(struct file *file, unsigned long prot,
+			    unsigned long flags);
+int ckpt_mseal(unsigned long start, unsigned long end);
+struct anon_vma_name *ckpt_name_alloc(const char *name);
+void ckpt_name_put(struct anon_vma_name *name);
+int ckpt_name_set(struct mm_struct *mm, unsigned long start,
+		  unsigned long len, struct anon_vma_name *name);
+void ckpt_set_hiwater(struct mm_struct *mm);
+void ckpt_mm_update_next_owner(struct mm_struct *mm);
+
+/* tasks and signals; all on the current task */
+void ckpt_task_lock(struct task_struct *task);
+void ckpt_task_unlock(struct task_struct *task);
+void ckpt_siglock(void);
+void ckpt_sigunlock(void);
+bool ckpt_thread_group_empty(void);
+bool ckpt_real_timer_active(void);
+bool ckpt_has_posix_timers(void);
+void ckpt_stop_timers(void);
+bool ckpt_is_subreaper(void);
+void ckpt_set_subreaper(bool on);
+bool ckpt_no_new_privs(void);
+void ckpt_set_no_new_privs(void);
+bool ckpt_has_spec_ctrl(void);
+bool ckpt_seccomp_active(void);
+bool ckpt_has_io_uring(void);
+bool ckpt_has_sem_undo(void);
+bool ckpt_syscall_dispatch(void);
+void ckpt_rseq_reset(void);
+u8 ckpt_rseq_version(void);
+void ckpt_rseq_set_version(u8 version);
+bool ckpt_sched_reset_on_fork(void);
+void ckpt_rseq_force_update(void);
+void ckpt_robust_list_set(struct robust_list_head __user *head);
+struct robust_list_head __user *ckpt_robust_list(void);
+const struct cred *ckpt_current_cred(void);
+struct user_namespace *ckpt_user_ns(void);
+pid_t ckpt_pid_of(enum pid_type type);
+pid_t ckpt_ppid(void);
+int ckpt_nice(void);
+void ckpt_cputime(u64 *utime, u64 *stime);
+struct new_utsname *ckpt_utsname(void);
+
+/* files */
+struct inode *ckpt_file_inode(struct file *file);
+const struct path *ckpt_file_path(struct file *file);
+void ckpt_fs_root(struct path *root);
+void ckpt_fs_pwd(struct path *pwd);
+bool ckpt_unlinked(const struct path *path);
+bool ckpt_file_has_owner(struct file *file);
+bool ckpt_file_is_stream(struct file *file);
+bool ckpt_file_has_epoll(struct file *file);
+struct file_lock_context *ckpt_lock_context(struct file *file);
+void ckpt_flc_lock(struct file_lock_context *ctx);
+void ckpt_flc_unlock(struct file_lock_context *ctx);
+int ckpt_may_search(struct file *file);
+int ckpt_may_exec(struct file *file);
+
+/* x86 */
+struct pt_regs *ckpt_regs(void);
+unsigned int ckpt_xstate_size(void);
+u64 ckpt_xstate_features(void);
+u64 ckpt_xstate_dynamic(void);
+void ckpt_xstate_save(void *buf, size_t size);
+void ckpt_xstate_begin(void);
+int ckpt_xstate_load(const void *buf);
+void ckpt_write_pkru(u32 pkru);
+int ckpt_tls_get(struct user_desc *tls, size_t bytes);
+int ckpt_tls_set(const struct user_desc *tls, size_t bytes);
+unsigned int ckpt_ldt_size(struct mm_struct *mm);
+void ckpt_ldt_lock(struct mm_struct *mm);
+void ckpt_ldt_unlock(struct mm_struct *mm);
+u64 ckpt_ldt_entry(struct mm_struct *mm, unsigned int nr);
+void ckpt_read_segments(u16 *ds, u16 *es, u16 *fs, u16 *gs);
+void ckpt_load_segments(u16 ds, u16 es, u16 fs, u16 gs, u64 fs_base,
+			u64 gs_base);
+u64 ckpt_fs_base(void);
+u64 ckpt_gs_base(void);
+bool ckpt_has_hw_breakpoints(void);
+bool ckpt_has_io_bitmap(void);
+bool ckpt_has_shadow_stack(void);
+bool ckpt_is_32bit(void);
+bool ckpt_has_odd_flags(void);
+u32 ckpt_pkey_map(struct mm_struct *mm);
+int ckpt_pkey_exec_only(struct mm_struct *mm);
+void ckpt_pkey_set(struct mm_struct *mm, u32 map, int exec_only);
+bool ckpt_has_pkeys(void);
+unsigned long ckpt_vdso(struct mm_struct *mm);
+const struct vdso_image *ckpt_vdso_image(struct mm_struct *mm);
+void ckpt_cpuid(u32 leaf, u32 subleaf, u32 out[4]);
+unsigned long ckpt_lam(struct mm_struct *mm);
+
+/*
+ * Offsets as C sees them; checkpoint/kapi/layout.rs compares. bindgen has
+ * laid out task_struct wrongly before.
+ */
+enum ckpt_layout {
+	CKPT_OFF_TASK_MM = offsetof(struct task_struct, mm),
+	CKPT_OFF_TASK_FS = offsetof(struct task_struct, fs),
+	CKPT_OFF_TASK_FILES = offsetof(struct task_struct, files),
+	CKPT_OFF_TASK_SIGNAL = offsetof(struct task_struct, signal),
+	CKPT_OFF_TASK_SAS_FLAGS = offsetof(struct task_struct, sas_ss_flags),
+	CKPT_OFF_TASK_RSEQ = offsetof(struct task_struct, rseq),
+	CKPT_OFF_TASK_COMM = offsetof(struct task_struct, comm),
+	CKPT_OFF_TASK_PERSONALITY = offsetof(struct task_struct, personality),
+	CKPT_OFF_TASK_CLEAR_TID = offsetof(struct task_struct, clear_child_tid),
+	CKPT_OFF_TASK_SLACK = offsetof(struct task_struct, timer_slack_ns),
+	CKPT_OFF_MM_BRK = offsetof(struct mm_struct, brk),
+	CKPT_OFF_MM_AUXV = offsetof(struct mm_struct, saved_auxv),
+	CKPT_OFF_MM_MAP_COUNT = offsetof(struct mm_struct, map_count),
+	CKPT_OFF_MM_EXE = offsetof(struct mm_struct, exe_file),
+	CKPT_OFF_VMA_PGOFF = offsetof(struct vm_area_struct, vm_pgoff),
+	CKPT_OFF_VMA_FILE = offsetof(struct vm_area_struct, vm_file),
+	CKPT_OFF_SIG_RLIM = offsetof(struct signal_struct, rlim),
+	CKPT_OFF_SIG_OOM = offsetof(struct signal_struct, oom_score_adj),
+	CKPT_OFF_SIG_EXEC_LOCK = offsetof(struct signal_struct, exec_update_lock),
+	CKPT_OFF_FILE_POS = offsetof(struct file, f_pos),
+	CKPT_OFF_FILE_FLAGS = offsetof(struct file, f_flags),
+	CKPT_OFF_FILE_PATH = offsetof(struct file, f_path),
+};
+
+#endif /* _LINUX_CHECKPOINT_H */
