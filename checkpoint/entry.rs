@@ -122,5 +122,9 @@ fn report(call: &str, log: Option<FileRef>, failure: &Failure) -> isize {
         // The log is a courtesy: when it cannot be written, the errno remains.
         let _ = file::ImageFile::new(log).write_all(line);
     }
-    failure.errno.to_errno() as isize
+    match failure.errno.to_errno() {
+        // A call that is restarted would begin a second image.
+        -516..=-512 => EINTR.to_errno() as isize,
+        errno => errno as isize,
+    }
 }

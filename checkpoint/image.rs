@@ -115,16 +115,14 @@ impl From<Fault<Error>> for Failure {
             Fault::Source(errno) => Self::new(errno, "the image cannot be read"),
             Fault::Bad(Why(why)) => Self::new(EINVAL, why),
             Fault::Checksum(Why(why)) => Self::new(EBADMSG, why),
-            Fault::Failed(record) => Self::new(
-                ECANCELED,
-                "the image is that of a checkpoint that failed",
-            )
-            .about(
-                record
-                    .text
-                    .get(..usize::from(record.text_len))
-                    .unwrap_or_default(),
-            ),
+            Fault::Failed(record) => {
+                Self::new(ECANCELED, "the image is that of a checkpoint that failed").about(
+                    record
+                        .text
+                        .get(..usize::from(record.text_len))
+                        .unwrap_or_default(),
+                )
+            }
         }
     }
 }

@@ -23,7 +23,9 @@ mod tests {
     /// A checksum that is good enough for a test.
     fn sum(crc: u32, bytes: &[u8]) -> u32 {
         bytes.iter().fold(crc, |crc, b| {
-            crc.rotate_left(5).wrapping_add(u32::from(*b)).wrapping_add(1)
+            crc.rotate_left(5)
+                .wrapping_add(u32::from(*b))
+                .wrapping_add(1)
         })
     }
 
@@ -75,7 +77,7 @@ mod tests {
         writer.record(3, &entry(2))?;
         writer.bytes(format::STR, 3, b"seven b")?;
         writer.pages(3, &[0x1000, 0x2000])?;
-        let page = [0xa5; 4096];
+        let page: KVec<u8> = KVec::from_elem(0xa5, 4096, GFP_KERNEL)?;
         for _ in 0..2 {
             writer.sink().put(&page)?;
             writer.wrote_pages(&page);
@@ -96,7 +98,8 @@ mod tests {
         let nr = reader.pages(3)?;
         let mut addrs = [0; 2];
         reader.addrs(addrs.get_mut(..nr).unwrap_or_default())?;
-        let mut page = [0; 4096];
+        let page = KVec::from_elem(0, 4096, GFP_KERNEL);
+        let mut page: KVec<u8> = page.map_err(|_| Fault::Source(ENOMEM))?;
         for _ in 0..nr {
             reader.source().take(&mut page).map_err(Fault::Source)?;
             reader.read_pages(&page);

@@ -8,7 +8,9 @@
 //! back: address space, descriptors, FPU registers. Behind the commit point
 //! nothing can fail.
 
+use crate::arch;
 use crate::error::ensure;
+use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
@@ -30,8 +32,11 @@ pub(crate) struct RestoreCtx {
     pub(crate) reader: ImageReader,
     /// Open files by reference.
     pub(crate) files: Restored<res::file::Opened>,
-    /// Root directory: paths are relative to it.
+    /// Root directory of the caller, and its absolute name.
     pub(crate) root: PathRef,
+    pub(crate) root_name: KVec<u8>,
+    /// Files that may still be opened: none is in a descriptor table yet.
+    pub(crate) files_left: u64,
     /// Pages on their way.
     pub(crate) batch: PageBatch,
     /// Room for a string.
@@ -45,9 +50,16 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
         EBUSY,
         "the caller has other threads or shares its memory",
     )?;
+    if let Some(why) = task::in_the_way().or_else(arch::cpu::unsupported) {
+        return Err(Failure::new(EBUSY, why));
+    }
     let mut ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
         files: Restored::new(),
+        files_left: task::files_allowed(),
+        root_name: PathRef::root()
+            .name()
+            .why("the root directory has no name")?,
         root: PathRef::root(),
         batch: PageBatch::new()?,
         text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
@@ -62,6 +74,8 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
 
 impl RestoreCtx {
     fn run(&mut self) -> Outcome<isize> {
+        // Dropped last: when the caller's descriptors are in place again.
+        let mut segments = arch::cpu::Segments::remember();
         // PREPARE and BUILD: in the order of the image.
         res::head::restore(self)?;
         let (task, task_values) = res::task::restore(self)?;
@@ -79,6 +93,7 @@ impl RestoreCtx {
         res::task::set_sched(&task_values)?;
 
         // COMMIT: nothing below can fail.
+        segments.forget();
         mm.commit();
         files.commit();
         fs.commit();
@@ -98,7 +113,26 @@ impl RestoreCtx {
             if hdr.kind != format::FILE {
                 return Ok(hdr);
             }
+            self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
+                EMFILE,
+                "the image has more files than descriptors and mappings are allowed",
+            ))?;
             res::file::restore(self, &hdr, table)?;
+        }
+    }
+
+    /// A path of the image, which is absolute, as the caller would name it.
+    pub(crate) fn below_root<'a>(&self, path: &'a [u8]) -> Outcome<&'a [u8]> {
+        if *self.root_name == *b"/" {
+            return Ok(path);
+        }
+        match path.strip_prefix(&*self.root_name) {
+            Some([]) => Ok(b"/"),
+            Some(rest) if rest.first() == Some(&b'/') => Ok(rest),
+            _ => Err(Failure::new(
+                ENOENT,
+                "a path is outside of the caller's root",
+            )),
         }
     }
 
@@ -121,12 +155,21 @@ impl RestoreCtx {
         Ok(text)
     }
 
+    /// Is it a regular file that is open for more than its location?
+    pub(crate) fn is_regular(&self, objref: u32) -> bool {
+        self.files
+            .get(objref)
+            .is_some_and(|opened| opened.kind == format::files::file_kind::REGULAR)
+    }
+
     /// The open file behind a reference.
     pub(crate) fn file(&self, objref: u32) -> Outcome<&FileRef> {
         self.files
             .get(objref)
             .map(|opened| &opened.file)
-            .ok_or(Failure::new(EINVAL, "reference to a file that is not in the image"))
+            .ok_or(Failure::new(
+                EINVAL,
+                "reference to a file that is not in the image",
+            ))
     }
 }
-

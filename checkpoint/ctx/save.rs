@@ -19,7 +19,6 @@ use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
-use crate::kapi::path::PathRef;
 use crate::kapi::signal;
 use crate::kapi::task;
 use crate::objhash::Saved;
@@ -43,8 +42,6 @@ pub(crate) struct SaveCtx {
     pub(crate) writer: ImageWriter,
     /// References of shared objects.
     pub(crate) objects: Saved,
-    /// Root directory of the task: paths are relative to it.
-    pub(crate) root: PathRef,
     /// Identity of the file that the image goes to.
     pub(crate) image: usize,
     /// Its position before the image.
@@ -72,8 +69,16 @@ fn check() -> Outcome {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
     let pending = signal::pending();
-    ensure(pending == 0, EOPNOTSUPP, "a pending signal is not supported")
-        .map_err(|f| f.at(Place::Number(u64::from(pending.trailing_zeros()).wrapping_add(1))))
+    ensure(
+        pending == 0,
+        EOPNOTSUPP,
+        "a pending signal is not supported",
+    )
+    .map_err(|f| {
+        f.at(Place::Number(
+            u64::from(pending.trailing_zeros()).wrapping_add(1),
+        ))
+    })
 }
 
 /// Writes an image of the calling task to `image`, and returns its identifier.
@@ -83,7 +88,6 @@ pub(crate) fn checkpoint(image: FileRef, flags: usize) -> Outcome<i32> {
         image_start: file::position(&image),
         writer: ImageWriter::new(FileSink::new(image)?),
         objects: Saved::new(),
-        root: PathRef::root(),
         batch: PageBatch::new()?,
         flags: flags as u32,
         crid: 0,

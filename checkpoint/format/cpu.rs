@@ -227,8 +227,9 @@ wire! {
     }
 }
 
-/// Bits of eflags that user code can set: those that sigreturn(2) restores.
-pub const USER_FLAGS: u64 = 0x0005_0dd5;
+/// Bits of eflags that user code can set: those that sigreturn(2) restores,
+/// and the nested-task and identification flags, which popf can set.
+pub const USER_FLAGS: u64 = 0x0025_4dd5;
 /// Bits that are always set in user mode: bit 1 and the interrupt flag.
 pub const FIXED_FLAGS: u64 = 0x202;
 

@@ -134,6 +134,10 @@ impl Record for File {
             "O_PATH on an open file",
         )?;
         ensure(
+            self.kind == file_kind::REGULAR || self.flags & f::IMAGE == 0,
+            "image is not in a regular file",
+        )?;
+        ensure(
             self.kind == file_kind::STREAM || self.stream_fd == 0,
             "file has a stream's descriptor",
         )?;

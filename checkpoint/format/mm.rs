@@ -11,6 +11,8 @@ use super::Why;
 
 /// Pages of one run at most.
 pub const PGARR_MAX: u32 = 4096;
+/// Guard ranges of one mapping at most.
+pub const GUARDS_MAX: u32 = 1 << 20;
 /// Guard ranges of one record at most.
 pub const GUARD_CHUNK: usize = 1024;
 /// Entries of an auxiliary vector at most.
@@ -143,6 +145,10 @@ impl Record for Mm {
             "address space has unknown flags",
         )?;
         ensure(
+            self.flags & mm_flags::LOCK_ONFAULT == 0 || self.flags & mm_flags::LOCK_FUTURE != 0,
+            "future mappings are locked on fault but not locked",
+        )?;
+        ensure(
             self.nr_auxv as usize <= AUXV_MAX,
             "auxiliary vector is too long",
         )?;
@@ -208,6 +214,9 @@ pub mod vma_flags {
     pub const ACCOUNT: u64 = 1 << 19;
     /// All bits.
     pub const ALL: u64 = (1 << 20) - 1;
+
+    /// Bits that only anonymous memory has.
+    pub const ANON_ONLY: u64 = WIPEONFORK | DROPPABLE | MERGEABLE | GROWSDOWN;
 
     /// Bit and name, for tools.
     pub const NAMES: &[(u64, &str)] = &[
@@ -280,6 +289,10 @@ impl Record for Vma {
             vma_kind::ANON => ensure(self.file == 0, "anonymous mapping has a file")?,
             vma_kind::FILE => {
                 ensure(self.file != 0, "file mapping has no file")?;
+                ensure(
+                    self.flags & vma_flags::ANON_ONLY == 0,
+                    "file mapping has flags of anonymous memory",
+                )?;
                 ensure(self.pgoff < 1 << 51, "file offset is out of range")?;
             }
             vma_kind::VDSO => {
@@ -290,11 +303,20 @@ impl Record for Vma {
             }
             _ => return Err(Why("mapping is of an unknown kind")),
         }
+        ensure(
+            self.flags & vma_flags::LOCKONFAULT == 0 || self.flags & vma_flags::LOCKED != 0,
+            "mapping is locked on fault but not locked",
+        )?;
         ensure(self.pkey < 16, "protection key is out of range")?;
         ensure(self.namelen <= 79, "name of a mapping is too long")?;
         ensure(
-            u64::from(self.nr_guards) <= self.end.wrapping_sub(self.start) / 4096,
-            "mapping has more guard ranges than pages",
+            self.nr_guards <= GUARDS_MAX
+                && u64::from(self.nr_guards) <= self.end.wrapping_sub(self.start) / 4096,
+            "mapping has too many guard ranges",
+        )?;
+        ensure(
+            self.nr_guards == 0 || self.flags & vma_flags::LOCKED == 0,
+            "locked mapping with guard ranges",
         )?;
         ensure(
             self.flags & vma_flags::HUGEPAGE == 0 || self.flags & vma_flags::NOHUGEPAGE == 0,

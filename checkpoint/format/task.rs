@@ -168,7 +168,10 @@ impl Record for Task {
             "length of the task name is not 16",
         )?;
         ensure(self.comm.last() == Some(&0), "task name has no end")?;
-        ensure(self.timer_slack_ns != 0, "timer slack is zero")?;
+        ensure(
+            real_time == (self.timer_slack_ns == 0),
+            "timer slack does not fit the policy",
+        )?;
         ensure(self.default_timer_slack_ns != 0, "timer slack is zero")?;
         ensure(self.reserved == [0; 8], "reserved field is not zero")
     }

@@ -221,6 +221,13 @@ pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Resu
     }
 }
 
+fn kvec(base: *mut u8, len: usize) -> bindings::kvec {
+    bindings::kvec {
+        iov_base: base.cast(),
+        iov_len: len,
+    }
+}
+
 /// A file that an image goes to or comes from.
 ///
 /// Keeps the position as read(2) and write(2) do, and never accepts less than
@@ -240,7 +247,11 @@ impl ImageFile {
             let errno = to_result(done as i32).err().unwrap_or(EIO);
             // A restarted call would begin the image anew.
             let interrupted = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND];
-            return Err(if interrupted.contains(&errno) { EINTR } else { errno });
+            return Err(if interrupted.contains(&errno) {
+                EINTR
+            } else {
+                errno
+            });
         }
         // SAFETY: The reference keeps the file.
         if !unsafe { bindings::ckpt_file_is_stream(self.file.as_ptr()) } {
@@ -253,14 +264,14 @@ impl ImageFile {
     pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result {
         while !bytes.is_empty() {
             let mut pos = position(&self.file);
-            // SAFETY: The file is open for writing, the slice is valid.
+            let vec = kvec(bytes.as_ptr().cast_mut(), bytes.len());
+            let mut iter = bindings::iov_iter::default();
+            // SAFETY: The file is open for writing; the slice is valid, and
+            // only read.
             let done = unsafe {
-                bindings::kernel_write(
-                    self.file.as_ptr(),
-                    bytes.as_ptr().cast(),
-                    bytes.len(),
-                    &mut pos,
-                )
+                let source = bindings::ITER_SOURCE;
+                bindings::iov_iter_kvec(&mut iter, source, &vec, 1, bytes.len());
+                bindings::vfs_iter_write(self.file.as_ptr(), &mut iter, &mut pos, 0)
             };
             let done = self.advance(done, pos)?;
             if done == 0 {
@@ -276,14 +287,13 @@ impl ImageFile {
     pub(crate) fn read_exact(&self, mut buf: &mut [u8]) -> Result {
         while !buf.is_empty() {
             let mut pos = position(&self.file);
-            // SAFETY: The file is open for reading, the slice is valid.
+            let vec = kvec(buf.as_mut_ptr(), buf.len());
+            let mut iter = bindings::iov_iter::default();
+            // SAFETY: The file is open for reading; the slice is valid.
             let done = unsafe {
-                bindings::kernel_read(
-                    self.file.as_ptr(),
-                    buf.as_mut_ptr().cast(),
-                    buf.len(),
-                    &mut pos,
-                )
+                let dest = bindings::ITER_DEST;
+                bindings::iov_iter_kvec(&mut iter, dest, &vec, 1, buf.len());
+                bindings::vfs_iter_read(self.file.as_ptr(), &mut iter, &mut pos, 0)
             };
             let done = self.advance(done, pos)?;
             if done == 0 {
@@ -300,8 +310,7 @@ impl ImageFile {
             let mut pos = position(&self.file);
             // SAFETY: The file is open for writing; `iter` describes pages
             // that the batch holds references to.
-            let done =
-                unsafe { bindings::vfs_iter_write(self.file.as_ptr(), iter, &mut pos, 0) };
+            let done = unsafe { bindings::vfs_iter_write(self.file.as_ptr(), iter, &mut pos, 0) };
             self.advance(done, pos)
         })
     }

@@ -97,13 +97,8 @@ impl NewFiles {
     /// Puts an empty table in place.
     pub(crate) fn begin() -> Result<Self> {
         let old = task::files_ptr();
-        let mut all = bindings::fd_range {
-            from: 0,
-            to: u32::MAX,
-        };
-        // SAFETY: The task keeps its table; the copy without any entry is ours.
-        let new =
-            kernel::error::from_err_ptr(unsafe { bindings::dup_fd(old, &mut all) })?;
+        // SAFETY: A copy of a table without entries, which is ours.
+        let new = kernel::error::from_err_ptr(unsafe { bindings::ckpt_new_files() })?;
         switch(new);
         Ok(Self { old, new })
     }

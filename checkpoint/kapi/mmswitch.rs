@@ -91,7 +91,10 @@ impl NewMm {
         unsafe {
             bindings::down_write(exec_lock());
             bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
+            bindings::up_write(exec_lock());
+            // May wait for whoever serves the task's memory: without the lock.
             bindings::mm_exit_exec_release(tsk, self.old);
+            bindings::down_write(exec_lock());
             bindings::exec_switch_mm(self.new, core::ptr::null_mut(), false);
             bindings::futex_exec_done(tsk);
             bindings::sched_mm_cid_after_execve(tsk);

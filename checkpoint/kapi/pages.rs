@@ -4,6 +4,7 @@
 
 use super::walk;
 use super::walk::Entry;
+use super::walk::Range;
 use core::ptr;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -13,6 +14,8 @@ use kernel::prelude::*;
 pub(crate) const PAGE: u64 = 4096;
 /// Pages of one batch at most.
 pub(crate) const BATCH: usize = 1024;
+/// Lookups of one batch at most: others wait for the lock.
+const STEPS: usize = 4 * BATCH;
 /// Pages of one transfer at most: 1 MiB.
 const TRANSFER: usize = 256;
 
@@ -116,7 +119,11 @@ impl PageBatch {
             unsafe {
                 bindings::iov_iter_bvec(
                     &mut iter,
-                    if source { bindings::ITER_SOURCE } else { bindings::ITER_DEST },
+                    if source {
+                        bindings::ITER_SOURCE
+                    } else {
+                        bindings::ITER_DEST
+                    },
                     bvec.as_ptr(),
                     bvec.len(),
                     bytes,
@@ -156,29 +163,31 @@ impl PageBatch {
             return Err(EAGAIN);
         }
         let mut addr = start;
-        while addr < end && self.room() != 0 {
+        let mut steps = 0;
+        while addr < end && self.room() != 0 && steps < STEPS {
+            steps += 1;
             let mut mask: c_ulong = 0;
             // SAFETY: The mmap lock is held and `addr` is inside the mapping.
             let page = unsafe {
-                bindings::follow_page(
-                    vma,
-                    addr as c_ulong,
-                    bindings::FOLL_GET | bindings::FOLL_DUMP,
-                    &mut mask,
-                )
+                bindings::follow_page(vma, addr as c_ulong, bindings::FOLL_GET, &mut mask)
             };
             let errno = page as isize;
             if (-4095..0).contains(&errno) {
-                if errno != -(bindings::EFAULT as isize) {
-                    return Err(to_result(errno as i32).err().unwrap_or(EFAULT));
-                }
-                addr = addr.saturating_add(PAGE);
-            } else if page.is_null() {
+                return Err(to_result(errno as i32).err().unwrap_or(EFAULT));
+            }
+            if page.is_null() {
                 // SAFETY: The mmap lock is held.
-                if unsafe { walk::classify(mm, addr)? } == Entry::Elsewhere {
-                    self.fault_in(mm, addr)?;
+                let (at, entry) = unsafe { walk::next_entry(mm, Range { start: addr, end })? };
+                addr = at;
+                match entry {
+                    Entry::Elsewhere => {
+                        self.fault_in(mm, addr)?;
+                        addr = addr.saturating_add(PAGE);
+                    }
+                    Entry::Guard => addr = addr.saturating_add(PAGE),
+                    // Present by now, or the end: look again.
+                    Entry::Present | Entry::None => {}
                 }
-                addr = addr.saturating_add(PAGE);
             } else {
                 addr = self.take(page, addr, end, mask as u64);
             }
@@ -190,16 +199,18 @@ impl PageBatch {
     /// Takes a page that was found, and those behind it in the same leaf.
     fn take(&mut self, page: *mut bindings::page, addr: u64, end: u64, mask: u64) -> u64 {
         let leaf = (mask.saturating_add(1)).saturating_sub(addr / PAGE & mask);
-        let nr = leaf.min(end.saturating_sub(addr) / PAGE).min(self.room() as u64);
+        let nr = leaf
+            .min(end.saturating_sub(addr) / PAGE)
+            .min(self.room() as u64);
         // SAFETY: follow_page() gave us a reference.
-        if unsafe { bindings::ckpt_page_anon(page) } {
+        if unsafe { bindings::ckpt_page_anon(page) && !bindings::ckpt_page_zero(page) } {
             if nr > 1 {
                 // SAFETY: The pages belong to the folio of the one we hold.
                 unsafe { bindings::ckpt_get_page(page, (nr as i32).wrapping_sub(1)) };
             }
             self.push(page, addr, nr as usize);
         } else {
-            // Page cache: the file has it.
+            // The zero page, or page cache: the file has it.
             // SAFETY: We own the reference.
             unsafe { bindings::ckpt_put_page(page) };
         }

@@ -57,14 +57,19 @@ impl PathRef {
         &self.0
     }
 
-    /// The name below `root`, or the absolute one without `root`.
+    /// The same mount and directory entry.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.mnt == other.0.mnt && self.0.dentry == other.0.dentry
+    }
+
+    /// The absolute name in the mount namespace, whatever the task's root is.
     ///
     /// # Errors
     ///
-    /// ENOENT when the location is not below `root` or has no name any more,
-    /// ENAMETOOLONG.
-    pub(crate) fn name(&self, root: Option<&Self>) -> Result<KVec<u8>> {
-        name(self.as_ptr(), root)
+    /// ENOENT when the location has no name any more, EINVAL when it is on a
+    /// mount that has no place, ENAMETOOLONG.
+    pub(crate) fn name(&self) -> Result<KVec<u8>> {
+        name(self.as_ptr())
     }
 }
 
@@ -105,32 +110,21 @@ fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
     Ok(name)
 }
 
-/// The name of an open file below `root`. See [`PathRef::name`].
-pub(crate) fn file_name(file: &FileRef, root: &PathRef) -> Result<KVec<u8>> {
+/// The absolute name of an open file. See [`PathRef::name`].
+pub(crate) fn file_name(file: &FileRef) -> Result<KVec<u8>> {
     // SAFETY: The reference keeps the file and with it its path.
     let path = unsafe { bindings::ckpt_file_path(file.as_ptr()) };
-    name(path, Some(root))
+    name(path)
 }
 
-fn name(path: *const bindings::path, root: Option<&PathRef>) -> Result<KVec<u8>> {
+fn name(path: *const bindings::path) -> Result<KVec<u8>> {
     // SAFETY: All callers hold references to `path`.
     if unsafe { bindings::ckpt_unlinked(path) } {
         return Err(ENOENT);
     }
     let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-    let at = buf.as_mut_ptr();
-    // SAFETY: `path` and `root` are held, `buf` has the length given.
-    let text = unsafe {
-        match root {
-            Some(root) => {
-                bindings::__d_path(path, root.as_ptr(), at.cast(), NAME_MAX as c_int)
-            }
-            None => bindings::d_absolute_path(path, at.cast(), NAME_MAX as c_int),
-        }
-    };
-    let text = from_err_ptr(text)?;
-    if text.is_null() {
-        return Err(ENOENT);
-    }
+    let at = buf.as_mut_ptr().cast();
+    // SAFETY: `path` is held, `buf` has the length given.
+    let text = from_err_ptr(unsafe { bindings::d_absolute_path(path, at, NAME_MAX as c_int) })?;
     tail(&buf, text)
 }

@@ -61,5 +61,9 @@ pub(crate) fn utsname() -> [KVec<u8>; 3] {
 pub(crate) fn kernel_version() -> (u16, u16, u16) {
     // SAFETY: Returns a constant.
     let code = unsafe { bindings::ckpt_kernel_version() };
-    ((code >> 16) as u16, (code >> 8 & 0xff) as u16, (code & 0xff) as u16)
+    (
+        (code >> 16) as u16,
+        (code >> 8 & 0xff) as u16,
+        (code & 0xff) as u16,
+    )
 }

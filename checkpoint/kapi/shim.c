@@ -10,6 +10,10 @@
 #include <linux/anon_inodes.h>
 #include <linux/crc32.h>
 #include <linux/hrtimer.h>
+#include <linux/fsnotify.h>
+#include <linux/iocontext.h>
+#include <linux/ioprio.h>
+#include <linux/init_task.h>
 #include <linux/leafops.h>
 #include <linux/mempolicy.h>
 #include <linux/mm_inline.h>
@@ -175,6 +179,11 @@ bool ckpt_vma_has_policy(struct vm_area_struct *vma)
 	return vma_policy(vma);
 }
 
+bool ckpt_page_zero(struct page *page)
+{
+	return is_zero_page(page) || is_huge_zero_folio(page_folio(page));
+}
+
 bool ckpt_page_anon(struct page *page)
 {
 	return folio_test_anon(page_folio(page));
@@ -205,6 +214,11 @@ bool ckpt_pte_is_guard(pte_t *pte)
 	return softleaf_is_guard_marker(softleaf_from_pte(ptep_get(pte)));
 }
 
+bool ckpt_pte_is_present(pte_t *pte)
+{
+	return pte_present(ptep_get(pte));
+}
+
 bool ckpt_pte_is_none(pte_t *pte)
 {
 	return pte_none(ptep_get(pte));
@@ -219,6 +233,22 @@ int ckpt_security_mmap_file(struct file *file, unsigned long prot,
 			    unsigned long flags)
 {
 	return security_mmap_file(file, prot, flags);
+}
+
+int ckpt_fsnotify_mmap(struct file *file, unsigned long prot, loff_t off,
+		       size_t len)
+{
+	return fsnotify_mmap_perm(file, prot, off, len);
+}
+
+int ckpt_charge(struct mm_struct *mm, long pages)
+{
+	return security_vm_enough_memory_mm(mm, pages);
+}
+
+void ckpt_uncharge(long pages)
+{
+	vm_unacct_memory(pages);
 }
 
 int ckpt_mseal(unsigned long start, unsigned long end)
@@ -312,6 +342,40 @@ bool ckpt_no_new_privs(void)
 void ckpt_set_no_new_privs(void)
 {
 	task_set_no_new_privs(current);
+}
+
+bool ckpt_has_affinity(void)
+{
+	return current->user_cpus_ptr;
+}
+
+bool ckpt_has_ioprio(void)
+{
+#ifdef CONFIG_BLOCK
+	return current->io_context &&
+	       IOPRIO_PRIO_CLASS(current->io_context->ioprio) != IOPRIO_CLASS_NONE;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_rseq_slice(void)
+{
+#ifdef CONFIG_RSEQ_SLICE_EXTENSION
+	return current->rseq.slice.state.enabled;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_has_keyrings(void)
+{
+#ifdef CONFIG_KEYS
+	return current_cred()->thread_keyring || current_cred()->process_keyring ||
+	       current_cred()->session_keyring;
+#else
+	return false;
+#endif
 }
 
 bool ckpt_has_spec_ctrl(void)
@@ -415,6 +479,12 @@ struct new_utsname *ckpt_utsname(void)
 
 /* files */
 
+/* An empty descriptor table: kernel threads have no files. */
+struct files_struct *ckpt_new_files(void)
+{
+	return dup_fd(&init_files, NULL);
+}
+
 struct inode *ckpt_file_inode(struct file *file)
 {
 	return file_inode(file);
@@ -471,6 +541,11 @@ void ckpt_flc_unlock(struct file_lock_context *ctx)
 	spin_unlock(&ctx->flc_lock);
 }
 
+int ckpt_may_set_rlimit(unsigned int resource, struct rlimit *limit)
+{
+	return security_task_setrlimit(current->group_leader, resource, limit);
+}
+
 int ckpt_may_search(struct file *file)
 {
 	return file_permission(file, MAY_EXEC | MAY_CHDIR);
@@ -500,7 +575,13 @@ u64 ckpt_xstate_features(void)
 
 u64 ckpt_xstate_dynamic(void)
 {
-	return x86_task_fpu(current)->fpstate->xfeatures & XFEATURE_MASK_USER_DYNAMIC;
+	return xstate_get_host_group_perm() & XFEATURE_MASK_USER_DYNAMIC;
+}
+
+/* The copy takes the protection key rights from the thread. */
+void ckpt_pkru_sync(void)
+{
+	current->thread.pkru = read_pkru();
 }
 
 void ckpt_xstate_save(void *buf, size_t size)
@@ -638,6 +719,11 @@ bool ckpt_has_shadow_stack(void)
 bool ckpt_is_32bit(void)
 {
 	return test_thread_flag(TIF_ADDR32) || !user_64bit_mode(current_pt_regs());
+}
+
+bool ckpt_has_forced_tf(void)
+{
+	return test_thread_flag(TIF_FORCED_TF);
 }
 
 bool ckpt_has_odd_flags(void)

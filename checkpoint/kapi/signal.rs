@@ -34,7 +34,11 @@ pub(crate) fn timer() -> Option<&'static str> {
     unsafe {
         if bindings::ckpt_real_timer_active() || (*signal).it_real_incr != 0 {
             Some("an interval timer (ITIMER_REAL) is not supported")
-        } else if (*signal).it.iter().any(|it| it.expires != 0 || it.incr != 0) {
+        } else if (*signal)
+            .it
+            .iter()
+            .any(|it| it.expires != 0 || it.incr != 0)
+        {
             Some("an interval timer (ITIMER_VIRTUAL or ITIMER_PROF) is not supported")
         } else if bindings::ckpt_has_posix_timers() {
             Some("POSIX timers are not supported")
@@ -101,9 +105,8 @@ pub(crate) fn set_altstack(stack: &Altstack) {
     }
 }
 
-/// What the process does about each signal.
-pub(crate) fn actions() -> [Sigaction; NR_SIGNALS] {
-    let mut actions = [Sigaction::zeroed(); NR_SIGNALS];
+/// Stores what the process does about each signal.
+pub(crate) fn actions(actions: &mut [Sigaction; NR_SIGNALS]) {
     // SAFETY: The signal lock is held.
     unsafe {
         bindings::ckpt_siglock();
@@ -116,7 +119,6 @@ pub(crate) fn actions() -> [Sigaction; NR_SIGNALS] {
         }
         bindings::ckpt_sigunlock();
     }
-    actions
 }
 
 fn handler_address(sa: &bindings::sigaction) -> u64 {

@@ -8,12 +8,12 @@ use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
+/// CAP_SYS_CHROOT.
+pub(crate) const CAP_SYS_CHROOT: u32 = bindings::CAP_SYS_CHROOT;
 /// CAP_SYS_PTRACE.
 pub(crate) const CAP_SYS_PTRACE: u32 = bindings::CAP_SYS_PTRACE;
 /// CAP_SYS_ADMIN.
 pub(crate) const CAP_SYS_ADMIN: u32 = bindings::CAP_SYS_ADMIN;
-/// CAP_SYS_NICE.
-pub(crate) const CAP_SYS_NICE: u32 = bindings::CAP_SYS_NICE;
 /// CAP_SYS_RESOURCE.
 pub(crate) const CAP_SYS_RESOURCE: u32 = bindings::CAP_SYS_RESOURCE;
 /// CAP_CHECKPOINT_RESTORE.
@@ -42,8 +42,14 @@ pub(crate) fn sysctl() -> i32 {
     unsafe { core::ptr::read_volatile(&raw const bindings::sysctl_checkpoint_restart) }
 }
 
-/// The capability, in the task's user namespace.
+/// The capability in the first user namespace: for what counts machine-wide.
 pub(crate) fn capable(cap: u32) -> bool {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::capable(cap as i32) }
+}
+
+/// The capability in the task's own user namespace.
+pub(crate) fn ns_capable(cap: u32) -> bool {
     // SAFETY: The credentials hold the namespace.
     unsafe { bindings::ns_capable(bindings::ckpt_user_ns(), cap as i32) }
 }
@@ -117,6 +123,21 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_seccomp_active() {
             return Some("seccomp is not supported");
         }
+        if bindings::ckpt_has_affinity() {
+            return Some("a CPU affinity is not supported");
+        }
+        if bindings::ckpt_has_ioprio() {
+            return Some("an I/O priority is not supported");
+        }
+        if t.se.custom_slice != 0 {
+            return Some("a scheduling slice is not supported");
+        }
+        if bindings::ckpt_rseq_slice() {
+            return Some("slice extensions of restartable sequences are not supported");
+        }
+        if bindings::ckpt_has_keyrings() {
+            return Some("keyrings are not supported");
+        }
         if bindings::ckpt_has_spec_ctrl() {
             return Some("speculation control by prctl is not supported");
         }
@@ -133,6 +154,20 @@ pub(crate) fn unsupported() -> Option<&'static str> {
             return Some("a file system view shared with another process is not supported");
         }
         None
+    }
+}
+
+/// State of the restarting task that an image would inherit, if there is any.
+pub(crate) fn in_the_way() -> Option<&'static str> {
+    // SAFETY: Both look at the current task.
+    unsafe {
+        if bindings::ckpt_has_io_uring() {
+            Some("the caller uses io_uring")
+        } else if bindings::ckpt_syscall_dispatch() {
+            Some("the caller uses system call user dispatch")
+        } else {
+            None
+        }
     }
 }
 
@@ -265,8 +300,13 @@ pub(crate) fn oom_score_adj() -> (i32, i32) {
     }
 }
 
-/// Sets the adjustment of the out-of-memory score, -1000 to 1000.
+/// Sets the adjustment of the out-of-memory score, -1000 to 1000; not below
+/// what is allowed at this moment.
 pub(crate) fn set_oom_score_adj(adj: i32) {
+    let (current, lowest) = oom_score_adj();
+    if adj < lowest && adj != current && !capable(CAP_SYS_RESOURCE) {
+        return;
+    }
     // SAFETY: The signal structure lives; it is one word.
     unsafe { (*signal_ptr()).oom_score_adj = adj as i16 };
 }
@@ -339,7 +379,7 @@ pub(crate) fn sched() -> Sched {
     }
 }
 
-/// Sets the scheduling; the caller has checked the rights.
+/// Sets the scheduling, with the rules of sched_setattr(2).
 pub(crate) fn set_sched(sched: &Sched) -> Result {
     let attr = bindings::sched_attr {
         size: size_of::<bindings::sched_attr>() as u32,
@@ -350,13 +390,7 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
         ..Default::default()
     };
     // SAFETY: The attributes are ours, the task is the current one.
-    to_result(unsafe { bindings::sched_setattr_nocheck(current_ptr(), &attr) })
-}
-
-/// May the task get this nice value?
-pub(crate) fn may_nice(nice: i32) -> bool {
-    // SAFETY: Looks at the current task.
-    unsafe { bindings::can_nice(current_ptr(), nice) != 0 }
+    to_result(unsafe { bindings::sched_setattr(current_ptr(), &attr) })
 }
 
 /// Resource limits, soft and hard.
@@ -371,15 +405,22 @@ pub(crate) fn rlimits() -> [(u64, u64); 16] {
     }
 }
 
-/// Sets the resource limits; the caller has checked the rights.
+/// Sets the resource limits. Without CAP_SYS_RESOURCE none is raised: one
+/// that was lowered since it was checked stays lowered.
 pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
+    let privileged = capable(CAP_SYS_RESOURCE);
     // SAFETY: As in rlimits(); update_rlimit_cpu() takes the signal lock.
     unsafe {
         bindings::ckpt_task_lock(current_ptr());
         let rlim = &mut (*signal_ptr()).rlim;
         for (to, from) in rlim.iter_mut().zip(limits) {
-            to.rlim_cur = from.0 as c_ulong;
-            to.rlim_max = from.1 as c_ulong;
+            let max = from.1 as c_ulong;
+            to.rlim_max = if privileged {
+                max
+            } else {
+                max.min(to.rlim_max)
+            };
+            to.rlim_cur = (from.0 as c_ulong).min(to.rlim_max);
         }
         bindings::ckpt_task_unlock(current_ptr());
         let cpu = limits[bindings::RLIMIT_CPU as usize].0;
@@ -387,6 +428,16 @@ pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
             bindings::update_rlimit_cpu(current_ptr(), cpu as c_ulong);
         }
     }
+}
+
+/// Open files that descriptors and mappings of the task can hold.
+pub(crate) fn files_allowed() -> u64 {
+    // The default of vm.max_map_count.
+    const MAPPINGS: u64 = 65530;
+
+    rlimits()[bindings::RLIMIT_NOFILE as usize]
+        .0
+        .saturating_add(MAPPINGS)
 }
 
 /// The largest number of descriptors that a limit may allow.
@@ -454,6 +505,16 @@ pub(crate) fn set_rseq(rseq: &Rseq) {
         bindings::ckpt_rseq_set_version(rseq.version as u8);
         bindings::ckpt_rseq_force_update();
     }
+}
+
+/// Does the security module allow this limit?
+pub(crate) fn may_set_rlimit(resource: usize, cur: u64, max: u64) -> Result {
+    let mut limit = bindings::rlimit {
+        rlim_cur: cur as c_ulong,
+        rlim_max: max as c_ulong,
+    };
+    // SAFETY: Looks at the current task; the limit is ours.
+    to_result(unsafe { bindings::ckpt_may_set_rlimit(resource as c_uint, &mut limit) })
 }
 
 /// Does seccomp restrict the task?

@@ -24,11 +24,16 @@ pub(crate) struct Info {
     pub(crate) file: Option<FileRef>,
     /// Name of an anonymous mapping, may be empty.
     pub(crate) name: KVec<u8>,
+    /// Made by the kernel, with neither a file nor plain memory behind it.
+    pub(crate) special: bool,
     /// Contents that cannot be saved, and why.
     pub(crate) odd: Option<&'static str>,
     /// Guard ranges.
     pub(crate) guards: KVVec<Range>,
 }
+
+/// PROT_EXEC of mmap(2).
+const PROT_EXEC: u64 = 4;
 
 /// One bit of the kernel's mapping flags.
 pub(crate) const fn bit(nr: u32) -> u64 {
@@ -68,10 +73,7 @@ pub(crate) fn list(lock: &mm::ReadLock) -> Result<KVVec<Info>> {
 /// # Safety
 ///
 /// The mmap lock is held, `vma` is a mapping of `mm`.
-unsafe fn look(
-    mm: *mut bindings::mm_struct,
-    vma: *mut bindings::vm_area_struct,
-) -> Result<Info> {
+unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct) -> Result<Info> {
     // SAFETY: By the contract the mapping and its file stay; the name is a
     // string that lives as long as the mapping.
     unsafe {
@@ -97,11 +99,12 @@ unsafe fn look(
         } else {
             KVVec::new()
         };
+        let special = file.is_none() && !(*vma).vm_ops.is_null();
         let odd = if bindings::ckpt_vma_is_secret(vma) {
             Some("secret memory is not supported")
         } else if bindings::ckpt_vma_has_policy(vma) {
             Some("a memory policy is not supported")
-        } else if file.is_none() && !(*vma).vm_ops.is_null() {
+        } else if special {
             Some("a mapping made by the kernel is not supported")
         } else {
             None
@@ -113,6 +116,7 @@ unsafe fn look(
             pgoff: (*vma).vm_pgoff as u64,
             file,
             name,
+            special,
             odd,
             guards,
         })
@@ -137,6 +141,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) map: u64,
     /// Bits of the kernel that no MAP_* flag stands for.
     pub(crate) extra: u64,
+    /// Charge the mapping as if it were writable: it was once.
+    pub(crate) account: bool,
     pub(crate) pgoff: u64,
     pub(crate) file: Option<&'a FileRef>,
 }
@@ -149,28 +155,47 @@ pub(crate) struct Wanted<'a> {
 ///
 /// EEXIST when something is mapped there already; those of mmap(2).
 pub(crate) fn map(wanted: &Wanted<'_>) -> Result {
-    let file = wanted.file.map_or(core::ptr::null_mut(), |file| file.as_ptr());
+    let file = wanted
+        .file
+        .map_or(core::ptr::null_mut(), |file| file.as_ptr());
+    let len = wanted.end.wrapping_sub(wanted.start);
+    // The same two questions that mmap(2) asks.
     // SAFETY: `file` is held by the caller.
-    to_result(unsafe {
-        bindings::ckpt_security_mmap_file(
-            file,
-            wanted.prot as c_ulong,
-            wanted.map as c_ulong,
-        )
-    })?;
+    unsafe {
+        let (prot, map) = (wanted.prot as c_ulong, wanted.map as c_ulong);
+        to_result(bindings::ckpt_security_mmap_file(file, prot, map))?;
+        if !file.is_null() {
+            let at = wanted.pgoff.wrapping_mul(super::pages::PAGE) as i64;
+            to_result(bindings::ckpt_fsnotify_mmap(file, prot, at, len as usize))?;
+        }
+    }
+    // An execute-only mapping: mmap would allocate a protection key for the
+    // caller, so that it gets its bit directly.
+    let exec_only = wanted.prot == PROT_EXEC;
     let mm = mm::current_mm();
     let _lock = mm::WriteLock::new(mm)?;
+    let mut extra = wanted.extra;
+    if exec_only {
+        extra |= bit(bindings::VMA_EXEC_BIT);
+    }
+    let pages = (len / super::pages::PAGE) as c_long;
+    if wanted.account {
+        // The unmapping of an accounted mapping gives the charge back.
+        // SAFETY: Charges the current task's address space.
+        to_result(unsafe { bindings::ckpt_charge(mm, pages) })?;
+        extra |= bit(bindings::VMA_ACCOUNT_BIT);
+    }
     let mut populate: c_ulong = 0;
     // SAFETY: The mmap lock is held for writing; `file` is held.
     let at = unsafe {
         bindings::do_mmap(
             file,
             wanted.start as c_ulong,
-            wanted.end.wrapping_sub(wanted.start) as c_ulong,
-            wanted.prot as c_ulong,
+            len as c_ulong,
+            if exec_only { 0 } else { wanted.prot as c_ulong },
             wanted.map as c_ulong,
             bindings::vma_flags_t {
-                __vma_flags: [wanted.extra as c_ulong],
+                __vma_flags: [extra as c_ulong],
             },
             wanted.pgoff as c_ulong,
             &mut populate,
@@ -179,6 +204,10 @@ pub(crate) fn map(wanted: &Wanted<'_>) -> Result {
     };
     let errno = at as isize;
     if (-4095..0).contains(&errno) {
+        if wanted.account {
+            // SAFETY: Gives back what was charged above.
+            unsafe { bindings::ckpt_uncharge(pages) };
+        }
         return Err(to_result(errno as i32).err().unwrap_or(EINVAL));
     }
     if at as u64 != wanted.start {
@@ -209,13 +238,7 @@ pub(crate) fn seal(start: u64, end: u64) -> Result {
 /// Faults a locked range in, as mlock(2) does. Failures show as later faults.
 pub(crate) fn populate(start: u64, end: u64) {
     // SAFETY: Takes the lock it needs.
-    unsafe {
-        bindings::__mm_populate(
-            start as c_ulong,
-            end.wrapping_sub(start) as c_ulong,
-            1,
-        )
-    };
+    unsafe { bindings::__mm_populate(start as c_ulong, end.wrapping_sub(start) as c_ulong, 1) };
 }
 
 /// Names an anonymous range of the current task's new address space.
@@ -229,7 +252,9 @@ pub(crate) fn set_name(start: u64, end: u64, name: &[u8]) -> Result {
         return Err(EINVAL);
     }
     let mut text = [0u8; 80];
-    text.get_mut(..name.len()).ok_or(EINVAL)?.copy_from_slice(name);
+    text.get_mut(..name.len())
+        .ok_or(EINVAL)?
+        .copy_from_slice(name);
     // SAFETY: `text` ends with a NUL; the name is reference-counted and the
     // mappings take references of their own.
     unsafe {
@@ -247,4 +272,3 @@ pub(crate) fn set_name(start: u64, end: u64, name: &[u8]) -> Result {
         to_result(done)
     }
 }
-

@@ -4,8 +4,8 @@
 //!
 //! Two questions are answered: which two-megabyte pieces of a range have page
 //! tables at all, so that the price of a mapping follows what is in it and
-//! not its size; and what an entry without a page is: nothing, swapped out,
-//! or a guard.
+//! not its size; and what comes next where no page is mapped: a page that is
+//! swapped out, a guard, or nothing.
 
 use kernel::bindings;
 use kernel::error::to_result;
@@ -20,11 +20,13 @@ pub(crate) struct Range {
     pub(crate) end: u64,
 }
 
-/// What an entry of the page tables is when no page is mapped there.
+/// What an entry of the page tables is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// Nothing: never touched.
     None,
+    /// A page.
+    Present,
     /// A guard: touching it is an error.
     Guard,
     /// The page is elsewhere: swapped out, or about to move.
@@ -33,7 +35,18 @@ pub(crate) enum Entry {
 
 struct Collect {
     ranges: KVVec<Range>,
+    at: u64,
     entry: Entry,
+}
+
+impl Collect {
+    fn new() -> Self {
+        Self {
+            ranges: KVVec::new(),
+            at: 0,
+            entry: Entry::None,
+        }
+    }
 }
 
 impl Collect {
@@ -114,37 +127,34 @@ unsafe extern "C" fn guard_entry(
 /// As [`collect`]; the page table lock is held.
 unsafe extern "C" fn classify_entry(
     pte: *mut bindings::pte_t,
-    _addr: c_ulong,
+    addr: c_ulong,
     _next: c_ulong,
     walk: *mut bindings::mm_walk,
 ) -> c_int {
-    // SAFETY: By the contract of this function.
-    let collect = unsafe { collect(walk) };
     // SAFETY: The lock is held, so that the entry stays.
-    collect.entry = unsafe {
-        if bindings::ckpt_pte_is_guard(pte) {
+    let entry = unsafe {
+        if bindings::ckpt_pte_is_none(pte) {
+            return 0;
+        } else if bindings::ckpt_pte_is_present(pte) {
+            Entry::Present
+        } else if bindings::ckpt_pte_is_guard(pte) {
             Entry::Guard
-        } else if bindings::ckpt_pte_is_none(pte) {
-            Entry::None
         } else {
             Entry::Elsewhere
         }
     };
-    0
+    // SAFETY: By the contract of this function.
+    let collect = unsafe { collect(walk) };
+    collect.at = addr as u64;
+    collect.entry = entry;
+    // Ends the walk.
+    1
 }
 
-type PmdFn = unsafe extern "C" fn(
-    *mut bindings::pmd_t,
-    c_ulong,
-    c_ulong,
-    *mut bindings::mm_walk,
-) -> c_int;
-type PteFn = unsafe extern "C" fn(
-    *mut bindings::pte_t,
-    c_ulong,
-    c_ulong,
-    *mut bindings::mm_walk,
-) -> c_int;
+type PmdFn =
+    unsafe extern "C" fn(*mut bindings::pmd_t, c_ulong, c_ulong, *mut bindings::mm_walk) -> c_int;
+type PteFn =
+    unsafe extern "C" fn(*mut bindings::pte_t, c_ulong, c_ulong, *mut bindings::mm_walk) -> c_int;
 
 /// # Safety
 ///
@@ -180,14 +190,8 @@ unsafe fn walk(
 /// # Safety
 ///
 /// The caller holds the mmap lock of `mm`.
-pub(crate) unsafe fn populated(
-    mm: *mut bindings::mm_struct,
-    range: Range,
-) -> Result<KVVec<Range>> {
-    let mut collect = Collect {
-        ranges: KVVec::new(),
-        entry: Entry::None,
-    };
+pub(crate) unsafe fn populated(mm: *mut bindings::mm_struct, range: Range) -> Result<KVVec<Range>> {
+    let mut collect = Collect::new();
     // SAFETY: By the contract of this function.
     unsafe { walk(mm, range, Some(pmd_entry), None, &mut collect)? };
     Ok(collect.ranges)
@@ -199,38 +203,51 @@ pub(crate) unsafe fn populated(
 ///
 /// The caller holds the mmap lock of `mm`.
 pub(crate) unsafe fn guards(mm: *mut bindings::mm_struct, range: Range) -> Result<KVVec<Range>> {
-    let mut collect = Collect {
-        ranges: KVVec::new(),
-        entry: Entry::None,
-    };
+    let mut collect = Collect::new();
     let mut start = range.start;
     while start < range.end {
         // One page table at a time, so that the room it can need is known.
         let end = (start | (PMD_SIZE - 1)).saturating_add(1).min(range.end);
         collect.ranges.reserve(512, GFP_KERNEL)?;
         // SAFETY: By the contract of this function.
-        unsafe { walk(mm, Range { start, end }, None, Some(guard_entry), &mut collect)? };
+        unsafe {
+            walk(
+                mm,
+                Range { start, end },
+                None,
+                Some(guard_entry),
+                &mut collect,
+            )?
+        };
         super::sched::breathe()?;
         start = end;
     }
     Ok(collect.ranges)
 }
 
-/// What is at `addr`, where no page is mapped.
+/// The first entry in `range` that is not empty, and where it is; the end of
+/// the range and [`Entry::None`] without one.
+///
+/// A huge page is split by the walk: the caller has found none mapped here, so
+/// that at most one that is about to move is met.
 ///
 /// # Safety
 ///
 /// The caller holds the mmap lock of `mm`.
-pub(crate) unsafe fn classify(mm: *mut bindings::mm_struct, addr: u64) -> Result<Entry> {
-    let mut collect = Collect {
-        ranges: KVVec::new(),
-        entry: Entry::None,
-    };
-    let range = Range {
-        start: addr,
-        end: addr.saturating_add(4096),
-    };
+pub(crate) unsafe fn next_entry(
+    mm: *mut bindings::mm_struct,
+    range: Range,
+) -> Result<(u64, Entry)> {
+    // One page table is enough: behind it another huge page may begin.
+    let end = (range.start | (PMD_SIZE - 1))
+        .saturating_add(1)
+        .min(range.end);
+    let range = Range { end, ..range };
+    let mut collect = Collect::new();
     // SAFETY: By the contract of this function.
     unsafe { walk(mm, range, None, Some(classify_entry), &mut collect)? };
-    Ok(collect.entry)
+    match collect.entry {
+        Entry::None => Ok((end, Entry::None)),
+        entry => Ok((collect.at, entry)),
+    }
 }

@@ -21,6 +21,7 @@ use crate::kapi::task;
 use kernel::prelude::*;
 
 /// Writes ids, capabilities and groups.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let (creds, groups) = cred::read()?;
     ctx.writer.record(task, &creds).written()?;
@@ -33,6 +34,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
 }
 
 /// Reads them and compares with the caller's.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome {
     let (here, groups_here) = cred::read()?;
     let rec: Creds = ctx.reader.record(task)?;

@@ -18,6 +18,7 @@ use crate::kapi::fs::NewFiles;
 use kernel::prelude::*;
 
 /// Writes the table, with the files that were not met before.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let mut nr_fds = 0u32;
     let mut next = 0;
@@ -49,6 +50,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
 }
 
 /// Reads the table and builds a new one aside.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<NewFiles> {
     let rec: Files = ctx.reader.record(task)?;
     let table = NewFiles::begin()?;

@@ -78,6 +78,12 @@ fn is_terminal(st: &Stat) -> bool {
     }
 }
 
+/// Does a path in procfs lead through the directory of a process?
+fn names_a_process(path: &[u8]) -> bool {
+    path.split(|c| *c == b'/')
+        .any(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+}
+
 /// The kind of an open file, or why it is refused.
 fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
     if file::flags(file) & O_PATH != 0 {
@@ -101,6 +107,7 @@ fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
 /// `fd` is the descriptor that leads to it, if one does; otherwise its
 /// contents are mapped. The caller's own descriptor or mapping keeps the file
 /// until the system call ends, so that its address is its identity.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcome<u32> {
     let identity = file::identity(file);
     let (objref, new) = ctx.objects.refer(identity)?;
@@ -126,16 +133,18 @@ fn describe(
 ) -> Outcome<(File, KVec<u8>)> {
     let st = file::stat(file).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
+    ensure(
+        file::flags(file) & O_ACCMODE != 3,
+        EOPNOTSUPP,
+        "a file opened for ioctl only is not supported",
+    )?;
     let mut rec = File::zeroed();
     rec.objref = objref;
     rec.mode = st.mode.into();
     rec.ino = st.ino;
     (rec.rdev_major, rec.rdev_minor) = st.rdev;
     let open_flags = file::flags(file);
-    rec.flags = match open_flags & O_ACCMODE {
-        3 => 0,
-        mode => mode,
-    };
+    rec.flags = open_flags & O_ACCMODE;
     for (image, kernel) in FLAGS {
         rec.flags |= if open_flags & kernel != 0 { image } else { 0 };
     }
@@ -161,11 +170,6 @@ fn describe(
         }
         (Err(why), _) => return Err(Failure::new(EOPNOTSUPP, why)),
     };
-    ensure(
-        !file::is_procfs(file),
-        EOPNOTSUPP,
-        "files of procfs are not supported",
-    )?;
     if rec.kind == kind::REGULAR {
         rec.size = st.size as u64;
         rec.mtime_sec = st.mtime.0;
@@ -174,25 +178,30 @@ fn describe(
     if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY) {
         rec.pos = file::position(file) as u64;
     }
-    if is_image {
+    if is_image && rec.kind == kind::REGULAR {
         // Behind the image: the restart knows how long that is.
         rec.flags |= f::IMAGE;
         rec.pos = ctx.image_start as u64;
         rec.size = 0;
         (rec.mtime_sec, rec.mtime_nsec) = (0, 0);
     }
-    let path = path::file_name(file, &ctx.root).map_err(|errno| {
-        if errno == ENOENT && st.nlink == 0 {
+    let path = path::file_name(file).map_err(|errno| {
+        if st.nlink == 0 && (errno == ENOENT || errno == EINVAL) {
             Failure::new(EOPNOTSUPP, "the file has been unlinked")
-        } else if errno == ENOENT {
+        } else if errno == ENOENT || errno == EINVAL {
             Failure::new(
                 EOPNOTSUPP,
-                "the file has been unlinked or is outside of the root",
+                "the file has been unlinked or has no path in a file system",
             )
         } else {
             Failure::new(errno, "the path of a file cannot be found")
         }
     })?;
+    ensure(
+        !file::is_procfs(file) || !names_a_process(&path),
+        EOPNOTSUPP,
+        "files of a process in procfs are not supported",
+    )?;
     ensure(
         path.len() <= crate::format::STR_MAX,
         ENAMETOOLONG,
@@ -206,6 +215,8 @@ fn describe(
 pub(crate) struct Opened {
     /// The file.
     pub(crate) file: FileRef,
+    /// See [`kind`].
+    pub(crate) kind: u32,
     /// It is the file of the image, which began at this position.
     behind_image: Option<u64>,
 }
@@ -213,6 +224,7 @@ pub(crate) struct Opened {
 /// Reads a file record whose pre-header is `hdr`, and opens the file.
 ///
 /// `table` holds the caller's descriptors, for the image's own stream.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>) -> Outcome {
     let rec: File = ctx.reader.body(hdr, 0)?;
     let file = if rec.kind == kind::STREAM {
@@ -222,8 +234,13 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
         reopen(ctx, &rec, &path).about(&path)?
     };
     let behind_image = (rec.flags & f::IMAGE != 0).then_some(rec.pos);
+    let opened = Opened {
+        file,
+        kind: rec.kind,
+        behind_image,
+    };
     ctx.files
-        .insert(rec.objref, Opened { file, behind_image })
+        .insert(rec.objref, opened)
         .why("an object reference is used twice")
 }
 
@@ -266,7 +283,9 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     if rec.flags & f::PATH != 0 {
         open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
     }
-    let file = file::open(&ctx.root, path, open_flags).why("a file cannot be opened")?;
+    let file = ctx
+        .below_root(path)
+        .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
     let st = file::stat(&file).why("the attributes of a file cannot be read")?;
     ensure(
         u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
@@ -281,11 +300,6 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
             "this character device is not supported",
         )?;
     }
-    ensure(
-        rec.kind == kind::PATH || !file::is_procfs(&file),
-        EOPNOTSUPP,
-        "files of procfs are not supported",
-    )?;
     if rec.flags & f::MAPPED != 0 && rec.kind == kind::REGULAR {
         ensure(
             st.size as u64 == rec.size && st.mtime == (rec.mtime_sec, rec.mtime_nsec),
@@ -296,7 +310,10 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
         file::set_flags(&file, O_NONBLOCK, 0);
     }
-    if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY) && rec.flags & f::IMAGE == 0 {
+    if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY)
+        && rec.flags & f::IMAGE == 0
+        && rec.pos != 0
+    {
         file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
     }
     Ok(file)
@@ -308,8 +325,7 @@ pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
     for opened in ctx.files.values_mut() {
         if let Some(start) = opened.behind_image {
             let pos = start.checked_add(bytes).and_then(|p| i64::try_from(p).ok());
-            file::seek(&opened.file, pos.ok_or(EOVERFLOW)?)
-                .why("a file position is not valid")?;
+            file::seek(&opened.file, pos.ok_or(EOVERFLOW)?).why("a file position is not valid")?;
         }
     }
     Ok(())

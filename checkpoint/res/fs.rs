@@ -3,13 +3,15 @@
 
 //! The file system view: umask, root and current directory.
 //!
-//! Both are saved by their absolute names. Another root than the caller's
-//! needs CAP_SYS_CHROOT, as chroot(2) does.
+//! All paths of an image are absolute in the mount namespace, also those of a
+//! task in a chroot. Another root than the caller's needs CAP_SYS_CHROOT, as
+//! chroot(2) does.
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
 use crate::error::Explain;
+use crate::error::Failure;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::format::task::Fs;
@@ -17,11 +19,13 @@ use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::path::PathRef;
+use crate::kapi::task;
 use kernel::bindings::O_DIRECTORY;
 use kernel::bindings::O_PATH;
 use kernel::prelude::*;
 
 /// Writes umask, root and current directory.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let rec = Fs {
         umask: fs::umask(),
@@ -29,20 +33,22 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         reserved: 0,
     };
     ctx.writer.record(task, &rec).written()?;
-    let root = ctx
-        .root
-        .name(None)
-        .why("the root directory has no name")?;
-    let pwd = PathRef::pwd()
-        .name(Some(&ctx.root))
-        .why("the current directory has been removed or is outside of the root")?;
+    let name = |path: PathRef, why| {
+        path.name().map_err(|errno| {
+            let gone = errno == ENOENT;
+            Failure::new(if gone { EOPNOTSUPP } else { errno }, why)
+        })
+    };
+    let root = name(PathRef::root(), "the root directory has been removed")?;
+    let pwd = name(PathRef::pwd(), "the current directory has been removed")?;
     ctx.string(task, &root)?;
     ctx.string(task, &pwd)
 }
 
-/// A directory by name, below `root`.
-pub(crate) fn directory(root: &PathRef, name: &[u8]) -> Outcome<PathRef> {
-    let dir = file::open(root, name, O_PATH | O_DIRECTORY)
+/// A directory by its absolute name, which the caller may enter.
+fn directory(ctx: &RestoreCtx, name: &[u8]) -> Outcome<PathRef> {
+    let below = ctx.below_root(name).about(name)?;
+    let dir = file::open(&ctx.root, below, O_PATH | O_DIRECTORY)
         .why("a directory cannot be entered")
         .about(name)?;
     ensure(
@@ -55,17 +61,18 @@ pub(crate) fn directory(root: &PathRef, name: &[u8]) -> Outcome<PathRef> {
 }
 
 /// Reads the view, finds the directories and prepares them.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<fs::NewFs> {
     let rec: Fs = ctx.reader.record(task)?;
-    let root = ctx.any_string(task)?;
-    let pwd = ctx.any_string(task)?;
-    let here = ctx.root.name(None).why("the root directory has no name")?;
+    let root_name = ctx.any_string(task)?;
+    let pwd_name = ctx.any_string(task)?;
+    let root = directory(ctx, &root_name)?;
+    let pwd = directory(ctx, &pwd_name)?;
     ensure(
-        here == root,
+        root.is(&ctx.root) || task::ns_capable(task::CAP_SYS_CHROOT),
         EPERM,
-        "the image has another root directory than the caller",
+        "another root directory needs CAP_SYS_CHROOT",
     )
-    .about(&root)?;
-    let pwd = directory(&ctx.root, &pwd)?;
-    Ok(fs::NewFs::new(rec.umask, &ctx.root, &pwd)?)
+    .about(&root_name)?;
+    Ok(fs::NewFs::new(rec.umask, &root, &pwd)?)
 }

@@ -21,6 +21,7 @@ use crate::kapi::sched;
 use kernel::prelude::*;
 
 /// Writes the header records.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
     let mut head = Head::zeroed();
     head.magic = HEAD_MAGIC;
@@ -41,6 +42,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
 }
 
 /// Reads the header records and compares the machine.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome {
     let _: Head = ctx.reader.record(0)?;
     for _ in 0..3 {

@@ -19,7 +19,6 @@ use crate::format::cpu::LDT_CHUNK;
 use crate::format::cpu::TASK_SIZE_MAX;
 use crate::format::mm::mm_flags as f;
 use crate::format::mm::Mm;
-use crate::format::mm::AUXV_MAX;
 use crate::format::task::Task;
 use crate::format::IntoBytes;
 use crate::image::Written;
@@ -34,7 +33,10 @@ use kernel::prelude::*;
 /// Image bits and the kernel's flags that they stand for.
 const FLAGS: [(u64, u32); 5] = [
     (f::THP_DISABLE, b::MMF_DISABLE_THP_COMPLETELY),
-    (f::THP_DISABLE_EXCEPT_ADVISED, b::MMF_DISABLE_THP_EXCEPT_ADVISED),
+    (
+        f::THP_DISABLE_EXCEPT_ADVISED,
+        b::MMF_DISABLE_THP_EXCEPT_ADVISED,
+    ),
     (f::MDWE, b::MMF_HAS_MDWE),
     (f::MDWE_NO_INHERIT, b::MMF_HAS_MDWE_NO_INHERIT),
     (f::TOPDOWN, b::MMF_TOPDOWN),
@@ -50,6 +52,7 @@ const LOCKED: u64 = vma::bit(b::VMA_LOCKED_BIT);
 const LOCKONFAULT: u64 = vma::bit(b::VMA_LOCKONFAULT_BIT);
 
 /// Writes the address space with everything in it.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let (fields, auxv, list) = {
         let lock = mm::ReadLock::new(mm::current_mm())?;
@@ -88,10 +91,18 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     rec.nr_auxv = auxv.len() as u32;
     rec.flags = fields.flags >> b::MMF_DUMP_FILTER_SHIFT & f::DUMP_FILTER;
     for (image, kernel) in FLAGS {
-        rec.flags |= if fields.flags >> kernel & 1 == 1 { image } else { 0 };
+        rec.flags |= if fields.flags >> kernel & 1 == 1 {
+            image
+        } else {
+            0
+        };
     }
     for (image, kernel) in [(f::LOCK_FUTURE, LOCKED), (f::LOCK_ONFAULT, LOCKONFAULT)] {
-        rec.flags |= if fields.def_flags & kernel != 0 { image } else { 0 };
+        rec.flags |= if fields.def_flags & kernel != 0 {
+            image
+        } else {
+            0
+        };
     }
     ctx.writer.record(task, &rec).written()?;
     if !auxv.is_empty() {
@@ -113,7 +124,7 @@ fn mapped_vdso(list: &[vma::Info]) -> Outcome<u64> {
     };
     let mapped = list
         .iter()
-        .filter(|info| info.start >= from && info.end <= to)
+        .filter(|info| info.special && info.start >= from && info.end <= to)
         .fold(0, |sum: u64, info| {
             sum.saturating_add(info.end.saturating_sub(info.start))
         });
@@ -173,6 +184,7 @@ impl Built {
 }
 
 /// Reads the address space and builds it aside.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome<Built> {
     let hdr = ctx.header_after_files(None)?;
     let rec: Mm = ctx.reader.body(&hdr, task)?;
@@ -181,13 +193,10 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
         EOPNOTSUPP,
         "PR_SET_MEMORY_MERGE is not supported",
     )?;
-    let mut auxv = [0u64; AUXV_MAX];
-    let auxv = auxv
-        .get_mut(..rec.nr_auxv as usize)
-        .ok_or(Failure::new(EINVAL, "auxiliary vector is too long"))?;
+    let mut auxv: KVec<u64> = KVec::from_elem(0, rec.nr_auxv as usize, GFP_KERNEL_ACCOUNT)?;
     if !auxv.is_empty() {
-        ctx.reader
-            .bytes(format::AUXV, rec.objref, auxv.as_mut_bytes())?;
+        let bytes = auxv.as_mut_slice().as_mut_bytes();
+        ctx.reader.bytes(format::AUXV, rec.objref, bytes)?;
     }
     let personality = Personality {
         former: task::personality(),
@@ -201,22 +210,26 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
     if rec.vdso != 0 {
         context::map_vdso(rec.vdso).why("the vDSO cannot be mapped at its place")?;
     }
-    mm::set_auxv(auxv).why("auxiliary vector is too long")?;
+    mm::set_auxv(&auxv).why("auxiliary vector is too long")?;
     set_flags(&rec, !STICKY);
+    // Inherited from the caller, and never in an image.
+    mm::set_flag(b::MMF_VM_MERGE_ANY, false);
     let mut seals: KVVec<(u64, u64)> = KVVec::new();
     let mut behind = 0;
     for _ in 0..rec.map_count {
         let (end, seal) = super::vma::restore(ctx, rec.objref, rec.vdso, behind)?;
         behind = end;
         if let Some(seal) = seal {
-            seals.push(seal, GFP_KERNEL)?;
+            seals.push(seal, GFP_KERNEL_ACCOUNT)?;
         }
     }
     restore_context(ctx, rec.objref)?;
     if rec.exe_file != 0 {
         let exe = ctx.file(rec.exe_file)?;
+        // As execve(2) would ask. The link says no more than which program the
+        // caller could have started: it can also start it and change it.
         ensure(
-            file::may_execute(exe),
+            ctx.is_regular(rec.exe_file) && file::may_execute(exe),
             EACCES,
             "the program's file may not be executed",
         )?;

@@ -14,6 +14,7 @@ use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
+use crate::format::mm::vma_flags;
 use crate::format::mm::vma_kind;
 use crate::format::mm::Vma;
 use crate::image::Written;
@@ -22,8 +23,10 @@ use crate::kapi::vma;
 use kernel::prelude::*;
 
 /// Writes the pages of a mapping, and the record that ends it.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, mm: u32, rec: &Vma) -> Outcome {
-    if rec.how != vma_kind::VDSO {
+    // What the kernel may drop at any moment is dropped.
+    if rec.how != vma_kind::VDSO && rec.flags & vma_flags::DROPPABLE == 0 {
         for range in &vma::populated(rec.start, rec.end)? {
             let mut addr = range.start;
             while addr < range.end {
@@ -64,6 +67,7 @@ fn write_run(ctx: &mut SaveCtx, mm: u32) -> Outcome {
 }
 
 /// Reads the pages of a mapping up to the record that ends it.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) -> Outcome {
     let mut addrs: KVVec<u64> = KVVec::new();
     let mut next = rec.start;

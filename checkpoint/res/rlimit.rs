@@ -6,6 +6,7 @@
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
+use crate::error::Explain;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::error::Place;
@@ -16,6 +17,7 @@ use crate::kapi::task;
 use kernel::bindings::RLIMIT_NOFILE;
 
 /// Writes the limits.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let limits = task::rlimits().map(|(cur, max)| Rlimit { cur, max });
     ctx.writer.record(task, &Rlimits { limits }).written()
@@ -25,6 +27,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
 pub(crate) struct Ready([(u64, u64); 16]);
 
 /// Reads the limits and checks the caller's rights to them.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
     let rec: Rlimits = ctx.reader.record(task)?;
     let limits = rec.limits.map(|limit| (limit.cur, limit.max));
@@ -37,6 +40,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
             "a resource limit of the image is above the caller's",
         )
         .at(place)?;
+        if want != have {
+            task::may_set_rlimit(nr, want.0, want.1)
+                .why("a resource limit is not allowed")
+                .at(place)?;
+        }
         ensure(
             nr != RLIMIT_NOFILE as usize || want == have || want.1 <= task::nr_open(),
             kernel::error::code::EPERM,

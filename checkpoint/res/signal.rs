@@ -9,52 +9,78 @@
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
+use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::signal::Signal;
 use crate::format::signal::NR_SIGNALS;
 use crate::format::signal::SA_KNOWN;
 use crate::format::signal::UNBLOCKABLE;
+use crate::format::FromBytes;
 use crate::image::Written;
 use crate::kapi::signal;
 use kernel::prelude::*;
 
+/// A signal record on the heap: it is too large for the stack.
+struct Boxed(KVec<u8>);
+
+impl Boxed {
+    fn new() -> Result<Self> {
+        Ok(Self(KVec::from_elem(0, size_of::<Signal>(), GFP_KERNEL)?))
+    }
+
+    fn get(&mut self) -> Outcome<&mut Signal> {
+        // The allocator aligns to the size, and the size is right.
+        Signal::mut_from_bytes(&mut self.0).map_err(|_| Failure::new(ENOMEM, "out of memory"))
+    }
+}
+
 /// Writes the signal record.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
-    let mut rec = KBox::new(Signal::zeroed(), GFP_KERNEL)?;
+    let mut boxed = Boxed::new()?;
+    let rec = boxed.get()?;
     rec.nr_actions = NR_SIGNALS as u32;
     rec.blocked = signal::blocked();
     let stack = signal::altstack();
     (rec.ss_sp, rec.ss_size, rec.ss_flags) = (stack.sp, stack.size, stack.flags);
-    rec.actions = signal::actions();
+    signal::actions(&mut rec.actions);
     for action in &mut rec.actions {
         action.flags &= SA_KNOWN;
         action.mask &= !UNBLOCKABLE;
     }
-    ctx.writer.record(task, &*rec).written()
+    ctx.writer.record(task, rec).written()
 }
 
 /// Signal state that was read.
-pub(crate) struct Ready(KBox<Signal>);
+pub(crate) struct Ready(Boxed);
 
 /// Reads the signal record.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
-    Ok(Ready(KBox::new(ctx.reader.record(task)?, GFP_KERNEL)?))
+    let mut boxed = Boxed::new()?;
+    ctx.reader.record_into(task, boxed.get()?)?;
+    Ok(Ready(boxed))
 }
 
 impl Ready {
     /// Sets handlers, alternate stack and blocked signals. Cannot fail.
-    pub(crate) fn commit(self) {
+    #[inline(never)]
+    pub(crate) fn commit(mut self) {
         signal::stop_timers();
-        for (nr, action) in (1..).zip(&self.0.actions) {
+        // The record was reached through the same view when it was read.
+        let Ok(rec) = self.0.get() else {
+            return;
+        };
+        for (nr, action) in (1..).zip(&rec.actions) {
             if UNBLOCKABLE >> (nr - 1) & 1 == 0 {
                 signal::set_action(nr, action);
             }
         }
         signal::set_altstack(&signal::Altstack {
-            sp: self.0.ss_sp,
-            size: self.0.ss_size,
-            flags: self.0.ss_flags,
+            sp: rec.ss_sp,
+            size: rec.ss_size,
+            flags: rec.ss_flags,
         });
-        signal::set_blocked(self.0.blocked);
+        signal::set_blocked(rec.blocked);
     }
 }

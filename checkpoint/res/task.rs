@@ -32,6 +32,7 @@ const PROCESS_FLAGS: [(u32, u32); 4] = [
 ];
 
 /// Writes the task record and returns the task's reference.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     let mut rec = Task::zeroed();
     rec.objref = ctx.objects.fresh()?;
@@ -52,7 +53,11 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
         rec.flags |= if on { bit } else { 0 };
     }
     for (image, kernel) in PROCESS_FLAGS {
-        rec.flags |= if task::flags() & kernel != 0 { image } else { 0 };
+        rec.flags |= if task::flags() & kernel != 0 {
+            image
+        } else {
+            0
+        };
     }
     rec.personality = task::personality();
     rec.nice = sched.nice;
@@ -75,26 +80,16 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     rec.real_start_time = acct.start_boottime;
     rec.min_flt = acct.min_flt;
     rec.maj_flt = acct.maj_flt;
-    crate::format::Record::validate(&rec).map_err(|why| {
-        crate::error::Failure::new(EOPNOTSUPP, why.0)
-    })?;
+    crate::format::Record::validate(&rec)
+        .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
     ctx.writer.record(0, &rec).written()?;
     Ok(rec.objref)
 }
 
 /// Reads the task record and checks the caller's rights to its values.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome<(u32, Task)> {
     let rec: Task = ctx.reader.record(0)?;
-    let here = task::sched();
-    let want = wanted(&rec);
-    if want != here {
-        let real_time = want.rt_priority != 0 && want != here;
-        ensure(
-            task::may_nice(want.nice) && (!real_time || task::capable(task::CAP_SYS_NICE)),
-            EPERM,
-            "the scheduling of the image needs CAP_SYS_NICE",
-        )?;
-    }
     let (adj, lowest) = task::oom_score_adj();
     ensure(
         rec.oom_score_adj == adj
@@ -115,13 +110,14 @@ fn wanted(rec: &Task) -> Sched {
     }
 }
 
-/// Sets the scheduling. The last step of a restart that can fail.
+/// Sets the scheduling, with the rules of sched_setattr(2). The last step of
+/// a restart that can fail.
 pub(crate) fn set_sched(rec: &Task) -> Outcome {
     let want = wanted(rec);
     if want == task::sched() {
         return Ok(());
     }
-    task::set_sched(&want).why("the scheduling policy cannot be set")
+    task::set_sched(&want).why("the scheduling of the image is not allowed")
 }
 
 /// Sets the values that need no more than a write.
@@ -144,6 +140,9 @@ pub(crate) fn commit(rec: &Task) {
     task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
     task::set_dumpable(rec.flags & f::DUMPABLE != 0);
     task::set_pdeath_signal(rec.pdeath_signal);
-    task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
+    if rec.rt_priority == 0 {
+        // Real-time tasks have none; the scheduler has seen to that.
+        task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
+    }
     task::set_oom_score_adj(rec.oom_score_adj);
 }

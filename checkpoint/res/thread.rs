@@ -19,6 +19,7 @@ use crate::kapi::task;
 use kernel::prelude::*;
 
 /// Writes the thread, CPU and FPU records.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let mut rec = Thread::zeroed();
     rec.ntls = NR_TLS as u32;
@@ -46,6 +47,7 @@ pub(crate) struct Ready {
 }
 
 /// Reads the thread, CPU and FPU records.
+#[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
     let thread: Thread = ctx.reader.record(task)?;
     let cpu: Cpu = ctx.reader.record(task)?;

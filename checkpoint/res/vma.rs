@@ -21,6 +21,7 @@ use crate::format::mm::vma_flags as f;
 use crate::format::mm::vma_kind;
 use crate::format::mm::GuardRange;
 use crate::format::mm::Vma;
+use crate::format::mm::GUARDS_MAX;
 use crate::format::mm::GUARD_CHUNK;
 use crate::format::IntoBytes;
 use crate::image::Written;
@@ -72,15 +73,15 @@ const DIRECT: u64 = f::LOCKONFAULT
     | f::DONTDUMP
     | f::NOHUGEPAGE;
 
-/// Image bits that only anonymous memory has.
-const ANON_ONLY: u64 = f::WIPEONFORK | f::DROPPABLE | f::MERGEABLE | f::GROWSDOWN;
-
 const PKEY_SHIFT: u32 = b::VMA_HIGH_ARCH_0_BIT;
 const PKEY_BITS: u64 = 0xf << PKEY_SHIFT;
 
 /// Kernel bits of mappings that are refused, and why.
 const REFUSED: &[(u64, &str)] = &[
-    (bit(b::VMA_HUGETLB_BIT), "a hugetlb mapping is not supported"),
+    (
+        bit(b::VMA_HUGETLB_BIT),
+        "a hugetlb mapping is not supported",
+    ),
     (
         bit(b::VMA_SHARED_BIT) | bit(b::VMA_MAYSHARE_BIT),
         "a shared mapping is not supported",
@@ -143,6 +144,7 @@ fn is_vdso(start: u64, end: u64, vdso: u64) -> bool {
 }
 
 /// Writes a mapping with its name, guards and pages.
+#[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     save_at(ctx, mm, vdso, info).at(Place::Range(info.start, info.end))
 }
@@ -151,12 +153,10 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     let mut rec = Vma::zeroed();
     rec.start = info.start;
     rec.end = info.end;
-    if is_vdso(info.start, info.end, vdso) {
+    if info.special && is_vdso(info.start, info.end, vdso) {
         rec.how = vma_kind::VDSO;
         rec.flags = encode(info.flags & 7).unwrap_or(0);
-        if info.start >= vdso {
-            refuse_changed_vdso(ctx, info)?;
-        }
+        refuse_changed_vdso(ctx, vdso, info)?;
     } else {
         let refuse = |why| Failure::new(ETXTBSY, why);
         if let Some(why) = info.odd {
@@ -166,6 +166,16 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
             return Err(refuse("a mapping above 47 bits is not supported"));
         }
         rec.flags = encode(info.flags).map_err(refuse)?;
+        ensure(
+            info.guards.is_empty() || rec.flags & f::LOCKED == 0,
+            ETXTBSY,
+            "guard ranges in a locked mapping are not supported",
+        )?;
+        ensure(
+            info.guards.len() <= GUARDS_MAX as usize,
+            ETXTBSY,
+            "a mapping has too many guard ranges",
+        )?;
         rec.pkey = (info.flags >> PKEY_SHIFT & 0xf) as u32;
         rec.namelen = info.name.len() as u32;
         rec.nr_guards = info.guards.len() as u32;
@@ -196,16 +206,22 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     super::pages::save(ctx, mm, &rec)
 }
 
-/// A debugger's breakpoint in the vDSO would be lost.
-fn refuse_changed_vdso(ctx: &mut SaveCtx, info: &Info) -> Outcome {
-    ctx.batch.gather(info.start, info.start, info.end)?;
-    let changed = !ctx.batch.addrs().is_empty();
-    ctx.batch.clear();
+/// A restart maps a new vDSO: breakpoints and protections would be lost.
+fn refuse_changed_vdso(ctx: &mut SaveCtx, vdso: u64, info: &Info) -> Outcome {
+    let code = info.start >= vdso;
+    let expected = if code { f::READ | f::EXEC } else { f::READ };
+    let mut changed = info.flags & 7 != expected;
+    if code {
+        ctx.batch.gather(info.start, info.start, info.end)?;
+        changed |= !ctx.batch.addrs().is_empty();
+        ctx.batch.clear();
+    }
     ensure(!changed, ETXTBSY, "the vDSO has been changed")
 }
 
 /// Reads a mapping, makes it, and fills it. Returns its end, and whether it
 /// is to be sealed.
+#[inline(never)]
 pub(crate) fn restore(
     ctx: &mut RestoreCtx,
     mm: u32,
@@ -221,31 +237,16 @@ pub(crate) fn restore(
         len => ctx.string(mm, len)?,
     };
     let guards = read_guards(ctx, mm, &rec).at(place)?;
-    match rec.how {
-        vma_kind::VDSO => {
-            ensure(
-                is_vdso(rec.start, rec.end, vdso),
-                EINVAL,
-                "a part of the vDSO is outside of it",
-            )
-            .at(place)?;
-            super::pages::restore(ctx, mm, &rec, false)?;
-            return Ok((rec.end, None));
-        }
-        vma_kind::FILE => ensure(
-            rec.flags & ANON_ONLY == 0,
+    if rec.how == vma_kind::VDSO {
+        ensure(
+            is_vdso(rec.start, rec.end, vdso),
             EINVAL,
-            "a file mapping has flags of anonymous memory",
+            "a part of the vDSO is outside of it",
         )
-        .at(place)?,
-        _ => {}
+        .at(place)?;
+        super::pages::restore(ctx, mm, &rec, false)?;
+        return Ok((rec.end, None));
     }
-    ensure(
-        rec.flags & f::LOCKONFAULT == 0 || rec.flags & f::LOCKED != 0,
-        EINVAL,
-        "a mapping is locked on fault but not locked",
-    )
-    .at(place)?;
     make(ctx, &rec).at(place)?;
     super::pages::restore(ctx, mm, &rec, rec.flags & f::DROPPABLE == 0)?;
     finish(&rec, &name, &guards).at(place)?;
@@ -261,8 +262,7 @@ fn read_guards(ctx: &mut RestoreCtx, mm: u32, rec: &Vma) -> Outcome<KVVec<GuardR
     let mut behind = rec.start;
     while left != 0 {
         let now = left.min(GUARD_CHUNK);
-        let mut chunk: KVec<GuardRange> =
-            KVec::from_elem(GuardRange::zeroed(), now, GFP_KERNEL)?;
+        let mut chunk: KVec<GuardRange> = KVec::from_elem(GuardRange::zeroed(), now, GFP_KERNEL)?;
         ctx.reader
             .bytes(format::GUARD, mm, chunk.as_mut_slice().as_mut_bytes())?;
         for range in &chunk {
@@ -276,7 +276,7 @@ fn read_guards(ctx: &mut RestoreCtx, mm: u32, rec: &Vma) -> Outcome<KVVec<GuardR
                 "a guard range is outside of its mapping or out of order",
             )?;
             behind = range.end;
-            guards.push(*range, GFP_KERNEL)?;
+            guards.push(*range, GFP_KERNEL_ACCOUNT)?;
         }
         left = left.saturating_sub(now);
     }
@@ -291,14 +291,7 @@ fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
     };
     // PROT_* and the image's bits are the same three numbers.
     let prot = rec.flags & (f::READ | f::WRITE | f::EXEC);
-    let mut extra = decode(rec.flags, DIRECT) | u64::from(rec.pkey) << PKEY_SHIFT;
-    let asked = if prot == f::EXEC {
-        // mmap would allocate a protection key for the caller.
-        extra |= bit(b::VMA_EXEC_BIT);
-        0
-    } else {
-        prot
-    };
+    let extra = decode(rec.flags, DIRECT) | u64::from(rec.pkey) << PKEY_SHIFT;
     let mut map = b::MAP_FIXED_NOREPLACE;
     for (on, flag) in [
         (rec.file == 0, b::MAP_ANONYMOUS),
@@ -313,9 +306,11 @@ fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
     vma::map(&Wanted {
         start: rec.start,
         end: rec.end,
-        prot: asked,
+        prot,
         map: map.into(),
         extra,
+        // mmap itself charges for a mapping that is writable.
+        account: rec.flags & f::ACCOUNT != 0 && prot & f::WRITE == 0,
         pgoff: if rec.file == 0 { 0 } else { rec.pgoff },
         file,
     })

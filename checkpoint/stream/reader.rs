@@ -85,15 +85,23 @@ impl<S: Source> Reader<S> {
     }
 
     fn payload<R: Record>(&mut self, hdr: &Hdr) -> Result<R, Fault<S::Error>> {
+        let mut record = R::new_zeroed();
+        self.payload_into(hdr, &mut record)?;
+        Ok(record)
+    }
+
+    fn payload_into<R: Record>(
+        &mut self,
+        hdr: &Hdr,
+        record: &mut R,
+    ) -> Result<(), Fault<S::Error>> {
         ensure(
             hdr.payload()? == size_of::<R>(),
             "record has the wrong length for its kind",
         )?;
-        let mut record = R::new_zeroed();
         self.meta(record.as_mut_bytes())?;
         self.pad(size_of::<R>())?;
-        record.validate()?;
-        Ok(record)
+        Ok(record.validate()?)
     }
 
     /// Reads the next pre-header. An error record ends the image here.
@@ -120,6 +128,18 @@ impl<S: Source> Reader<S> {
     pub fn record<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
         let hdr = self.header()?;
         self.body(&hdr, parent)
+    }
+
+    /// Like [`Self::record`], into memory of the caller: for large records.
+    pub fn record_into<R: Record>(
+        &mut self,
+        parent: u32,
+        record: &mut R,
+    ) -> Result<(), Fault<S::Error>> {
+        let hdr = self.header()?;
+        ensure(hdr.kind == R::TYPE, "record is not the one expected here")?;
+        ensure(hdr.parent == parent, "record belongs to another object")?;
+        self.payload_into(&hdr, record)
     }
 
     /// Reads a record of raw bytes, which must fill `buf`.
@@ -160,13 +180,22 @@ impl<S: Source> Reader<S> {
         let padded = hdr.kind == format::PAD;
         if padded {
             ensure(hdr.parent == 0, "padding belongs to an object")?;
-            let mut zeros = [0u8; format::PAGE_ALIGN as usize];
-            let zeros = zeros
-                .get_mut(..hdr.payload()?)
-                .filter(|z| z.len() < format::PAGE_ALIGN as usize && z.len() % format::ALIGN == 0)
-                .ok_or(Why("padding has a wrong length"))?;
-            self.meta(zeros)?;
-            ensure(zeros.iter().all(|b| *b == 0), "padding is not zero")?;
+            let len = hdr.payload()?;
+            ensure(
+                len < format::PAGE_ALIGN as usize && len % format::ALIGN == 0,
+                "padding has a wrong length",
+            )?;
+            // In small pieces: the stack of a kernel is small.
+            let mut left = len;
+            while left != 0 {
+                let mut zeros = [0u8; 64];
+                let now = left.min(zeros.len());
+                if let Some(zeros) = zeros.get_mut(..now) {
+                    self.meta(zeros)?;
+                    ensure(zeros.iter().all(|b| *b == 0), "padding is not zero")?;
+                }
+                left = left.saturating_sub(now);
+            }
             hdr = self.header()?;
         }
         let run: format::mm::Pgarr = self.body(&hdr, parent)?;

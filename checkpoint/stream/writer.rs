@@ -10,6 +10,9 @@ use format::Hdr;
 use format::IntoBytes;
 use format::Record;
 
+/// What a PAD record is made of.
+static ZEROS: [u8; format::PAGE_ALIGN as usize] = [0; format::PAGE_ALIGN as usize];
+
 /// The writing end of an image.
 pub struct Writer<S: Sink> {
     sink: S,
@@ -90,11 +93,10 @@ impl<S: Sink> Writer<S> {
                 )
                 .wrapping_add(size_of_val(addrs) as u64);
             let pad = after.wrapping_neg() % format::PAGE_ALIGN;
-            let zeros = [0u8; format::PAGE_ALIGN as usize];
             self.frame(
                 format::PAD,
                 0,
-                zeros.get(..pad as usize).unwrap_or_default(),
+                ZEROS.get(..pad as usize).unwrap_or_default(),
             )?;
         }
         self.record(parent, &run)?;

@@ -85,7 +85,11 @@ pub(crate) fn set_pkeys(map: u32, exec_only: u32) -> Result {
     // SAFETY: The address space is new: only the current task knows it.
     unsafe {
         if !bindings::ckpt_has_pkeys() {
-            return if map & !1 == 0 { Ok(()) } else { Err(EOPNOTSUPP) };
+            return if map & !1 == 0 {
+                Ok(())
+            } else {
+                Err(EOPNOTSUPP)
+            };
         }
         let exec_only = if exec_only == 0 { -1 } else { exec_only as i32 };
         bindings::ckpt_pkey_set(current_mm(), map | 1, exec_only);

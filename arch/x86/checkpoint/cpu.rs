@@ -20,6 +20,9 @@ const USER_DS: u16 = bindings::GDT_ENTRY_DEFAULT_USER_DS as u16 * 8 + 3;
 /// First thread-local storage selector, RPL 3.
 const TLS: u16 = bindings::GDT_ENTRY_TLS_MIN as u16 * 8 + 3;
 
+/// The trap flag of eflags.
+const TRAP_FLAG: u64 = 1 << 8;
+
 /// The image's code for a selector that user code has loaded.
 ///
 /// `None` for a selector that an image cannot hold.
@@ -96,6 +99,11 @@ pub(crate) fn save() -> Result<Cpu> {
     cpu.orig_ax = u64::MAX;
     cpu.ip = regs.ip as u64;
     cpu.flags = sanitise_flags(regs.flags as u64);
+    // SAFETY: Looks at the current task.
+    if unsafe { bindings::ckpt_has_forced_tf() } {
+        // A debugger steps through the task; the image has no debugger.
+        cpu.flags &= !TRAP_FLAG;
+    }
     cpu.sp = regs.sp as u64;
     cpu.r8 = regs.r8 as u64;
     cpu.r9 = regs.r9 as u64;
@@ -136,6 +144,51 @@ pub(crate) fn save() -> Result<Cpu> {
 unsafe fn bases() -> [u64; 2] {
     // SAFETY: By the contract; the shim disables preemption for each.
     unsafe { [bindings::ckpt_fs_base(), bindings::ckpt_gs_base()] }
+}
+
+/// The segment registers of the current task.
+///
+/// A context switch in the middle of a restart reloads selectors when the
+/// descriptors of the caller are not in place; dropping loads them again.
+pub(crate) struct Segments {
+    selectors: [u16; 4],
+    bases: [u64; 2],
+    keep: bool,
+}
+
+impl Segments {
+    /// Remembers the segment registers.
+    pub(crate) fn remember() -> Self {
+        let mut selectors = [0; 4];
+        let [ds, es, fs, gs] = &mut selectors;
+        // SAFETY: Reads the segment registers of this processor, which are
+        // the task's: the kernel changes none of them on entry.
+        let bases = unsafe {
+            bindings::ckpt_read_segments(ds, es, fs, gs);
+            bases()
+        };
+        Self {
+            selectors,
+            bases,
+            keep: true,
+        }
+    }
+
+    /// Forgets them: the restarted task has its own.
+    pub(crate) fn forget(&mut self) {
+        self.keep = false;
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        if self.keep {
+            let [ds, es, fs, gs] = self.selectors;
+            let [fs_base, gs_base] = self.bases;
+            // SAFETY: These are the values that user code had.
+            unsafe { bindings::ckpt_load_segments(ds, es, fs, gs, fs_base, gs_base) };
+        }
+    }
 }
 
 /// Writes the registers of a validated record. Cannot fail.
@@ -215,8 +268,8 @@ mod tests {
 
     #[test]
     fn privileged_flags_are_dropped() {
-        // IOPL, NT, VM, VIF, VIP.
-        for bit in [12, 13, 14, 17, 19, 20] {
+        // IOPL, VM, VIF, VIP.
+        for bit in [12, 13, 17, 19, 20] {
             assert_eq!(sanitise_flags(1 << bit), FIXED_FLAGS);
         }
         assert_eq!(sanitise_flags(0), FIXED_FLAGS);

@@ -39,8 +39,12 @@ pub(crate) fn offsets() -> [u16; 8] {
 /// The registers of the current task.
 pub(crate) fn save() -> Result<KVec<u8>> {
     let mut state = KVec::from_elem(0u8, size() as usize, GFP_KERNEL)?;
-    // SAFETY: The buffer has the size that the kernel asked for.
-    unsafe { bindings::ckpt_xstate_save(state.as_mut_ptr().cast(), state.len()) };
+    // SAFETY: Acts on the current task; the buffer has the size that the
+    // kernel asked for.
+    unsafe {
+        bindings::ckpt_pkru_sync();
+        bindings::ckpt_xstate_save(state.as_mut_ptr().cast(), state.len());
+    }
     Ok(state)
 }
 

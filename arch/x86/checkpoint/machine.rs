@@ -45,7 +45,10 @@ pub(crate) fn describe() -> HeadArch {
 pub(crate) fn lacks(image: &HeadArch) -> Option<(&'static str, &'static str)> {
     let here = describe();
     if let Some(name) = cpuid::first_missing(&image.cpuid, &here.cpuid) {
-        return Some(("this processor lacks a feature that the image may use", name));
+        return Some((
+            "this processor lacks a feature that the image may use",
+            name,
+        ));
     }
     if image.xfeatures & !here.xfeatures != 0 {
         return Some(("this machine has not enabled all vector state", ""));

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Flags of the system calls checkpoint and restart.
+ *
+ *	int checkpoint(pid_t pid, int fd, unsigned long flags, int logfd);
+ *	int restart(int crid, int fd, unsigned long flags, int logfd);
+ *
+ * Without the LOG flag the last argument is not looked at, so that callers
+ * may leave it out. Unknown flags are EINVAL.
+ */
+#ifndef _UAPI_LINUX_CHECKPOINT_H
+#define _UAPI_LINUX_CHECKPOINT_H
+
+/* checkpoint: errors and warnings go to logfd as lines of text */
+#define CHECKPOINT_LOG		0x1
+
+/* restart: errors and warnings go to logfd as lines of text */
+#define RESTART_LOG		0x1
+
+#endif /* _UAPI_LINUX_CHECKPOINT_H */

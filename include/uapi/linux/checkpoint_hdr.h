@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The checkpoint image: what checkpoint(2) writes and restart(2) reads.
+ *
+ * An image is a stream of records: a struct cr_hdr, len bytes of payload, and
+ * zeros up to the next multiple of CR_ALIGN. All numbers are little-endian.
+ * The order of the records, and what follows which, is described in
+ * Documentation/userspace-api/checkpoint-image.rst.
+ *
+ * Reserved fields are zero. No number of the kernel is in an image: flags and
+ * kinds have values of their own, which never change.
+ */
+#ifndef _UAPI_LINUX_CHECKPOINT_HDR_H
+#define _UAPI_LINUX_CHECKPOINT_HDR_H
+
+#include <linux/types.h>
+
+/* struct cr_hdr: the pre-header of every record */
+struct cr_hdr {
+	__s16 type;			/* CR_HDR_* */
+	__s16 len;			/* Bytes of payload, without padding */
+	__u32 parent;			/* Object reference of the owner */
+};
+
+/* Numbers of the records */
+#define CR_HDR_HEAD		1	/* Start of the image */
+#define CR_HDR_STR		2	/* A string, without NUL */
+#define CR_HDR_PAD		3	/* Zeros before page data */
+#define CR_HDR_HEAD_ARCH	4	/* Processor and vDSO */
+#define CR_HDR_TASK		101	/* A task */
+#define CR_HDR_THREAD		102	/* TLS, registrations */
+#define CR_HDR_CPU		103	/* General registers */
+#define CR_HDR_FPU		104	/* XSAVE area, non-compacted */
+#define CR_HDR_CREDS		105	/* Ids and capabilities */
+#define CR_HDR_GROUPS		106	/* Supplementary groups */
+#define CR_HDR_RLIMITS		107	/* Resource limits */
+#define CR_HDR_FS		108	/* umask; root and current directory */
+#define CR_HDR_SIGNAL		109	/* Mask, alternate stack, handlers */
+#define CR_HDR_MM		201	/* An address space */
+#define CR_HDR_VMA		202	/* One mapping */
+#define CR_HDR_MM_CONTEXT	203	/* LDT, protection keys */
+#define CR_HDR_PGARR		204	/* A run of pages */
+#define CR_HDR_GUARD		205	/* Guard ranges of a mapping */
+#define CR_HDR_AUXV		206	/* The auxiliary vector */
+#define CR_HDR_LDT		207	/* LDT entries */
+#define CR_HDR_FILES		301	/* A descriptor table */
+#define CR_HDR_FD_ENT		302	/* One descriptor */
+#define CR_HDR_FILE		303	/* An open file */
+#define CR_HDR_TAIL		5001	/* End: counts and checksums */
+#define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
+
+/* Every record and every page run starts on a multiple of this many bytes */
+#define CR_ALIGN			8
+/* Page data starts on a multiple of this many bytes of the stream */
+#define CR_PAGE_ALIGN			4096
+/* Longest string record in bytes, without a terminating NUL */
+#define CR_STR_MAX			4095
+
+/* First four bytes of the header's payload */
+#define CR_HEAD_MAGIC			0x00a2d200
+/* First four bytes of the trailer's payload */
+#define CR_TAIL_MAGIC			0x002d2a00
+/* Version of the image format */
+#define CR_VERSION			1
+/* Architecture number of x86-64 */
+#define CR_ARCH_X86_64			2
+/* Longest error text in bytes */
+#define CR_ERROR_TEXT			192
+
+/* Kinds of place that an error names, with the meaning of the two numbers */
+#define CR_PLACE_NONE			0	/* No place */
+#define CR_PLACE_FD			1	/* A descriptor number */
+/* A range of addresses, start and end */
+#define CR_PLACE_RANGE			2
+/* An offset in the image, in bytes */
+#define CR_PLACE_IMAGE			3
+#define CR_PLACE_OBJECT			4	/* An object reference */
+/* A signal, a resource or another small number */
+#define CR_PLACE_NUMBER			5
+
+/* struct cr_hdr_head: release, version and machine follow as strings */
+struct cr_hdr_head {
+	__u32 magic;			/* CR_HEAD_MAGIC */
+	__u32 version;			/* CR_VERSION */
+	__u32 arch;			/* Architecture, CR_ARCH_X86_64 */
+	__u32 page_size;		/* Bytes of a page */
+	__u16 major;			/* Kernel version: major number */
+	__u16 minor;			/* Kernel version: minor number */
+	__u16 patch;			/* Kernel version: patch level */
+	__u16 nr_strings;		/* Number of strings that follow: 3 */
+	/* Flags of the checkpoint call. Varies from image to image */
+	__u32 flags;
+	/* Identifier that the checkpoint call returned. Varies */
+	__u32 crid;
+	__u32 nr_tasks;			/* Number of tasks */
+	__u32 reserved;			/* Zero */
+	__u64 compat;			/* Unknown bits may be ignored by readers */
+	/* Unknown bits may be ignored by tools, not by restart */
+	__u64 ro_compat;
+	__u64 incompat;			/* Unknown bits make an image unreadable */
+	/* Wall clock in nanoseconds since 1970. Varies */
+	__u64 realtime_ns;
+	__u64 monotonic_ns;		/* CLOCK_MONOTONIC in nanoseconds. Varies */
+	__u64 boottime_ns;		/* CLOCK_BOOTTIME in nanoseconds. Varies */
+};
+
+/* struct cr_hdr_head_arch: what an image needs of a machine */
+struct cr_hdr_head_arch {
+	/* User state components that the processor had enabled, as in XCR0 */
+	__u64 xfeatures;
+	__u32 xsave_size;		/* Bytes of the FPU record */
+	__u32 vdso_size;		/* Bytes of the vDSO */
+	__u32 vdso_crc;			/* crc32c of the vDSO */
+	__u32 reserved;			/* Zero */
+	__u32 cpuid[16];		/* CPUID output words */
+	/*
+	 * Offsets of the state components 2 to 9 in the FPU record, in bytes /
+	 * 64.
+	 */
+	__u16 xoffsets[8];
+	__u64 reserved2;		/* Zero */
+};
+
+/* struct cr_hdr_tail: end of a complete image */
+struct cr_hdr_tail {
+	__u32 magic;			/* CR_TAIL_MAGIC */
+	__u32 reserved;			/* Zero */
+	__u64 nr_bytes;			/* Bytes of the stream before this record */
+	__u64 nr_records;		/* Records before this one */
+	/* crc32c of all metadata, and of all page data, before this record */
+	__u32 cksum[2];
+};
+
+/* struct cr_hdr_error: why a checkpoint ended here */
+struct cr_hdr_error {
+	__u32 err;			/* Positive errno */
+	__u32 pid;			/* Task, as seen by the caller */
+	__u32 place;			/* One of CR_PLACE_* */
+	__s16 kind;			/* Record kind at hand, or 0 */
+	__u16 text_len;			/* Bytes of text in use */
+	__u64 a;			/* First number of the place */
+	__u64 b;			/* Second number of the place */
+	__u64 reserved;			/* Zero */
+	__u8 text[CR_ERROR_TEXT];	/* Reason */
+};
+
+/* Bytes of a task's name with its NUL */
+#define CR_COMM_LEN			16
+/* Resource limits of a process */
+#define CR_NR_RLIMITS			16
+/* Most supplementary groups */
+#define CR_GROUPS_MAX			65536
+/* Groups of one record at most */
+#define CR_GROUPS_CHUNK			4096
+
+/* Bits of cr_hdr_task.flags */
+#define CR_TASK_NO_NEW_PRIVS		1	/* no_new_privs is set */
+/* The task adopts orphans below it */
+#define CR_TASK_CHILD_SUBREAPER		2
+/* Core dumps and tracing by the owner are allowed */
+#define CR_TASK_DUMPABLE		4
+/* The task was forked and has not called exec since */
+#define CR_TASK_FORKNOEXEC		8
+/* The task has used superuser privileges */
+#define CR_TASK_SUPERPRIV		0x10
+/* Kill early on a memory failure: set by the task itself */
+#define CR_TASK_MCE_EARLY		0x20
+/* The memory failure policy was set by the task itself */
+#define CR_TASK_MCE_PROCESS		0x40
+/* Children go back to the default scheduling policy */
+#define CR_TASK_RESET_ON_FORK		0x80
+
+/* Scheduling policies */
+#define CR_POLICY_NORMAL		0	/* Time sharing */
+#define CR_POLICY_FIFO			1	/* Real time, first in first out */
+#define CR_POLICY_RR			2	/* Real time, round robin */
+#define CR_POLICY_BATCH			3	/* Batch */
+#define CR_POLICY_IDLE			5	/* Idle */
+
+/* struct cr_hdr_task: one task */
+struct cr_hdr_task {
+	/* Object reference of the task: owner of its records */
+	__u32 objref;
+	__u32 state;			/* Running: 0 */
+	__u32 exit_state;		/* Alive: 0 */
+	__u32 exit_code;		/* Exit code: 0 while alive */
+	/* Signal for the parent when the task ends */
+	__u32 exit_signal;
+	/* Thread id. Not restored: the restarting task keeps its own */
+	__u32 pid;
+	__u32 tgid;			/* Process id. Not restored */
+	__u32 ppid;			/* Parent's process id. Not restored */
+	__u32 pgid;			/* Process group. Not restored */
+	__u32 sid;			/* Session. Not restored */
+	__u32 flags;			/* See CR_TASK_* */
+	__u32 personality;		/* personality(2) */
+	__s32 nice;			/* Nice value, -20 to 19 */
+	__u32 policy;			/* See CR_POLICY_* */
+	__u32 rt_priority;		/* Real-time priority, 0 to 99 */
+	__u32 pdeath_signal;		/* Signal when the parent ends, or 0 */
+	/* Score adjustment of the out-of-memory killer */
+	__s32 oom_score_adj;
+	__u32 task_comm_len;		/* Bytes of comm in use, with the NUL */
+	__u8 comm[CR_COMM_LEN];		/* Name */
+	__u64 timer_slack_ns;		/* Timer slack in nanoseconds */
+	/* Timer slack that prctl resets to, in nanoseconds */
+	__u64 default_timer_slack_ns;
+	__u64 utime;			/* User time in nanoseconds. Varies */
+	__u64 stime;			/* System time in nanoseconds. Varies */
+	/* Time of virtual guests in nanoseconds. Varies */
+	__u64 gtime;
+	/* Reported user time in nanoseconds. Varies */
+	__u64 prev_utime;
+	/* Reported system time in nanoseconds. Varies */
+	__u64 prev_stime;
+	__u64 sum_exec_runtime;		/* Time on a CPU in nanoseconds. Varies */
+	__u64 nvcsw;			/* Voluntary context switches. Varies */
+	__u64 nivcsw;			/* Involuntary context switches. Varies */
+	/* CLOCK_MONOTONIC at the start in nanoseconds */
+	__u64 start_time;
+	/* CLOCK_BOOTTIME at the start in nanoseconds */
+	__u64 real_start_time;
+	__u64 min_flt;			/* Faults without I/O. Varies */
+	__u64 maj_flt;			/* Faults with I/O. Varies */
+	__u64 reserved[8];		/* Zero */
+};
+
+/* struct cr_hdr_creds: who the task is, in its user namespace */
+struct cr_hdr_creds {
+	__u32 uid;			/* Real user id */
+	__u32 euid;			/* Effective user id */
+	__u32 suid;			/* Saved user id */
+	__u32 fsuid;			/* File system user id */
+	__u32 gid;			/* Real group id */
+	__u32 egid;			/* Effective group id */
+	__u32 sgid;			/* Saved group id */
+	__u32 fsgid;			/* File system group id */
+	/*
+	 * Inheritable, permitted, effective, bounding and ambient capabilities.
+	 */
+	__u64 caps[5];
+	__u32 securebits;		/* Secure bits */
+	/* Supplementary groups, in GROUPS records that follow */
+	__u32 ngroups;
+	__u32 seccomp;			/* 0: no seccomp */
+	__u32 reserved;			/* Zero */
+	__u64 reserved2;		/* Zero */
+};
+
+/* struct cr_rlimit: one resource limit; all bits set means unlimited */
+struct cr_rlimit {
+	__u64 cur;			/* Soft limit */
+	__u64 max;			/* Hard limit */
+};
+
+/* struct cr_hdr_rlimits: limits in the order of getrlimit(2) numbers */
+struct cr_hdr_rlimits {
+	struct cr_rlimit limits[CR_NR_RLIMITS];	/* The limits */
+};
+
+/* struct cr_hdr_fs: paths of root and current directory follow */
+struct cr_hdr_fs {
+	__u32 umask;			/* File mode creation mask */
+	__u32 nr_paths;			/* Number of paths that follow: 2 */
+	__u64 reserved;			/* Zero */
+};
+
+/* Thread-local storage descriptors of a task */
+#define CR_NR_TLS			3
+/* Most entries of a local descriptor table */
+#define CR_LDT_MAX			8192
+/* Entries of one LDT record at most */
+#define CR_LDT_CHUNK			1024
+/* First address that user code can never have: 47-bit address spaces */
+#define CR_TASK_SIZE_MAX		0x7ffffffff000ULL
+/* Bits of eflags that user code can set: those that sigreturn(2) restores */
+#define CR_USER_FLAGS			0x254dd5
+/* Bits that are always set in user mode: bit 1 and the interrupt flag */
+#define CR_FIXED_FLAGS			0x202
+
+/* Selector codes */
+#define CR_SEG_NULL			0	/* The null selector */
+#define CR_SEG_USER64_CS		1	/* 64-bit user code */
+#define CR_SEG_USER64_DS		2	/* 64-bit user data */
+/* Thread-local storage descriptor code - TLS, 0 to 2 */
+#define CR_SEG_TLS			0x4000
+/* LDT descriptor code - LDT, 0 to 8191 */
+#define CR_SEG_LDT			0x8000
+
+/* struct cr_user_desc: a segment descriptor as modify_ldt(2) takes it */
+struct cr_user_desc {
+	__u32 entry_number;		/* Index in its table */
+	__u32 base_addr;		/* Base address */
+	__u32 limit;			/* Limit, in bytes or pages */
+	/*
+	 * Bits 0 seg_32bit, 1-2 contents, 3 read_exec_only, 4 limit_in_pages, 5
+	 * seg_not_present, 6 useable, 7 lm.
+	 */
+	__u32 flags;
+};
+
+/* struct cr_hdr_thread: what the kernel keeps of a thread beside registers */
+struct cr_hdr_thread {
+	__u32 ntls;			/* Number of TLS entries: CR_NR_TLS */
+	__u32 sizeof_tls;		/* Bytes of one TLS entry: 16 */
+	/* Descriptors; entry_number counts from 0 */
+	struct cr_user_desc tls[CR_NR_TLS];
+	__u64 robust_list;		/* Address of the robust futex list, or 0 */
+	/* Bytes of its head: 24, or 0 without a list */
+	__u64 robust_len;
+	/* Address that is cleared and woken when the thread ends, or 0 */
+	__u64 clear_child_tid;
+	__u64 rseq_addr;		/* Restartable-sequence area, or 0 */
+	__u32 rseq_len;			/* Bytes of it */
+	__u32 rseq_sig;			/* Its signature */
+	__u32 rseq_version;		/* Version of the registration, 0 to 2 */
+	__u32 rseq_flags;		/* Bit 0: slice extensions are enabled */
+	__u64 reserved[4];		/* Zero */
+};
+
+/* struct cr_hdr_cpu: the registers a task has in user mode */
+struct cr_hdr_cpu {
+	__u64 bx;			/* rbx */
+	__u64 cx;			/* rcx */
+	__u64 dx;			/* rdx */
+	__u64 si;			/* rsi */
+	__u64 di;			/* rdi */
+	__u64 bp;			/* rbp */
+	/* rax: what the interrupted call returns after a restart */
+	__u64 ax;
+	__u64 orig_ax;			/* Number of the interrupted call, or -1 */
+	__u64 ip;			/* Instruction pointer */
+	__u64 flags;			/* eflags */
+	__u64 sp;			/* Stack pointer */
+	__u64 r8;			/* r8 */
+	__u64 r9;			/* r9 */
+	__u64 r10;			/* r10 */
+	__u64 r11;			/* r11 */
+	__u64 r12;			/* r12 */
+	__u64 r13;			/* r13 */
+	__u64 r14;			/* r14 */
+	__u64 r15;			/* r15 */
+	__u64 fs_base;			/* Base address of fs */
+	__u64 gs_base;			/* Base address of gs */
+	__u16 cs;			/* Selector code, see CR_SEG_* */
+	__u16 ss;			/* Selector code */
+	__u16 ds;			/* Selector code */
+	__u16 es;			/* Selector code */
+	__u16 fs;			/* Selector code */
+	__u16 gs;			/* Selector code */
+	/* The task has debug registers in use: 0, they are not supported */
+	__u8 uses_debug;
+	__u8 used_math;			/* The task has used the FPU */
+	__u8 has_fxsr;			/* The processor has fxsave */
+	__u8 reserved;			/* Zero */
+	__u64 debugreg[6];		/* Debug registers 0 to 3, 6 and 7; zero */
+	__u32 xstate_size;		/* Bytes of the FPU record that follows */
+	__u32 reserved2;		/* Zero */
+	__u64 reserved3;		/* Zero */
+	__u64 reserved4;		/* Zero */
+};
+
+/* struct cr_hdr_mm_context: LDT and protection keys of an address space */
+struct cr_hdr_mm_context {
+	__u32 ldt_entry_size;		/* Bytes of one LDT entry: 16 */
+	/* Number of LDT entries, in LDT records that follow */
+	__u32 nldt;
+	__u32 pkey_map;			/* Bit n: protection key n is allocated */
+	__u32 execute_only_pkey;	/* Key of execute-only mappings, or 0 */
+	__u64 reserved[2];		/* Zero */
+};
+
+/* Number of signals */
+#define CR_NR_SIGNALS			64
+
+/* struct cr_sigaction: what a task does about one signal */
+struct cr_sigaction {
+	__u64 handler;			/* Handler address; 0 default, 1 ignore */
+	__u64 flags;			/* SA_* flags */
+	__u64 restorer;			/* Return trampoline */
+	__u64 mask;			/* Signals blocked while the handler runs */
+};
+
+/* struct cr_hdr_signal: blocked signals, alternate stack, handlers */
+struct cr_hdr_signal {
+	__u32 nr_actions;		/* Number of actions: CR_NR_SIGNALS */
+	__u32 reserved;			/* Zero */
+	__u64 blocked;			/* Blocked signals */
+	__u64 ss_sp;			/* Alternate stack: address */
+	__u64 ss_size;			/* Alternate stack: bytes */
+	__u64 ss_flags;			/* Alternate stack: SS_* flags */
+	__u64 reserved2[4];		/* Zero */
+	struct cr_sigaction actions[CR_NR_SIGNALS];	/* Actions, signal 1 first */
+};
+
+/* Pages of one run at most */
+#define CR_PGARR_MAX			4096
+/* Guard ranges of one record at most */
+#define CR_GUARDS_MAX			0x100000
+#define CR_GUARD_CHUNK			1024
+/* Entries of an auxiliary vector at most */
+#define CR_AUXV_MAX			128
+
+/* Bits of cr_hdr_mm.flags */
+/* Core dump filter: the bits of /proc/PID/coredump_filter */
+#define CR_MM_DUMP_FILTER		0x1ff
+#define CR_MM_THP_DISABLE		0x10000	/* No huge pages at all */
+#define CR_MM_THP_DISABLE_EXCEPT_ADVISED	0x20000	/* No huge pages but where advised */
+/* Memory is never writable and executable (PR_SET_MDWE) */
+#define CR_MM_MDWE			0x40000
+/* Children do not inherit the former */
+#define CR_MM_MDWE_NO_INHERIT		0x80000
+/* All memory may be merged (PR_SET_MEMORY_MERGE) */
+#define CR_MM_MERGE_ANY			0x100000
+/* Mappings are placed from the top down */
+#define CR_MM_TOPDOWN			0x200000
+/* Future mappings are locked (mlockall MCL_FUTURE) */
+#define CR_MM_LOCK_FUTURE		0x400000
+/* They are locked when touched (MCL_ONFAULT) */
+#define CR_MM_LOCK_ONFAULT		0x800000
+
+/* Kinds of mapping */
+#define CR_VMA_KIND_ANON		1	/* Private anonymous memory */
+#define CR_VMA_KIND_FILE		2	/* Private mapping of a file */
+/* The vDSO's code or its data: mapped by the kernel */
+#define CR_VMA_KIND_VDSO		3
+
+/* Bits of cr_hdr_vma.flags */
+#define CR_VMA_READ			1	/* Readable */
+#define CR_VMA_WRITE			2	/* Writable */
+#define CR_VMA_EXEC			4	/* Executable */
+#define CR_VMA_GROWSDOWN		8	/* Grows downwards: a stack */
+#define CR_VMA_LOCKED			0x10	/* Locked in memory */
+/* Pages are locked when they are touched */
+#define CR_VMA_LOCKONFAULT		0x20
+#define CR_VMA_SEQ_READ			0x40	/* Read in sequence */
+#define CR_VMA_RAND_READ		0x80	/* Read at random */
+#define CR_VMA_DONTCOPY			0x100	/* Not copied by fork */
+#define CR_VMA_DONTEXPAND		0x200	/* Not growable by mremap */
+#define CR_VMA_NORESERVE		0x400	/* No swap space is reserved */
+#define CR_VMA_WIPEONFORK		0x800	/* Wiped in children */
+#define CR_VMA_DONTDUMP			0x1000	/* Not part of a core dump */
+#define CR_VMA_HUGEPAGE			0x2000	/* Huge pages wanted */
+#define CR_VMA_NOHUGEPAGE		0x4000	/* Huge pages not wanted */
+#define CR_VMA_MERGEABLE		0x8000	/* Identical pages may be merged */
+#define CR_VMA_SEALED			0x10000	/* Sealed against changes */
+/* Contents may be dropped under pressure */
+#define CR_VMA_DROPPABLE		0x20000
+/* Has guard ranges; a GUARD record follows */
+#define CR_VMA_GUARD			0x40000
+#define CR_VMA_ACCOUNT			0x80000	/* Memory is accounted */
+/* Bits that only anonymous memory has */
+#define CR_VMA_ANON_ONLY		(CR_VMA_GROWSDOWN | CR_VMA_WIPEONFORK | \
+					 CR_VMA_MERGEABLE | CR_VMA_DROPPABLE)
+
+/* struct cr_hdr_mm: fields of an address space; auxv and mappings follow */
+struct cr_hdr_mm {
+	__u32 objref;			/* Object reference of the address space */
+	__u32 map_count;		/* Number of mappings */
+	__u64 start_code;		/* Start of the program's code */
+	__u64 end_code;			/* End of the program's code */
+	__u64 start_data;		/* Start of the program's data */
+	__u64 end_data;			/* End of the program's data */
+	__u64 start_brk;		/* Start of the heap */
+	__u64 brk;			/* End of the heap */
+	__u64 start_stack;		/* Start of the stack */
+	__u64 arg_start;		/* Start of the arguments */
+	__u64 arg_end;			/* End of the arguments */
+	__u64 env_start;		/* Start of the environment */
+	__u64 env_end;			/* End of the environment */
+	/* Where mappings without a wish are placed */
+	__u64 mmap_base;
+	__u64 vdso;			/* Address of the vDSO code, or 0 */
+	__u64 flags;			/* See CR_MM_* */
+	/* Object reference of the program's file, or 0 */
+	__u32 exe_file;
+	/* Entries of the AUXV record that follows */
+	__u32 nr_auxv;
+	/* Address space limit of the caller: 47 bits */
+	__u64 task_size;
+	__u64 reserved[6];		/* Zero */
+};
+
+/* struct cr_hdr_vma: one mapping; name, guard ranges and pages follow */
+struct cr_hdr_vma {
+	__u32 how;			/* See CR_VMA_KIND_* */
+	/* Object reference of the mapped file, or 0 */
+	__u32 file;
+	__u64 start;			/* First address */
+	__u64 end;			/* First address behind the mapping */
+	__u64 flags;			/* See CR_VMA_* */
+	__u64 pgoff;			/* Offset in the file, in pages */
+	__u32 pkey;			/* Protection key */
+	/* Bytes of the name that follows as a string, or 0 */
+	__u32 namelen;
+	/* Guard ranges in the GUARD records that follow */
+	__u32 nr_guards;
+	__u32 reserved;			/* Zero */
+	__u64 reserved2;		/* Zero */
+};
+
+/* struct cr_guard_range: pages that must not be touched */
+struct cr_guard_range {
+	__u64 start;			/* First address */
+	__u64 end;			/* First address behind the range */
+};
+
+/* struct cr_hdr_pgarr: addresses and contents of nr_pages pages follow */
+struct cr_hdr_pgarr {
+	__u32 nr_pages;			/* Number of pages; 0 ends the mapping */
+	__u32 reserved;			/* Zero */
+};
+
+/* Highest descriptor number, as the kernel's largest fs.nr_open */
+#define CR_FD_MAX			0x7fffffc0
+/* Descriptors of a table at most */
+#define CR_NR_FDS_MAX			0x100000
+
+/* Kinds of open file */
+#define CR_FILE_KIND_REGULAR		1	/* A regular file, by path */
+#define CR_FILE_KIND_DIRECTORY		2	/* A directory, by path */
+/* A location only (O_PATH), by path */
+#define CR_FILE_KIND_PATH		3
+/* A character device without state: null, zero, full, random, urandom */
+#define CR_FILE_KIND_CHARDEV		4
+#define CR_FILE_KIND_TTY		5	/* A terminal, by path */
+/*
+ * The stream that the image was written to, when it is not a file: the
+ * restarting task's descriptor of the same number takes its place.
+ */
+#define CR_FILE_KIND_STREAM		6
+
+/* Bits of cr_hdr_file.flags */
+/* Access mode: 0 read, 1 write, 2 both */
+#define CR_FILE_ACCMODE			3
+#define CR_FILE_APPEND			4	/* Every write appends */
+#define CR_FILE_NONBLOCK		8	/* Calls do not block */
+/* Writes reach the disk with their data */
+#define CR_FILE_DSYNC			0x10
+/* Writes reach the disk with data and metadata */
+#define CR_FILE_SYNC			0x20
+/* Transfers go around the page cache */
+#define CR_FILE_DIRECT			0x40
+/* Reads do not change the access time */
+#define CR_FILE_NOATIME			0x80
+#define CR_FILE_PATH			0x100	/* Opened for its location only */
+#define CR_FILE_NOFOLLOW		0x200	/* A symbolic link itself */
+#define CR_FILE_DIRECTORY		0x400	/* Must be a directory */
+#define CR_FILE_LARGEFILE		0x800	/* Offsets are 64 bits wide */
+/* The image was written to this file: its position is behind the image */
+#define CR_FILE_IMAGE			0x1000
+/* Contents are mapped: the file must be the same at restart */
+#define CR_FILE_MAPPED			0x2000
+
+/* struct cr_hdr_file: an open file; its path follows as a string */
+struct cr_hdr_file {
+	__u32 objref;			/* Object reference */
+	__u32 kind;			/* See CR_FILE_KIND_* */
+	__u32 flags;			/* See CR_FILE_* */
+	__u32 mode;			/* File type and permissions, as st_mode */
+	__u64 pos;			/* Position in bytes */
+	__u64 size;			/* Size in bytes */
+	__u64 ino;			/* Inode number, for information */
+	__s64 mtime_sec;		/* Last change of the contents: seconds */
+	/* Last change of the contents: nanoseconds */
+	__u32 mtime_nsec;
+	__u32 rdev_major;		/* Device number: major */
+	__u32 rdev_minor;		/* Device number: minor */
+	/* Bytes of the path that follows; 0 for a stream */
+	__u32 path_len;
+	/* First descriptor that refers to a stream, else 0 */
+	__u32 stream_fd;
+	__u32 reserved;			/* Zero */
+	__u64 reserved2;		/* Zero */
+};
+
+/* struct cr_hdr_files: files and descriptors follow */
+struct cr_hdr_files {
+	__u32 objref;			/* Object reference of the table */
+	__u32 nr_fds;			/* Number of descriptors */
+	__u64 reserved;			/* Zero */
+};
+
+/* struct cr_hdr_fd_ent: one descriptor */
+struct cr_hdr_fd_ent {
+	__u32 fd;			/* Descriptor number */
+	__u32 file;			/* Object reference of the open file */
+	__u32 flags;			/* Bit 0: close on exec */
+	__u32 reserved;			/* Zero */
+};
+
+#endif /* _UAPI_LINUX_CHECKPOINT_HDR_H */
