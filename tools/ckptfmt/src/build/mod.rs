@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes images in memory, valid ones or nearly so, for tests.
+//!
+//! An [`Image`] is plain data: start from [`Image::minimal`] or
+//! [`Image::sample`], change it, call [`Image::settle`] to make the counts
+//! follow the lists (or do not, to make an image that lies), and write it.
+
+mod sample;
+mod splice;
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+
+use zerocopy::IntoBytes;
+
+use crate::format;
+use crate::format::cpu;
+use crate::format::files;
+use crate::format::head;
+use crate::format::mm;
+use crate::format::signal;
+use crate::format::task;
+use crate::stream::writer::Writer;
+use crate::stream::Sink;
+
+pub use splice::join;
+pub use splice::reseal;
+pub use splice::split;
+
+/// A mapping and what follows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    /// The record.
+    pub vma: mm::Vma,
+    /// Its name, or nothing.
+    pub name: Vec<u8>,
+    /// Its guard ranges.
+    pub guards: Vec<mm::GuardRange>,
+    /// Its runs of pages; the contents are those of [`page`].
+    pub runs: Vec<Vec<u64>>,
+}
+
+/// An open file and its path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenFile {
+    /// The record.
+    pub file: files::File,
+    /// The path, or nothing.
+    pub path: Vec<u8>,
+}
+
+/// All of an image, in the order of the stream.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Image {
+    pub head: head::Head,
+    /// Release, version, machine.
+    pub uts: [Vec<u8>; 3],
+    pub arch: head::HeadArch,
+    pub task: task::Task,
+    /// Each is written before its first user.
+    pub files: Vec<OpenFile>,
+    pub mm: mm::Mm,
+    pub auxv: Vec<u64>,
+    pub mappings: Vec<Mapping>,
+    pub mm_context: cpu::MmContext,
+    pub ldt: Vec<cpu::UserDesc>,
+    pub thread: cpu::Thread,
+    pub cpu: cpu::Cpu,
+    pub fpu: Vec<u8>,
+    pub fs: task::Fs,
+    /// Root and current directory.
+    pub paths: [Vec<u8>; 2],
+    pub table: files::Files,
+    pub fds: Vec<files::FdEnt>,
+    pub signal: signal::Signal,
+    pub creds: task::Creds,
+    pub groups: Vec<u32>,
+    pub rlimits: task::Rlimits,
+}
+
+/// Contents of the page at `addr` in every image that is built here.
+pub fn page(addr: u64) -> Vec<u8> {
+    (0..512u64)
+        .flat_map(|i| (addr ^ i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
+        .collect()
+}
+
+/// A sink that keeps an image in memory.
+#[derive(Debug, Default)]
+pub struct Memory(pub Vec<u8>);
+
+impl Sink for Memory {
+    type Error = Infallible;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc, bytes)
+    }
+}
+
+impl Image {
+    /// Makes counts and lengths follow the lists.
+    pub fn settle(&mut self) {
+        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.mm.map_count = len(self.mappings.len());
+        self.mm.nr_auxv = len(self.auxv.len());
+        for mapping in &mut self.mappings {
+            mapping.vma.namelen = len(mapping.name.len());
+            mapping.vma.nr_guards = len(mapping.guards.len());
+        }
+        for open in &mut self.files {
+            open.file.path_len = len(open.path.len());
+        }
+        self.mm_context.nldt = len(self.ldt.len());
+        self.arch.xsave_size = len(self.fpu.len());
+        self.cpu.xstate_size = len(self.fpu.len());
+        self.table.nr_fds = len(self.fds.len());
+        self.creds.ngroups = len(self.groups.len());
+    }
+
+    /// The bytes of the image.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Memory::default();
+        match self.write(&mut Writer::new(SinkRef(&mut out))) {
+            Ok(()) => out.0,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The bytes of an image whose checkpoint failed behind its header.
+    pub fn failed(&self, error: &head::ErrorRec) -> Vec<u8> {
+        let mut out = Memory::default();
+        let mut to = Writer::new(SinkRef(&mut out));
+        let written = self.write_start(&mut to).and_then(|()| to.record(0, error));
+        match written {
+            Ok(()) => out.0,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Writes the image.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
+    pub fn write<S: Sink>(&self, to: &mut Writer<S>) -> Result<(), S::Error> {
+        let (t, m) = (self.task.objref, self.mm.objref);
+        let mut written = HashSet::new();
+        self.write_start(to)?;
+        to.record(0, &self.task)?;
+        self.write_file(to, self.mm.exe_file, &mut written)?;
+        to.record(t, &self.mm)?;
+        if !self.auxv.is_empty() {
+            to.bytes(format::AUXV, m, self.auxv.as_bytes())?;
+        }
+        for mapping in &self.mappings {
+            self.write_file(to, mapping.vma.file, &mut written)?;
+            mapping.write(to, m)?;
+        }
+        to.record(m, &self.mm_context)?;
+        for entries in self.ldt.chunks(cpu::LDT_CHUNK) {
+            to.bytes(format::LDT, m, entries.as_bytes())?;
+        }
+        to.record(t, &self.thread)?;
+        to.record(t, &self.cpu)?;
+        to.bytes(format::FPU, t, &self.fpu)?;
+        to.record(t, &self.fs)?;
+        for path in &self.paths {
+            to.bytes(format::STR, t, path)?;
+        }
+        to.record(t, &self.table)?;
+        for entry in &self.fds {
+            self.write_file(to, entry.file, &mut written)?;
+            to.record(self.table.objref, entry)?;
+        }
+        to.record(t, &self.signal)?;
+        to.record(t, &self.creds)?;
+        for groups in self.groups.chunks(task::GROUPS_CHUNK) {
+            to.bytes(format::GROUPS, t, groups.as_bytes())?;
+        }
+        to.record(t, &self.rlimits)?;
+        to.tail()
+    }
+
+    fn write_start<S: Sink>(&self, to: &mut Writer<S>) -> Result<(), S::Error> {
+        to.record(0, &self.head)?;
+        for string in &self.uts {
+            to.bytes(format::STR, 0, string)?;
+        }
+        to.record(0, &self.arch)
+    }
+
+    fn write_file<S: Sink>(
+        &self,
+        to: &mut Writer<S>,
+        objref: u32,
+        written: &mut HashSet<u32>,
+    ) -> Result<(), S::Error> {
+        let Some(open) = self.files.iter().find(|f| f.file.objref == objref) else {
+            return Ok(());
+        };
+        if written.insert(objref) {
+            to.record(0, &open.file)?;
+            if !open.path.is_empty() {
+                to.bytes(format::STR, objref, &open.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Mapping {
+    fn write<S: Sink>(&self, to: &mut Writer<S>, m: u32) -> Result<(), S::Error> {
+        to.record(m, &self.vma)?;
+        if !self.name.is_empty() {
+            to.bytes(format::STR, m, &self.name)?;
+        }
+        for ranges in self.guards.chunks(mm::GUARD_CHUNK) {
+            to.bytes(format::GUARD, m, ranges.as_bytes())?;
+        }
+        for run in self.runs.iter().filter(|r| !r.is_empty()) {
+            to.pages(m, run)?;
+            for addr in run {
+                let contents = page(*addr);
+                to.sink().put(&contents)?;
+                to.wrote_pages(&contents);
+            }
+        }
+        to.pages(m, &[])
+    }
+}
+
+/// Lends a sink to a writer.
+struct SinkRef<'a, S>(&'a mut S);
+
+impl<S: Sink> Sink for SinkRef<'_, S> {
+    type Error = S::Error;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), S::Error> {
+        self.0.put(bytes)
+    }
+
+    fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+        S::crc32c(crc, bytes)
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Images to start from: the smallest one, and one with something of everything.
+
+use super::Image;
+use super::Mapping;
+use super::OpenFile;
+use crate::format::cpu;
+use crate::format::cpu::seg;
+use crate::format::files;
+use crate::format::files::file_flags;
+use crate::format::files::file_kind;
+use crate::format::head;
+use crate::format::mm;
+use crate::format::mm::mm_flags;
+use crate::format::mm::vma_flags as vf;
+use crate::format::mm::vma_kind;
+use crate::format::signal;
+use crate::format::task;
+
+/// Object references of the task, the address space, the descriptor table.
+const TASK: u32 = 1;
+const MM: u32 = 2;
+const TABLE: u32 = 3;
+
+/// A mapping of `how` from `start` on, `nr_pages` long.
+pub(super) fn mapping(how: u32, start: u64, nr_pages: u64, flags: u64) -> Mapping {
+    let mut vma = mm::Vma::zeroed();
+    vma.how = how;
+    vma.start = start;
+    vma.end = start.wrapping_add(nr_pages.wrapping_mul(4096));
+    vma.flags = flags;
+    Mapping {
+        vma,
+        name: Vec::new(),
+        guards: Vec::new(),
+        runs: Vec::new(),
+    }
+}
+
+fn open(objref: u32, kind: u32, mode: u32, flags: u32, path: &[u8]) -> OpenFile {
+    let mut file = files::File::zeroed();
+    file.objref = objref;
+    file.kind = kind;
+    file.mode = mode;
+    file.flags = flags;
+    file.ino = u64::from(objref).wrapping_add(1000);
+    OpenFile {
+        file,
+        path: path.to_vec(),
+    }
+}
+
+fn fd(fd: u32, file: u32, flags: u32) -> files::FdEnt {
+    files::FdEnt {
+        fd,
+        file,
+        flags,
+        reserved: 0,
+    }
+}
+
+impl Image {
+    /// The smallest valid image: a task without memory and without files.
+    pub fn minimal() -> Self {
+        let mut image = Self {
+            head: head::Head::zeroed(),
+            uts: [b"7.3.0".to_vec(), b"#1 SMP".to_vec(), b"x86_64".to_vec()],
+            arch: head::HeadArch::zeroed(),
+            task: task::Task::zeroed(),
+            files: Vec::new(),
+            mm: mm::Mm::zeroed(),
+            auxv: Vec::new(),
+            mappings: Vec::new(),
+            mm_context: cpu::MmContext::zeroed(),
+            ldt: Vec::new(),
+            thread: cpu::Thread::zeroed(),
+            cpu: cpu::Cpu::zeroed(),
+            fpu: vec![0; 576],
+            fs: task::Fs::zeroed(),
+            paths: [b"/".to_vec(), b"/".to_vec()],
+            table: files::Files::zeroed(),
+            fds: Vec::new(),
+            signal: signal::Signal::zeroed(),
+            creds: task::Creds::zeroed(),
+            groups: Vec::new(),
+            rlimits: task::Rlimits::zeroed(),
+        };
+        image.fill_head();
+        image.fill_task();
+        image.settle();
+        image
+    }
+
+    fn fill_head(&mut self) {
+        self.head.magic = head::HEAD_MAGIC;
+        self.head.version = head::VERSION;
+        self.head.arch = head::ARCH_X86_64;
+        self.head.page_size = 4096;
+        self.head.major = 7;
+        self.head.minor = 3;
+        self.head.nr_strings = 3;
+        self.head.crid = 1;
+        self.head.nr_tasks = 1;
+        self.arch.xfeatures = 3;
+    }
+
+    fn fill_task(&mut self) {
+        self.task.objref = TASK;
+        self.task.exit_signal = 17;
+        self.task.pid = 100;
+        self.task.tgid = 100;
+        self.task.task_comm_len = 16;
+        self.task.comm = *b"ckpt\0\0\0\0\0\0\0\0\0\0\0\0";
+        self.task.timer_slack_ns = 50_000;
+        self.task.default_timer_slack_ns = 50_000;
+        self.mm.objref = MM;
+        self.mm.task_size = cpu::TASK_SIZE_MAX;
+        self.mm_context.ldt_entry_size = 16;
+        self.mm_context.pkey_map = 1;
+        self.thread.ntls = 3;
+        self.thread.sizeof_tls = 16;
+        for (tls, i) in self.thread.tls.iter_mut().zip(0..) {
+            tls.entry_number = i;
+        }
+        self.cpu.cs = seg::USER64_CS;
+        self.cpu.ss = seg::USER64_DS;
+        self.cpu.flags = cpu::FIXED_FLAGS;
+        self.cpu.orig_ax = u64::MAX;
+        self.cpu.has_fxsr = 1;
+        self.fs.umask = 0o022;
+        self.fs.nr_paths = 2;
+        self.table.objref = TABLE;
+        self.signal.nr_actions = 64;
+    }
+
+    /// A small image with something of everything.
+    pub fn sample() -> Self {
+        let mut image = Self::minimal();
+        image.head.realtime_ns = 1_790_000_000_000_000_000;
+        image.arch.cpuid[2] = 1 << 5;
+        image.fill_memory();
+        image.fill_files();
+        image.cpu.ip = 0x40_1000;
+        image.cpu.sp = 0x7ffd_0002_0000;
+        image.cpu.fs = seg::TLS;
+        image.cpu.used_math = 1;
+        image.ldt = (0..2)
+            .map(|entry_number| cpu::UserDesc {
+                entry_number,
+                base_addr: 0,
+                limit: 0xfffff,
+                flags: 0x51,
+            })
+            .collect();
+        if let Some(action) = image.signal.actions.get_mut(9) {
+            action.handler = 0x40_1100;
+            action.flags = 0x0400_0000;
+            action.restorer = 0x40_1200;
+        }
+        image.signal.blocked = 1 << 9;
+        image.groups = vec![4, 24, 27];
+        for limit in &mut image.rlimits.limits {
+            limit.cur = 1024;
+            limit.max = u64::MAX;
+        }
+        image.settle();
+        image
+    }
+
+    fn fill_memory(&mut self) {
+        let rw = vf::READ | vf::WRITE;
+        let mut code = mapping(vma_kind::FILE, 0x40_0000, 2, vf::READ | vf::EXEC);
+        code.vma.file = 10;
+        let mut data = mapping(vma_kind::FILE, 0x40_2000, 1, rw | vf::ACCOUNT);
+        data.vma.file = 10;
+        data.vma.pgoff = 2;
+        data.runs = vec![vec![0x40_2000]];
+        let mut heap = mapping(vma_kind::ANON, 0x50_0000, 16, rw | vf::GUARD | vf::ACCOUNT);
+        heap.name = b"arena".to_vec();
+        heap.guards = vec![mm::GuardRange {
+            start: 0x50_8000,
+            end: 0x50_a000,
+        }];
+        heap.runs = vec![vec![0x50_0000, 0x50_2000], vec![0x50_f000]];
+        let stack = mapping(vma_kind::ANON, 0x7ffd_0000_0000, 33, rw | vf::GROWSDOWN);
+        let vdso = mapping(vma_kind::VDSO, 0x7ffe_0000_0000, 2, vf::READ | vf::EXEC);
+        self.mm.vdso = vdso.vma.start;
+        self.mappings = vec![code, data, heap, stack, vdso];
+        self.mm.exe_file = 10;
+        self.mm.start_code = 0x40_0000;
+        self.mm.end_code = 0x40_2000;
+        self.mm.start_brk = 0x50_0000;
+        self.mm.brk = 0x51_0000;
+        self.mm.flags = mm_flags::TOPDOWN | 0x33;
+        self.auxv = vec![6, 4096, 0, 0];
+        self.arch.vdso_size = 8192;
+    }
+
+    fn fill_files(&mut self) {
+        self.files = vec![
+            open(
+                10,
+                file_kind::REGULAR,
+                0o100_755,
+                file_flags::MAPPED,
+                b"/bin/ckpt",
+            ),
+            open(11, file_kind::TTY, 0o020_620, 2, b"/dev/ttyS0"),
+            open(12, file_kind::REGULAR, 0o100_644, 2, b"/tmp/cr-rest.out"),
+            open(13, file_kind::STREAM, 0o010_600, 1, b""),
+        ];
+        if let Some(stream) = self.files.last_mut() {
+            stream.file.stream_fd = 7;
+        }
+        self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
+    }
+}

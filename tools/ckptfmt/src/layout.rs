@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Layout of every structure, as the compiler sees it: held against the C header.
+
+use crate::format::cpu;
+use crate::format::files;
+use crate::format::head;
+use crate::format::mm;
+use crate::format::signal;
+use crate::format::task;
+use crate::format::Hdr;
+
+/// A structure of the format.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Its name in Rust.
+    pub rust: &'static str,
+    /// Its name in C, without `struct`.
+    pub c: &'static str,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Name, offset and size in bytes of its fields.
+    pub fields: &'static [(&'static str, usize, usize)],
+}
+
+macro_rules! layouts {
+    ($($c:literal = $module:ident::$rust:ident,)+) => {
+        /// All structures but the pre-header.
+        pub const LAYOUTS: &[Layout] = &[$(Layout {
+            rust: stringify!($rust),
+            c: $c,
+            size: size_of::<$module::$rust>(),
+            fields: $module::$rust::FIELDS,
+        },)+];
+    };
+}
+
+layouts! {
+    "cr_hdr_head" = head::Head,
+    "cr_hdr_head_arch" = head::HeadArch,
+    "cr_hdr_tail" = head::Tail,
+    "cr_hdr_error" = head::ErrorRec,
+    "cr_hdr_task" = task::Task,
+    "cr_hdr_creds" = task::Creds,
+    "cr_rlimit" = task::Rlimit,
+    "cr_hdr_rlimits" = task::Rlimits,
+    "cr_hdr_fs" = task::Fs,
+    "cr_user_desc" = cpu::UserDesc,
+    "cr_hdr_thread" = cpu::Thread,
+    "cr_hdr_cpu" = cpu::Cpu,
+    "cr_hdr_mm_context" = cpu::MmContext,
+    "cr_sigaction" = signal::Sigaction,
+    "cr_hdr_signal" = signal::Signal,
+    "cr_hdr_mm" = mm::Mm,
+    "cr_hdr_vma" = mm::Vma,
+    "cr_guard_range" = mm::GuardRange,
+    "cr_hdr_pgarr" = mm::Pgarr,
+    "cr_hdr_file" = files::File,
+    "cr_hdr_files" = files::Files,
+    "cr_hdr_fd_ent" = files::FdEnt,
+}
+
+/// The pre-header of every record.
+pub const HDR: Layout = Layout {
+    rust: "Hdr",
+    c: "cr_hdr",
+    size: size_of::<Hdr>(),
+    fields: &[
+        ("kind", std::mem::offset_of!(Hdr, kind), size_of::<i16>()),
+        ("len", std::mem::offset_of!(Hdr, len), size_of::<i16>()),
+        (
+            "parent",
+            std::mem::offset_of!(Hdr, parent),
+            size_of::<u32>(),
+        ),
+    ],
+};
+
+/// The name in C of the field `field` of the structure `c`.
+///
+/// The same as in Rust, but where that is a macro of `<errno.h>`, and for the
+/// record number, which the documents call `type`.
+pub fn c_field<'a>(c: &str, field: &'a str) -> &'a str {
+    match (c, field) {
+        ("cr_hdr", "kind") => "type",
+        ("cr_hdr_error", "errno") => "err",
+        _ => field,
+    }
+}

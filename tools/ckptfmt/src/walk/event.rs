@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a walk reports.
+
+use crate::format::cpu;
+use crate::format::files;
+use crate::format::head;
+use crate::format::mm;
+use crate::format::signal;
+use crate::format::task;
+
+/// Sums over a whole image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes, with the trailer.
+    pub bytes: u64,
+    /// Records, with the trailer.
+    pub records: u64,
+    /// Pages with contents.
+    pub pages: u64,
+}
+
+/// A part of an image, in the order of the stream.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Event<'a> {
+    Head(&'a head::Head),
+    /// Kernel release, as uname(2) has it.
+    Release(&'a [u8]),
+    /// Kernel version.
+    Version(&'a [u8]),
+    /// Machine.
+    Machine(&'a [u8]),
+    HeadArch(&'a head::HeadArch),
+    Task(&'a task::Task),
+    /// An open file and its path, before the first user.
+    File(&'a files::File, &'a [u8]),
+    Mm(&'a mm::Mm),
+    /// Part of the auxiliary vector: its only one.
+    Auxv(&'a [u64]),
+    /// A mapping and its name.
+    Vma(&'a mm::Vma, &'a [u8]),
+    /// Guard ranges of the mapping at hand.
+    Guards(&'a [mm::GuardRange]),
+    /// Addresses of a run of pages of the mapping at hand.
+    Pages(&'a [u64]),
+    /// Contents of that run, in portions of whole pages.
+    Data(&'a [u8]),
+    /// The mapping at hand ends; how many pages it had.
+    VmaEnd(u64),
+    MmContext(&'a cpu::MmContext),
+    /// Entries of the local descriptor table.
+    Ldt(&'a [cpu::UserDesc]),
+    Thread(&'a cpu::Thread),
+    Cpu(&'a cpu::Cpu),
+    /// FPU state, non-compacted XSAVE layout.
+    Fpu(&'a [u8]),
+    Fs(&'a task::Fs),
+    /// Path of the root directory.
+    Root(&'a [u8]),
+    /// Path of the current directory.
+    Cwd(&'a [u8]),
+    Files(&'a files::Files),
+    Fd(&'a files::FdEnt),
+    Signal(&'a signal::Signal),
+    Creds(&'a task::Creds),
+    /// Supplementary groups.
+    Groups(&'a [u32]),
+    Rlimits(&'a task::Rlimits),
+    /// The image was complete and its checksums are right.
+    End(&'a Totals),
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A streaming parser of whole images.
+//!
+//! Follows the grammar of the format from the header to the trailer and
+//! reports each part as an [`Event`]. It never seeks, takes nothing from the
+//! source behind the image, and holds one record, one run of page addresses
+//! and the set of object references in memory, whatever the image says.
+//!
+//! ```text
+//! HEAD STR STR STR HEAD_ARCH                         start.rs
+//! TASK                                               task.rs
+//!   MM AUXV { VMA STR GUARD { PAD PGARR } PGARR(0) } mm.rs
+//!   MM_CONTEXT LDT                                   mm.rs
+//!   THREAD CPU FPU FS STR STR                        task.rs
+//!   FILES { FD_ENT }         FILE STR before users   files.rs
+//!   SIGNAL CREDS GROUPS RLIMITS                      task.rs
+//! TAIL
+//! ```
+
+mod event;
+mod files;
+mod mm;
+mod start;
+mod task;
+
+use std::collections::HashSet;
+use std::io;
+
+use crate::format;
+use crate::format::Hdr;
+use crate::format::Record;
+use crate::format::Why;
+use crate::io::IoSource;
+use crate::stream::reader::Fault;
+use crate::stream::reader::Reader;
+use crate::stream::Source;
+
+pub use event::Event;
+pub use event::Totals;
+
+/// Most open files of an image: one for the program, one for each mapping and
+/// each descriptor.
+pub const FILES_MAX: usize = (1 << 20) + (1 << 20) + 1;
+
+/// Longest release, version or machine string, as uname(2) returns them.
+pub const UTS_MAX: usize = 64;
+
+/// Where and why an image could not be read further.
+#[derive(Debug)]
+pub struct Stop<E> {
+    /// Offset in the image of the record at hand, in bytes.
+    pub offset: u64,
+    /// Its kind; none if not even its pre-header could be read.
+    pub kind: Option<i16>,
+    /// The reason.
+    pub fault: Fault<E>,
+}
+
+impl<E> Stop<E> {
+    /// The record at hand, as a person calls it.
+    pub fn record(&self) -> String {
+        match self.kind {
+            Some(kind) if format::TYPES.iter().any(|t| t.0 == kind) => {
+                format!("record {}", format::type_name(kind))
+            }
+            Some(kind) => format!("record of unknown kind {kind}"),
+            None => "end of the stream".into(),
+        }
+    }
+}
+
+type Step<S> = Result<(), Fault<<S as Source>::Error>>;
+
+/// Reads one image from `input` and reports its parts to `on`.
+///
+/// # Errors
+///
+/// Where the image ends early, breaks a rule, fails its checksums, or holds
+/// the error record of a failed checkpoint.
+pub fn walk<R: io::Read>(
+    input: R,
+    on: &mut dyn FnMut(&Event<'_>),
+) -> Result<Totals, Box<Stop<io::Error>>> {
+    walk_source(IoSource(input), on)
+}
+
+/// As [`walk`], from any source.
+///
+/// # Errors
+///
+/// As [`walk`].
+pub fn walk_source<S: Source>(
+    source: S,
+    on: &mut dyn FnMut(&Event<'_>),
+) -> Result<Totals, Box<Stop<S::Error>>> {
+    let mut walker = Walker::new(source, on);
+    match walker.image() {
+        Ok(()) => Ok(walker.totals),
+        Err(fault) => Err(Box::new(Stop {
+            offset: walker.at,
+            kind: walker.kind,
+            fault,
+        })),
+    }
+}
+
+/// `Err` with the reason unless `ok`.
+fn rule<E>(ok: bool, why: &'static str) -> Result<(), Fault<E>> {
+    if ok {
+        Ok(())
+    } else {
+        Err(Fault::Bad(Why(why)))
+    }
+}
+
+/// The first `len` bytes of `buf`.
+fn cut(buf: &[u8], len: usize) -> &[u8] {
+    buf.get(..len).unwrap_or_default()
+}
+
+/// The state of one walk.
+struct Walker<'v, S: Source> {
+    reader: Reader<S>,
+    on: &'v mut dyn FnMut(&Event<'_>),
+    /// Offset and kind of the record at hand.
+    at: u64,
+    kind: Option<i16>,
+    totals: Totals,
+    /// Object references: of the task, the address space, the table; of files.
+    objects: Vec<u32>,
+    files: HashSet<u32>,
+    task: u32,
+    mm: u32,
+    xsave_size: u32,
+    /// String, array and page data at hand.
+    buf: Vec<u8>,
+    addrs: Vec<u64>,
+}
+
+/// Page data is read in portions of this many bytes.
+const PORTION: usize = 16 * 4096;
+
+impl<'v, S: Source> Walker<'v, S> {
+    fn new(source: S, on: &'v mut dyn FnMut(&Event<'_>)) -> Self {
+        Self {
+            reader: Reader::new(source),
+            on,
+            at: 0,
+            kind: None,
+            totals: Totals::default(),
+            objects: Vec::new(),
+            files: HashSet::new(),
+            task: 0,
+            mm: 0,
+            xsave_size: 0,
+            buf: vec![0; PORTION],
+            addrs: vec![0; format::mm::PGARR_MAX as usize],
+        }
+    }
+
+    fn image(&mut self) -> Step<S> {
+        self.start()?;
+        self.task()?;
+        self.begin();
+        let result = self.reader.tail();
+        self.seen(result)?;
+        self.totals.bytes = self.reader.offset();
+        (self.on)(&Event::End(&self.totals));
+        Ok(())
+    }
+
+    /// A record starts here.
+    fn begin(&mut self) {
+        self.at = self.reader.offset();
+        self.kind = None;
+    }
+
+    /// Notes the kind of the record that `result` comes from.
+    fn seen<T>(&mut self, result: Result<T, Fault<S::Error>>) -> Result<T, Fault<S::Error>> {
+        if self.reader.offset() != self.at {
+            self.kind = Some(self.reader.kind());
+            self.totals.records = self.totals.records.saturating_add(1);
+        }
+        result
+    }
+
+    /// Reads the pre-header of the next record.
+    fn header(&mut self) -> Result<Hdr, Fault<S::Error>> {
+        self.begin();
+        let result = self.reader.header();
+        self.seen(result)
+    }
+
+    /// Reads the record that must come next.
+    fn record<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
+        self.begin();
+        let result = self.reader.record(parent);
+        self.seen(result)
+    }
+
+    /// Reads a record of exactly `len` raw bytes; they are then in `buf`.
+    fn bytes(&mut self, kind: i16, parent: u32, len: usize) -> Result<&[u8], Fault<S::Error>> {
+        self.begin();
+        let buf = self.buf.get_mut(..len).ok_or(Why("record is too long"))?;
+        let result = self.reader.bytes(kind, parent, buf);
+        self.seen(result)?;
+        Ok(cut(&self.buf, len))
+    }
+
+    /// Reads a string of at most `max` bytes; it is then in `buf`.
+    fn string(&mut self, parent: u32, max: usize) -> Result<usize, Fault<S::Error>> {
+        self.begin();
+        let buf = self.buf.get_mut(..max).ok_or(Why("string is too long"))?;
+        let result = self.reader.string(parent, buf);
+        self.seen(result)
+    }
+
+    /// Takes note of an object reference, which nothing else may have.
+    fn object(&mut self, objref: u32) -> Step<S> {
+        rule(
+            !self.objects.contains(&objref) && !self.files.contains(&objref),
+            "object reference is used twice",
+        )?;
+        self.objects.push(objref);
+        Ok(())
+    }
+}

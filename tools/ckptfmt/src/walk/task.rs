@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task: registers, file system view, signals, credentials, limits.
+
+use zerocopy::FromBytes;
+
+use super::cut;
+use super::rule;
+use super::Event;
+use super::Step;
+use super::Walker;
+use crate::format;
+use crate::format::cpu::Cpu;
+use crate::format::cpu::Thread;
+use crate::format::signal::Signal;
+use crate::format::task;
+use crate::format::Why;
+use crate::stream::Source;
+
+impl<S: Source> Walker<'_, S> {
+    pub(super) fn task(&mut self) -> Step<S> {
+        let task: task::Task = self.record(0)?;
+        self.object(task.objref)?;
+        self.task = task.objref;
+        (self.on)(&Event::Task(&task));
+        self.mm()?;
+        self.mm_context()?;
+        self.registers()?;
+        self.fs()?;
+        self.files()?;
+        let signal: Signal = self.record(self.task)?;
+        (self.on)(&Event::Signal(&signal));
+        self.creds()?;
+        let limits: task::Rlimits = self.record(self.task)?;
+        (self.on)(&Event::Rlimits(&limits));
+        Ok(())
+    }
+
+    fn registers(&mut self) -> Step<S> {
+        let thread: Thread = self.record(self.task)?;
+        (self.on)(&Event::Thread(&thread));
+        let cpu: Cpu = self.record(self.task)?;
+        rule(
+            cpu.xstate_size == self.xsave_size,
+            "FPU state is not of the size that the header states",
+        )?;
+        (self.on)(&Event::Cpu(&cpu));
+        let len = cpu.xstate_size as usize;
+        self.bytes(format::FPU, self.task, len)?;
+        (self.on)(&Event::Fpu(cut(&self.buf, len)));
+        Ok(())
+    }
+
+    fn fs(&mut self) -> Step<S> {
+        let fs: task::Fs = self.record(self.task)?;
+        (self.on)(&Event::Fs(&fs));
+        let len = self.string(self.task, format::STR_MAX)?;
+        (self.on)(&Event::Root(cut(&self.buf, len)));
+        let len = self.string(self.task, format::STR_MAX)?;
+        (self.on)(&Event::Cwd(cut(&self.buf, len)));
+        Ok(())
+    }
+
+    fn creds(&mut self) -> Step<S> {
+        let creds: task::Creds = self.record(self.task)?;
+        (self.on)(&Event::Creds(&creds));
+        let mut left = creds.ngroups as usize;
+        while left > 0 {
+            let nr = left.min(task::GROUPS_CHUNK);
+            left = left.saturating_sub(nr);
+            let raw = self.bytes(
+                format::GROUPS,
+                self.task,
+                nr.saturating_mul(size_of::<u32>()),
+            )?;
+            let mut groups = Vec::with_capacity(nr);
+            for gid in raw.chunks_exact(size_of::<u32>()) {
+                groups.push(u32::read_from_bytes(gid).map_err(|_| Why("group is cut off"))?);
+            }
+            (self.on)(&Event::Groups(&groups));
+        }
+        Ok(())
+    }
+}

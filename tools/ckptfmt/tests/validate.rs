@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One bad record for each rule of each `validate()`: the rule is what is named.
+
+use ckptfmt::build::Image;
+use ckptfmt::format::files::file_kind;
+use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::task::policy;
+use ckptfmt::format::Record;
+use ckptfmt::format::Why;
+
+/// A change that breaks one rule, and the rule.
+type Case<R> = (fn(&mut R), &'static str);
+
+/// Each case is refused for its reason; the record itself is accepted.
+fn check<R: Record + Copy>(good: R, cases: &[Case<R>]) {
+    assert_eq!(good.validate(), Ok(()));
+    for (change, why) in cases {
+        let mut bad = good;
+        change(&mut bad);
+        assert_eq!(bad.validate(), Err(Why(why)));
+    }
+}
+
+const RESERVED: &str = "reserved field is not zero";
+/// The kernel's half of the address space.
+const KERNEL: u64 = 0xffff_8000_0000_0000;
+
+#[test]
+fn head() {
+    let image = Image::sample();
+    check(
+        image.head,
+        &[
+            (|r| r.magic = 0, "not a checkpoint image (magic)"),
+            (|r| r.version = 2, "image format version is not 1"),
+            (
+                |r| r.incompat = 1,
+                "image needs a feature that is not known here",
+            ),
+            (|r| r.arch = 1, "image is of another architecture"),
+            (|r| r.page_size = 65536, "image has another page size"),
+            (|r| r.nr_strings = 4, "header must have three strings"),
+            (|r| r.nr_tasks = 2, "image has more than one task"),
+            (|r| r.crid = 0, "image identifier is zero"),
+            (|r| r.reserved = 1, RESERVED),
+            (|r| r.flags = 2, "image was made with unknown flags"),
+        ],
+    );
+    check(
+        image.arch,
+        &[
+            (|r| r.reserved = 1, RESERVED),
+            (|r| r.reserved2 = 1, RESERVED),
+            (|r| r.xfeatures = 1, "x87 and SSE state are missing"),
+            (|r| r.xsave_size = 575, "FPU state size is out of range"),
+            (|r| r.xsave_size = 16385, "FPU state size is out of range"),
+            (|r| r.vdso_size = 1, "vDSO size is out of range"),
+            (|r| r.vdso_size = 2 << 20, "vDSO size is out of range"),
+        ],
+    );
+}
+
+#[test]
+fn task() {
+    let image = Image::sample();
+    check(
+        image.task,
+        &[
+            (|r| r.objref = 0, "task has no object reference"),
+            (|r| r.state = 1, "task is not running"),
+            (|r| r.exit_state = 1, "task is not running"),
+            (|r| r.exit_signal = 65, "exit signal is out of range"),
+            (
+                |r| r.pdeath_signal = 65,
+                "parent-death signal is out of range",
+            ),
+            (|r| r.flags = 1 << 31, "task has unknown flags"),
+            (|r| r.nice = 20, "nice value is out of range"),
+            (|r| r.nice = i32::MIN, "nice value is out of range"),
+            (|r| r.policy = 4, "scheduling policy is unknown"),
+            (
+                |r| r.policy = policy::FIFO,
+                "real-time priority is out of range",
+            ),
+            (|r| r.rt_priority = 1, "real-time priority is out of range"),
+            (|r| r.oom_score_adj = 1001, "oom_score_adj is out of range"),
+            (
+                |r| r.task_comm_len = 17,
+                "length of the task name is not 16",
+            ),
+            (|r| r.comm = [b'x'; 16], "task name has no end"),
+            (
+                |r| r.timer_slack_ns = 0,
+                "timer slack does not fit the policy",
+            ),
+            (|r| r.reserved[7] = 1, RESERVED),
+        ],
+    );
+    check(
+        image.creds,
+        &[
+            (|r| r.ngroups = 65537, "too many supplementary groups"),
+            (|r| r.seccomp = 2, "seccomp is not supported"),
+            (|r| r.reserved2 = 1, RESERVED),
+        ],
+    );
+    check(
+        image.rlimits,
+        &[(
+            |r| r.limits[15].max = 0,
+            "soft limit is above the hard limit",
+        )],
+    );
+    check(
+        image.fs,
+        &[
+            (|r| r.umask = 0o1000, "umask is out of range"),
+            (|r| r.nr_paths = 1, "root and current directory are missing"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+}
+
+#[test]
+fn registers() {
+    let image = Image::sample();
+    let segment = "segment selector is not one that user code can have";
+    let bits = "flags have bits that user code cannot set";
+    check(
+        image.cpu,
+        &[
+            (|r| r.cs = 0x10, "cs is not the 64-bit user segment"),
+            (|r| r.ss = 0, "ss is not the user data segment"),
+            (|r| r.ds = 1, segment),
+            (|r| r.es = 0x3fff, segment),
+            (|r| r.fs = 0x4003, segment),
+            (|r| r.gs = 0x7fff, segment),
+            (|r| r.gs = 0xa000, segment),
+            // I/O privilege level, virtual 8086 mode, virtual interrupts.
+            (|r| r.flags |= 0x3000, bits),
+            (|r| r.flags |= 0x2_0000, bits),
+            (|r| r.flags |= 0x10_0000, bits),
+            (|r| r.flags |= 1 << 63, bits),
+            (|r| r.ip = KERNEL, "ip is not a user address"),
+            (|r| r.fs_base = KERNEL, "fs base is not a user address"),
+            (
+                |r| r.gs_base = 0x0000_8000_0000_0000,
+                "gs base is not a user address",
+            ),
+            (|r| r.orig_ax = 1, "a call is in progress: not supported"),
+            (|r| r.uses_debug = 1, "debug registers are not supported"),
+            (|r| r.debugreg[5] = 1, "debug registers are not supported"),
+            (|r| r.used_math = 2, "FPU fields are wrong"),
+            (|r| r.reserved4 = 1, RESERVED),
+        ],
+    );
+    check(
+        image.thread,
+        &[
+            (|r| r.ntls = 4, "number of TLS entries is not 3"),
+            (|r| r.sizeof_tls = 8, "size of a TLS entry is not 16"),
+            (|r| r.tls[2].entry_number = 3, "TLS index is out of range"),
+            (|r| r.tls[0].flags = 0x100, "descriptor has unknown flags"),
+            (|r| r.tls[0].flags = 0x80, "descriptor of 64-bit code"),
+            (
+                |r| r.tls[0].limit = 1 << 20,
+                "descriptor limit is out of range",
+            ),
+            (|r| r.robust_len = 24, "robust list has a wrong length"),
+            (|r| r.robust_list = 8, "robust list has a wrong length"),
+            (
+                |r| (r.robust_list, r.robust_len) = (KERNEL, 24),
+                "robust list is a kernel address",
+            ),
+            (
+                |r| r.clear_child_tid = KERNEL,
+                "clear_child_tid is a kernel address",
+            ),
+            (
+                |r| r.rseq_len = 32,
+                "restartable sequence without an address",
+            ),
+            (
+                |r| r.rseq_addr = 64,
+                "restartable sequence has a wrong length",
+            ),
+            (
+                |r| (r.rseq_addr, r.rseq_len) = (64, 32),
+                "restartable sequence has an unknown version",
+            ),
+            (
+                |r| (r.rseq_addr, r.rseq_len, r.rseq_version) = (KERNEL, 32, 1),
+                "restartable sequence is a kernel address",
+            ),
+            (
+                |r| (r.rseq_addr, r.rseq_len, r.rseq_version) = (65, 32, 1),
+                "restartable sequence is unaligned",
+            ),
+            (|r| r.reserved[3] = 1, RESERVED),
+        ],
+    );
+    check(
+        image.mm_context,
+        &[
+            (|r| r.ldt_entry_size = 8, "size of an LDT entry is not 16"),
+            (|r| r.nldt = 8193, "LDT has too many entries"),
+            (|r| r.pkey_map = 1 << 16, "protection keys are out of range"),
+            (
+                |r| r.execute_only_pkey = 16,
+                "execute-only protection key is out of range",
+            ),
+            (
+                |r| r.execute_only_pkey = 15,
+                "execute-only protection key is not allocated",
+            ),
+            (|r| r.reserved[1] = 1, RESERVED),
+        ],
+    );
+    check(
+        image.signal,
+        &[
+            (|r| r.nr_actions = 63, "number of signals is not 64"),
+            (|r| r.blocked = 1 << 8, "SIGKILL or SIGSTOP is blocked"),
+            (
+                |r| r.actions[0].flags = 1 << 63,
+                "signal action has unknown flags",
+            ),
+            (
+                |r| r.actions[0].mask = 1 << 18,
+                "signal action blocks SIGKILL or SIGSTOP",
+            ),
+            (
+                |r| r.actions[63].handler = KERNEL,
+                "signal handler is a kernel address",
+            ),
+            (
+                |r| r.actions[8].handler = 1,
+                "SIGKILL or SIGSTOP has a handler",
+            ),
+            (|r| r.ss_flags = 4, "alternate stack has unknown flags"),
+            (|r| r.ss_sp = KERNEL, "alternate stack is a kernel address"),
+            (|r| r.reserved2[0] = 1, RESERVED),
+        ],
+    );
+}
+
+#[test]
+fn memory() {
+    let image = Image::sample();
+    let outside = "address space has a field outside of user space";
+    check(
+        image.mm,
+        &[
+            (|r| r.objref = 0, "address space has no object reference"),
+            (|r| r.map_count = u32::MAX, "too many mappings"),
+            (|r| r.start_code = KERNEL, outside),
+            (|r| r.end_data = KERNEL, outside),
+            (|r| r.brk = KERNEL, outside),
+            (|r| r.start_stack = KERNEL, outside),
+            (|r| r.env_end = KERNEL, outside),
+            (|r| r.mmap_base = KERNEL, outside),
+            (|r| r.vdso = KERNEL, outside),
+            (|r| r.end_code = 0, "code ends before it starts"),
+            (|r| r.brk = 0, "heap ends before it starts"),
+            (|r| r.vdso = 1, "vDSO is not on a page boundary"),
+            (|r| r.flags = 1 << 63, "address space has unknown flags"),
+            (|r| r.nr_auxv = 129, "auxiliary vector is too long"),
+            (|r| r.task_size = 0, "address space is not one of 47 bits"),
+            (|r| r.reserved[5] = 1, RESERVED),
+        ],
+    );
+    check(
+        image.mappings[2].vma,
+        &[
+            (|r| r.start += 1, "mapping is not on page boundaries"),
+            (|r| r.end = r.start, "mapping ends before it starts"),
+            (|r| r.end = KERNEL, "mapping is outside of user space"),
+            (|r| r.flags |= 1 << 63, "mapping has unknown flags"),
+            (|r| r.file = 10, "anonymous mapping has a file"),
+            (|r| r.how = vma_kind::FILE, "file mapping has no file"),
+            (
+                |r| (r.how, r.file, r.pgoff) = (vma_kind::FILE, 10, u64::MAX),
+                "file offset is out of range",
+            ),
+            (
+                |r| (r.how, r.namelen) = (vma_kind::VDSO, 1),
+                "the vDSO has neither file nor name",
+            ),
+            (|r| r.how = 99, "mapping is of an unknown kind"),
+            (|r| r.pkey = 16, "protection key is out of range"),
+            (|r| r.namelen = 80, "name of a mapping is too long"),
+            (
+                |r| r.nr_guards = 17,
+                "mapping has too many guard ranges",
+            ),
+            (
+                |r| r.flags |= 3 << 13,
+                "mapping both wants and refuses huge pages",
+            ),
+            (|r| r.reserved2 = 1, RESERVED),
+        ],
+    );
+    check(
+        ckptfmt::format::mm::Pgarr::zeroed(),
+        &[
+            (|r| r.nr_pages = 4097, "run of pages is too long"),
+            (|r| r.nr_pages = u32::MAX, "run of pages is too long"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+}
+
+#[test]
+fn files() {
+    let image = Image::sample();
+    let kinds = "kind and mode of a file differ";
+    check(
+        image.files[2].file,
+        &[
+            (|r| r.objref = 0, "file has no object reference"),
+            (|r| r.flags |= 1 << 31, "file has unknown flags"),
+            (|r| r.flags |= 3, "file has an unknown access mode"),
+            (|r| r.pos = 1 << 63, "file position is out of range"),
+            (|r| r.size = 1 << 63, "file size is out of range"),
+            (
+                |r| r.mtime_nsec = 1_000_000_000,
+                "nanoseconds of the time stamp are out of range",
+            ),
+            (|r| r.kind = file_kind::DIRECTORY, kinds),
+            (|r| r.kind = file_kind::TTY, kinds),
+            (|r| r.mode = 0, kinds),
+            (|r| r.kind = file_kind::PATH, "location without O_PATH"),
+            (|r| r.flags |= 1 << 8, "O_PATH on an open file"),
+            (|r| r.kind = 0, "file is of an unknown kind"),
+            (|r| r.stream_fd = 1, "file has a stream's descriptor"),
+            (|r| r.path_len = 0, "file has no path"),
+            (|r| r.path_len = 4096, "path is too long"),
+            (|r| r.reserved2 = 1, RESERVED),
+        ],
+    );
+    check(
+        image.files[3].file,
+        &[(|r| r.stream_fd = u32::MAX, "descriptor is out of range")],
+    );
+    check(
+        image.table,
+        &[
+            (|r| r.objref = 0, "descriptor table has no object reference"),
+            (|r| r.nr_fds = u32::MAX, "too many descriptors"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+    check(
+        image.fds[0],
+        &[
+            (|r| r.fd = u32::MAX, "descriptor is out of range"),
+            (|r| r.file = 0, "descriptor without a file"),
+            (|r| r.flags = 2, "descriptor has unknown flags"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+}

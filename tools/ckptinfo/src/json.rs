@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An image as JSON. Addresses, masks and sets of bits are strings: a reader
+//! of JSON may keep numbers in 53 bits only.
+
+use ckptfmt::format;
+use ckptfmt::format::head::ErrorRec;
+use ckptfmt::stream::reader::Fault;
+use ckptfmt::walk::Stop;
+use serde_json::json;
+use serde_json::Value;
+
+use crate::model::Model;
+use crate::tables::label;
+use crate::text;
+use crate::text::escape;
+use crate::verdict;
+
+fn hex(value: u64) -> String {
+    format!("{value:#x}")
+}
+
+/// All that was read, and how it ended.
+pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
+    json!({
+        "complete": stop.is_none(),
+        "stop": stop.map(|stop| json!({
+            "offset": stop.offset,
+            "record": stop.kind.map(format::type_name),
+            "reason": verdict::line(stop),
+        })),
+        "error": match stop.map(|s| &s.fault) {
+            Some(Fault::Failed(error)) => self::error(error),
+            _ => Value::Null,
+        },
+        "totals": model.totals.map(|t| json!({
+            "bytes": t.bytes,
+            "records": t.records,
+            "pages": t.pages,
+        })),
+        "head": head(model),
+        "task": task(model),
+        "registers": registers(model),
+        "memory": memory(model),
+        "files": fs(model),
+        "descriptors": model.fds.iter().map(|e| descriptor(model, e.fd, e.file, e.flags)).collect::<Vec<_>>(),
+        "signals": signals(model),
+        "credentials": creds(model),
+        "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
+            (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))
+        }).collect::<serde_json::Map<_, _>>()),
+        "not_shown": model.dropped,
+    })
+}
+
+/// An error record.
+pub fn error(error: &ErrorRec) -> Value {
+    json!({
+        "errno": error.errno,
+        "name": text::errno(error.errno),
+        "pid": error.pid,
+        "record": (error.kind != 0).then(|| format::type_name(error.kind)),
+        "place": verdict::location(error),
+        "text": verdict::text(error),
+    })
+}
+
+fn head(model: &Model) -> Value {
+    let Some(head) = &model.head else {
+        return Value::Null;
+    };
+    json!({
+        "version": head.version,
+        "crid": head.crid,
+        "flags": head.flags,
+        "release": escape(&model.release),
+        "kernel_version": escape(&model.version),
+        "machine": escape(&model.machine),
+        "page_size": head.page_size,
+        "nr_tasks": head.nr_tasks,
+        "written": text::utc(head.realtime_ns),
+        "realtime_ns": head.realtime_ns.to_string(),
+        "monotonic_ns": head.monotonic_ns.to_string(),
+        "boottime_ns": head.boottime_ns.to_string(),
+        "arch": model.arch.map(|a| json!({
+            "xfeatures": hex(a.xfeatures),
+            "xsave_size": a.xsave_size,
+            "vdso_size": a.vdso_size,
+            "vdso_crc": hex(a.vdso_crc.into()),
+            "cpuid": a.cpuid.map(|w| hex(w.into())),
+        })),
+    })
+}
+
+fn task(model: &Model) -> Value {
+    let Some(task) = &model.task else {
+        return Value::Null;
+    };
+    json!({
+        "comm": text::name(&task.comm),
+        "pid": task.pid,
+        "tgid": task.tgid,
+        "ppid": task.ppid,
+        "pgid": task.pgid,
+        "sid": task.sid,
+        "flags": hex(task.flags.into()),
+        "personality": hex(task.personality.into()),
+        "policy": text::scheduling(task.policy),
+        "nice": task.nice,
+        "rt_priority": task.rt_priority,
+        "pdeath_signal": task.pdeath_signal,
+        "oom_score_adj": task.oom_score_adj,
+        "timer_slack_ns": task.timer_slack_ns,
+        "utime_ns": task.utime,
+        "stime_ns": task.stime,
+    })
+}
+
+fn registers(model: &Model) -> Value {
+    let Some(cpu) = &model.cpu else {
+        return Value::Null;
+    };
+    json!({
+        "ax": hex(cpu.ax), "bx": hex(cpu.bx), "cx": hex(cpu.cx), "dx": hex(cpu.dx),
+        "si": hex(cpu.si), "di": hex(cpu.di), "bp": hex(cpu.bp), "sp": hex(cpu.sp),
+        "r8": hex(cpu.r8), "r9": hex(cpu.r9), "r10": hex(cpu.r10), "r11": hex(cpu.r11),
+        "r12": hex(cpu.r12), "r13": hex(cpu.r13), "r14": hex(cpu.r14), "r15": hex(cpu.r15),
+        "ip": hex(cpu.ip), "flags": hex(cpu.flags),
+        "fs_base": hex(cpu.fs_base), "gs_base": hex(cpu.gs_base),
+        "robust_list": model.thread.map(|t| hex(t.robust_list)),
+        "clear_child_tid": model.thread.map(|t| hex(t.clear_child_tid)),
+        "rseq": model.thread.map(|t| hex(t.rseq_addr)),
+    })
+}
+
+fn memory(model: &Model) -> Value {
+    let Some(mm) = &model.mm else {
+        return Value::Null;
+    };
+    let mappings: Vec<Value> = model
+        .mappings
+        .iter()
+        .map(|m| {
+            json!({
+                "start": hex(m.vma.start),
+                "end": hex(m.vma.end),
+                "protection": text::protection(m.vma.flags),
+                "flags": text::mapping_flags(m.vma.flags),
+                "offset": hex(m.vma.pgoff.saturating_mul(4096)),
+                "pkey": m.vma.pkey,
+                "guard_ranges": m.vma.nr_guards,
+                "pages_saved": m.pages,
+                "what": label(model, m),
+            })
+        })
+        .collect();
+    json!({
+        "start_code": hex(mm.start_code), "end_code": hex(mm.end_code),
+        "start_data": hex(mm.start_data), "end_data": hex(mm.end_data),
+        "start_brk": hex(mm.start_brk), "brk": hex(mm.brk),
+        "start_stack": hex(mm.start_stack),
+        "arg_start": hex(mm.arg_start), "arg_end": hex(mm.arg_end),
+        "env_start": hex(mm.env_start), "env_end": hex(mm.env_end),
+        "vdso": hex(mm.vdso),
+        "flags": hex(mm.flags),
+        "exe": model.path(mm.exe_file).map(escape),
+        "auxv": model.auxv.iter().map(|v| hex(*v)).collect::<Vec<_>>(),
+        "ldt_entries": model.context.map(|c| c.nldt),
+        "pkey_map": model.context.map(|c| hex(c.pkey_map.into())),
+        "mappings": mappings,
+    })
+}
+
+fn fs(model: &Model) -> Value {
+    json!({
+        "root": escape(&model.root),
+        "cwd": escape(&model.cwd),
+        "umask": model.fs.map(|fs| format!("{:03o}", fs.umask)),
+    })
+}
+
+fn descriptor(model: &Model, fd: u32, objref: u32, flags: u32) -> Value {
+    let file = model.files.get(&objref).map(|(file, path)| {
+        json!({
+            "kind": text::kind(file.kind),
+            "path": escape(path),
+            "flags": text::open_flags(file.flags),
+            "pos": file.pos.to_string(),
+            "size": file.size.to_string(),
+            "mode": format!("{:06o}", file.mode),
+        })
+    });
+    json!({ "fd": fd, "object": objref, "close_on_exec": flags & 1 != 0, "file": file })
+}
+
+fn signals(model: &Model) -> Value {
+    let Some(signal) = &model.signal else {
+        return Value::Null;
+    };
+    let handlers: Vec<Value> = signal
+        .actions
+        .iter()
+        .zip(1..)
+        .filter(|(action, _)| action.handler != 0)
+        .map(|(action, number)| {
+            json!({
+                "signal": text::signal(number),
+                "handler": if action.handler == 1 { "ignore".into() } else { hex(action.handler) },
+                "flags": hex(action.flags),
+                "mask": hex(action.mask),
+            })
+        })
+        .collect();
+    json!({
+        "blocked": text::signals(signal.blocked),
+        "stack": { "address": hex(signal.ss_sp), "size": signal.ss_size, "flags": hex(signal.ss_flags) },
+        "handlers": handlers,
+    })
+}
+
+fn creds(model: &Model) -> Value {
+    let Some(creds) = &model.creds else {
+        return Value::Null;
+    };
+    let [inheritable, permitted, effective, bounding, ambient] = creds.caps.map(hex);
+    json!({
+        "uid": [creds.uid, creds.euid, creds.suid, creds.fsuid],
+        "gid": [creds.gid, creds.egid, creds.sgid, creds.fsgid],
+        "groups": model.groups,
+        "securebits": hex(creds.securebits.into()),
+        "capabilities": {
+            "inheritable": inheritable,
+            "permitted": permitted,
+            "effective": effective,
+            "bounding": bounding,
+            "ambient": ambient,
+        },
+    })
+}

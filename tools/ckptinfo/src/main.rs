@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+//! Shows, checks and explains checkpoint images.
+//!
+//! Reads once, from front to end, so that a pipe serves as well as a file, and
+//! takes nothing behind the image from it. Whatever the image holds, the
+//! answer is text and an exit status.
+
+mod json;
+mod model;
+mod tables;
+mod text;
+mod tree;
+mod verdict;
+
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ckptfmt::stream::reader::Fault;
+use ckptfmt::walk::walk;
+use ckptfmt::walk::Stop;
+use clap::Parser;
+
+use crate::model::Model;
+
+const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the task, its \
+memory, open files, signals and rights.\n\nAn image is what the system call checkpoint(2) writes. \
+Without an option the image is printed as a tree. The image is read once, from front to end, so that \
+it may come through a pipe.";
+
+const AFTER: &str = "Exit status:\n  0  the image is complete and correct (with --error: it holds an error)\n  \
+1  it is not (with --error: it holds none)\n  2  wrong usage, or the image cannot be read\n\nExamples:\n  \
+ckptinfo out.1                show an image\n  ckptinfo --verify < out.1     is it whole?\n  \
+ckptinfo --maps out.1         its address space, as /proc/PID/maps\n  \
+ckptinfo --error out.1        why did this checkpoint fail?\n";
+
+/// Shows, checks and explains checkpoint images
+#[derive(Parser)]
+#[command(version, long_about = ABOUT, after_help = AFTER)]
+struct Args {
+    /// The image; standard input if absent or "-"
+    file: Option<PathBuf>,
+
+    /// Print everything as JSON
+    #[arg(short, long, group = "mode")]
+    json: bool,
+
+    /// Print why the checkpoint failed, from the image's error record
+    #[arg(short, long, group = "mode")]
+    error: bool,
+
+    /// Only check structure and checksums, and say so in one line
+    #[arg(short, long, group = "mode")]
+    verify: bool,
+
+    /// Print the address space as a table, with the pages saved
+    #[arg(short, long, group = "mode")]
+    maps: bool,
+
+    /// Print the file descriptors as a table
+    #[arg(short, long, group = "mode")]
+    fds: bool,
+}
+
+/// The image: its name for messages, and its bytes.
+fn open(args: &Args) -> (String, io::Result<Box<dyn Read>>) {
+    match args.file.as_deref().filter(|f| *f != "-") {
+        Some(path) => (
+            text::escape(path.as_os_str().as_encoded_bytes()),
+            File::open(path).map(|f| Box::new(f) as Box<dyn Read>),
+        ),
+        // Not through the buffer of io::stdin(), which would take more than the image.
+        None => (
+            "standard input".into(),
+            io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(|fd| Box::new(File::from(fd)) as Box<dyn Read>),
+        ),
+    }
+}
+
+/// What to print, and whether that is good news.
+fn answer(
+    args: &Args,
+    name: &str,
+    model: &Model,
+    stop: Option<&Stop<io::Error>>,
+) -> (String, bool) {
+    let failed = match stop.map(|s| &s.fault) {
+        Some(Fault::Failed(error)) => Some(error),
+        _ => None,
+    };
+    let whole = stop.is_none();
+    if args.error {
+        return match failed {
+            Some(error) => (format!("{}\n", verdict::failure(error)), true),
+            None => (String::new(), false),
+        };
+    }
+    if args.verify {
+        let line = match (stop, &model.totals) {
+            (Some(stop), _) => format!("{name}: {}\n", verdict::line(stop)),
+            (None, totals) => {
+                let totals = totals.unwrap_or_default();
+                format!(
+                    "{name}: correct: {} bytes, {}, {}\n",
+                    totals.bytes,
+                    text::count(totals.records, "record"),
+                    text::count(totals.pages, "page")
+                )
+            }
+        };
+        return (line, whole);
+    }
+    let out = if args.json {
+        format!("{:#}\n", json::json(model, stop))
+    } else if args.maps {
+        tables::maps(model)
+    } else if args.fds {
+        tables::fds(model)
+    } else {
+        tree::tree(model)
+    };
+    (out, whole)
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let (name, input) = open(&args);
+    let trouble = |e: &dyn std::fmt::Display| {
+        // A message that nobody can read is no further error.
+        let _ = writeln!(io::stderr(), "ckptinfo: {name}: {e}");
+        ExitCode::from(2)
+    };
+    let input = match input {
+        Ok(input) => input,
+        Err(e) => return trouble(&e),
+    };
+    let mut model = Model::default();
+    let stop = walk(input, &mut |event| model.take(event)).err();
+    let stop = stop.as_deref();
+    let (out, good) = answer(&args, &name, &model, stop);
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(out.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => return trouble(&e),
+        _ => {}
+    }
+    match stop {
+        Some(Stop {
+            fault: Fault::Source(e),
+            ..
+        }) if e.kind() != ErrorKind::UnexpectedEof => return trouble(e),
+        Some(stop) if !(args.verify || args.error && good) => {
+            let _ = writeln!(io::stderr(), "ckptinfo: {name}: {}", verdict::line(stop));
+        }
+        None if args.error => {
+            let _ = writeln!(
+                io::stderr(),
+                "ckptinfo: {name}: the checkpoint did not fail"
+            );
+        }
+        _ => {}
+    }
+    ExitCode::from(u8::from(!good))
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The address space and the descriptors as tables.
+
+use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::mm::Mm;
+
+use crate::model::Mapping;
+use crate::model::Model;
+use crate::text::escape;
+use crate::text::kind;
+use crate::text::mapping_flags;
+use crate::text::open_flags;
+use crate::text::protection;
+
+/// What a mapping is: path, name or role.
+pub fn label(model: &Model, mapping: &Mapping) -> String {
+    let vma = &mapping.vma;
+    if vma.how == vma_kind::FILE {
+        let path = model.path(vma.file).unwrap_or(b"(path not kept)");
+        return escape(path);
+    }
+    if vma.how == vma_kind::VDSO {
+        let is_code = model.mm.is_some_and(|mm| mm.vdso == vma.start);
+        return if is_code { "[vdso]" } else { "[vvar]" }.into();
+    }
+    if !mapping.name.is_empty() {
+        return format!("[anon:{}]", escape(&mapping.name));
+    }
+    let holds = |f: fn(&Mm) -> u64| {
+        let address = model.mm.map(|mm| f(&mm));
+        address.is_some_and(|a| (vma.start..vma.end).contains(&a))
+    };
+    if holds(|mm| mm.start_stack) {
+        "[stack]".into()
+    } else if model
+        .mm
+        .is_some_and(|mm| vma.start < mm.brk && mm.start_brk < vma.end)
+    {
+        "[heap]".into()
+    } else {
+        String::new()
+    }
+}
+
+/// The address space: a line for each mapping, as /proc/PID/maps.
+pub fn maps(model: &Model) -> String {
+    let mut out = String::from(
+        "address range              perm  offset        pages     saved  what  (flags)\n",
+    );
+    for mapping in &model.mappings {
+        let vma = &mapping.vma;
+        let pages = vma.end.saturating_sub(vma.start) / 4096;
+        let range = format!("{:012x}-{:012x}", vma.start, vma.end);
+        let offset = vma.pgoff.saturating_mul(4096);
+        let mut line = format!(
+            "{range:<25}  {}  {offset:08x}  {pages:>9} {:>9}  {}",
+            protection(vma.flags),
+            mapping.pages,
+            label(model, mapping),
+        );
+        let mut notes: Vec<String> = mapping_flags(vma.flags)
+            .iter()
+            .map(|f| f.to_string())
+            .collect();
+        if vma.pkey != 0 {
+            notes.push(format!("pkey {}", vma.pkey));
+        }
+        if vma.nr_guards != 0 {
+            notes.push(format!("guard ranges {}", vma.nr_guards));
+        }
+        if !notes.is_empty() {
+            line.push_str(&format!("  ({})", notes.join(" ")));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// The descriptors: a line for each.
+pub fn fds(model: &Model) -> String {
+    let mut out = String::from("   fd  open file  position    what\n");
+    for entry in &model.fds {
+        let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
+        match model.files.get(&entry.file) {
+            Some((file, path)) => {
+                line.push_str(&format!("  {:<10}  ", file.pos));
+                if path.is_empty() {
+                    line.push_str(&format!(
+                        "descriptor {} of the restarting task",
+                        file.stream_fd
+                    ));
+                } else {
+                    line.push_str(&escape(path));
+                }
+                let mut notes = vec![kind(file.kind)];
+                notes.extend(open_flags(file.flags));
+                if entry.flags & 1 != 0 {
+                    notes.push("close on exec");
+                }
+                line.push_str(&format!("  ({})", notes.join(", ")));
+            }
+            None => line.push_str("  (not kept)"),
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Words for numbers, and strings that a terminal can be shown.
+
+use ckptfmt::format::files::file_flags;
+use ckptfmt::format::files::file_kind;
+use ckptfmt::format::mm::vma_flags;
+use ckptfmt::format::task::policy;
+
+/// `bytes` without anything that a terminal would obey: control characters,
+/// invalid UTF-8 and characters that reorder text are written as escapes.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            match c {
+                '\\' => out.push_str("\\\\"),
+                c if c.is_control() || hidden => out.extend(c.escape_default()),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// A name that ends at its first NUL.
+pub fn name(bytes: &[u8]) -> String {
+    escape(bytes.split(|b| *b == 0).next().unwrap_or_default())
+}
+
+/// A number of bytes, for people.
+pub fn size(bytes: u64) -> String {
+    let mut unit = "bytes";
+    let mut value = bytes;
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 10 * 1024 {
+            break;
+        }
+        value /= 1024;
+        unit = next;
+    }
+    format!("{value} {unit}")
+}
+
+/// `n things`, or `1 thing`.
+pub fn count(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A time in nanoseconds since 1970, as UTC.
+pub fn utc(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (day, rest) = (seconds / 86_400, seconds % 86_400);
+    let (mut year, mut left) = (1970u64, day);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    loop {
+        let days = if leap(year) { 366 } else { 365 };
+        if left < days {
+            break;
+        }
+        left = left.saturating_sub(days);
+        year = year.saturating_add(1);
+    }
+    let february = if leap(year) { 29 } else { 28 };
+    let mut month = 1u64;
+    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if left < days {
+            break;
+        }
+        left = left.saturating_sub(days);
+        month = month.saturating_add(1);
+    }
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let day = left.saturating_add(1);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Seconds with three digits.
+pub fn seconds(ns: u64) -> String {
+    format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000)
+}
+
+/// Names of the first 31 signals.
+const SIGNALS: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+];
+
+/// The name of a signal.
+pub fn signal(number: usize) -> String {
+    match number.checked_sub(1).and_then(|i| SIGNALS.get(i)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("signal {number}"),
+    }
+}
+
+/// The signals of a mask.
+pub fn signals(mask: u64) -> Vec<String> {
+    (0..64usize)
+        .filter(|i| mask >> i & 1 == 1)
+        .map(|i| signal(i.saturating_add(1)))
+        .collect()
+}
+
+/// Names of the limits, in the order of the image.
+pub const LIMITS: [&str; 16] = [
+    "cpu",
+    "fsize",
+    "data",
+    "stack",
+    "core",
+    "rss",
+    "nproc",
+    "nofile",
+    "memlock",
+    "as",
+    "locks",
+    "sigpending",
+    "msgqueue",
+    "nice",
+    "rtprio",
+    "rttime",
+];
+
+/// A limit.
+pub fn limit(value: u64) -> String {
+    if value == u64::MAX {
+        "unlimited".into()
+    } else {
+        value.to_string()
+    }
+}
+
+/// A scheduling policy.
+pub fn scheduling(number: u32) -> &'static str {
+    match number {
+        policy::NORMAL => "normal",
+        policy::FIFO => "fifo",
+        policy::RR => "rr",
+        policy::BATCH => "batch",
+        policy::IDLE => "idle",
+        _ => "unknown",
+    }
+}
+
+/// A kind of open file.
+pub fn kind(number: u32) -> &'static str {
+    match number {
+        file_kind::REGULAR => "regular file",
+        file_kind::DIRECTORY => "directory",
+        file_kind::PATH => "location",
+        file_kind::CHARDEV => "device",
+        file_kind::TTY => "terminal",
+        file_kind::STREAM => "stream of the image",
+        _ => "unknown",
+    }
+}
+
+/// Flags of an open file, access mode first.
+pub fn open_flags(flags: u32) -> Vec<&'static str> {
+    use file_flags as f;
+
+    let mode = match flags & f::ACCMODE {
+        0 => "read",
+        1 => "write",
+        _ => "read-write",
+    };
+    let mut names = if flags & f::PATH == 0 {
+        vec![mode]
+    } else {
+        vec![]
+    };
+    let all = [
+        (f::APPEND, "append"),
+        (f::NONBLOCK, "nonblock"),
+        (f::DSYNC, "dsync"),
+        (f::SYNC, "sync"),
+        (f::DIRECT, "direct"),
+        (f::NOATIME, "noatime"),
+        (f::PATH, "path"),
+        (f::NOFOLLOW, "nofollow"),
+        (f::DIRECTORY, "directory"),
+        (f::LARGEFILE, "largefile"),
+        (f::IMAGE, "image"),
+        (f::MAPPED, "mapped"),
+    ];
+    names.extend(all.iter().filter(|(bit, _)| flags & bit != 0).map(|b| b.1));
+    names
+}
+
+/// Protection of a mapping, as /proc shows it; all mappings are private.
+pub fn protection(flags: u64) -> String {
+    let bit = |bit, c| if flags & bit != 0 { c } else { '-' };
+    [
+        bit(vma_flags::READ, 'r'),
+        bit(vma_flags::WRITE, 'w'),
+        bit(vma_flags::EXEC, 'x'),
+        'p',
+    ]
+    .iter()
+    .collect()
+}
+
+/// Further flags of a mapping.
+pub fn mapping_flags(flags: u64) -> Vec<&'static str> {
+    vma_flags::NAMES
+        .iter()
+        .filter(|(bit, _)| flags & bit != 0)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// Error numbers that a checkpoint fails with.
+const ERRNOS: &[(u32, &str)] = &[
+    (1, "EPERM"),
+    (2, "ENOENT"),
+    (3, "ESRCH"),
+    (4, "EINTR"),
+    (5, "EIO"),
+    (7, "E2BIG"),
+    (9, "EBADF"),
+    (11, "EAGAIN"),
+    (12, "ENOMEM"),
+    (13, "EACCES"),
+    (14, "EFAULT"),
+    (16, "EBUSY"),
+    (17, "EEXIST"),
+    (18, "EXDEV"),
+    (19, "ENODEV"),
+    (20, "ENOTDIR"),
+    (21, "EISDIR"),
+    (22, "EINVAL"),
+    (24, "EMFILE"),
+    (26, "ETXTBSY"),
+    (27, "EFBIG"),
+    (28, "ENOSPC"),
+    (32, "EPIPE"),
+    (34, "ERANGE"),
+    (36, "ENAMETOOLONG"),
+    (38, "ENOSYS"),
+    (61, "ENODATA"),
+    (71, "EPROTO"),
+    (74, "EBADMSG"),
+    (75, "EOVERFLOW"),
+    (95, "EOPNOTSUPP"),
+    (110, "ETIMEDOUT"),
+    (116, "ESTALE"),
+];
+
+/// The name of an error number.
+pub fn errno(number: u32) -> String {
+    ERRNOS
+        .iter()
+        .find(|e| e.0 == number)
+        .map_or_else(|| format!("errno {number}"), |e| e.1.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(escape(b"/a b/\xc3\xa4"), "/a b/\u{e4}");
+        assert_eq!(escape(b"\x1b[2J\n\\"), "\\u{1b}[2J\\n\\\\");
+        assert_eq!(escape(b"\xff\xe2\x80\xae"), "\\xff\\u{202e}");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399_000_000_000), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(1_790_000_000_000_000_000), "2026-09-21 14:13:20 UTC");
+        assert_eq!(utc(u64::MAX), "2554-07-21 23:34:33 UTC");
+    }
+
+    #[test]
+    fn masks_are_named() {
+        assert_eq!(signals(1 << 8 | 1 << 63), ["SIGKILL", "signal 64"]);
+    }
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An image as a readable tree.
+
+use std::collections::HashMap;
+
+use ckptfmt::format::cpuid;
+use ckptfmt::format::signal::Signal;
+use ckptfmt::format::task::task_flags;
+use ckptfmt::format::task::Task;
+
+use crate::model::Model;
+use crate::tables::label;
+use crate::text;
+use crate::text::count;
+use crate::text::escape;
+use crate::text::size;
+
+/// Most lines of a list in the tree; the tables show all.
+const LIST: usize = 64;
+
+/// Lines of `title   value`, indented.
+#[derive(Default)]
+struct Tree {
+    out: String,
+}
+
+impl Tree {
+    fn line(&mut self, level: usize, title: &str, value: impl AsRef<str>) {
+        let indent = "  ".repeat(level);
+        let width = 20usize.saturating_sub(indent.len());
+        let line = format!("{indent}{title:<width$} {}", value.as_ref());
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    fn join(&mut self, level: usize, title: &str, values: &[String]) {
+        if !values.is_empty() {
+            self.line(level, title, values.join(" "));
+        }
+    }
+}
+
+/// The tree of all that was read.
+pub fn tree(model: &Model) -> String {
+    let mut tree = Tree::default();
+    image(&mut tree, model);
+    if let Some(task) = &model.task {
+        self::task(&mut tree, model, task);
+    }
+    memory(&mut tree, model);
+    state(&mut tree, model);
+    descriptors(&mut tree, model);
+    if let Some(signal) = &model.signal {
+        signals(&mut tree, signal);
+    }
+    rights(&mut tree, model);
+    if model.dropped != 0 {
+        tree.line(
+            0,
+            "not shown",
+            format!("{} entries of long lists", model.dropped),
+        );
+    }
+    tree.out
+}
+
+fn image(tree: &mut Tree, model: &Model) {
+    let Some(head) = &model.head else {
+        return;
+    };
+    tree.line(
+        0,
+        "image",
+        format!("{}, format version {}", head.crid, head.version),
+    );
+    tree.line(1, "written", text::utc(head.realtime_ns));
+    tree.line(1, "uptime", text::seconds(head.boottime_ns));
+    let kernel = [&model.release, &model.version, &model.machine].map(|s| escape(s));
+    tree.line(1, "kernel", kernel.join(" ").trim());
+    tree.line(1, "pages of", size(head.page_size.into()));
+    if let Some(arch) = &model.arch {
+        let has = |word: usize, bit: u32| arch.cpuid.get(word).is_some_and(|w| w >> bit & 1 == 1);
+        let features: Vec<String> = cpuid::FEATURES
+            .iter()
+            .filter(|(word, bit, _)| has(*word, *bit))
+            .map(|f| f.2.to_string())
+            .collect();
+        tree.join(1, "processor", &features);
+        let state = format!(
+            "components {:#x}, {}",
+            arch.xfeatures,
+            size(arch.xsave_size.into())
+        );
+        tree.line(1, "FPU state", state);
+        let vdso = format!(
+            "{}, crc32c {:#010x}",
+            size(arch.vdso_size.into()),
+            arch.vdso_crc
+        );
+        tree.line(1, "vDSO", vdso);
+    }
+    if let Some(totals) = &model.totals {
+        let sums = format!(
+            "{}, {}, {}; checksums are right",
+            size(totals.bytes),
+            count(totals.records, "record"),
+            count(totals.pages, "page")
+        );
+        tree.line(1, "complete", sums);
+    }
+}
+
+fn task(tree: &mut Tree, model: &Model, task: &Task) {
+    tree.line(
+        0,
+        "task",
+        format!("{} \"{}\"", task.pid, text::name(&task.comm)),
+    );
+    let exe = model.mm.and_then(|mm| model.path(mm.exe_file));
+    tree.line(1, "program", exe.map_or("none".into(), escape));
+    let ids = format!(
+        "process {}, parent {}, group {}, session {}",
+        task.tgid, task.ppid, task.pgid, task.sid
+    );
+    tree.line(1, "ids", ids);
+    let mut scheduling = format!("{}, nice {}", text::scheduling(task.policy), task.nice);
+    if task.rt_priority != 0 {
+        scheduling.push_str(&format!(", priority {}", task.rt_priority));
+    }
+    tree.line(1, "scheduling", scheduling);
+    let time = format!(
+        "user {}, system {}",
+        text::seconds(task.utime),
+        text::seconds(task.stime)
+    );
+    tree.line(1, "time", time);
+    if task.personality != 0 {
+        tree.line(1, "personality", format!("{:#x}", task.personality));
+    }
+    let names = [
+        (task_flags::NO_NEW_PRIVS, "no-new-privs"),
+        (task_flags::CHILD_SUBREAPER, "subreaper"),
+        (task_flags::DUMPABLE, "dumpable"),
+        (task_flags::FORKNOEXEC, "forked-no-exec"),
+        (task_flags::SUPERPRIV, "used-privileges"),
+        (task_flags::MCE_EARLY, "mce-early"),
+        (task_flags::MCE_PROCESS, "mce-own-policy"),
+        (task_flags::RESET_ON_FORK, "reset-on-fork"),
+    ];
+    let flags: Vec<String> = names
+        .iter()
+        .filter(|(bit, _)| task.flags & bit != 0)
+        .map(|(_, name)| name.to_string())
+        .collect();
+    tree.join(1, "flags", &flags);
+}
+
+fn memory(tree: &mut Tree, model: &Model) {
+    let Some(mm) = &model.mm else {
+        return;
+    };
+    let mapped = model.mappings.iter().fold(0u64, |sum, m| {
+        sum.saturating_add(m.vma.end.saturating_sub(m.vma.start))
+    });
+    let saved = model.pages();
+    let sums = format!(
+        "{}, {} mapped, {} saved ({})",
+        count(mm.map_count.into(), "mapping"),
+        size(mapped),
+        size(saved.saturating_mul(4096)),
+        count(saved, "page")
+    );
+    tree.line(1, "memory", sums);
+    let range = |a: u64, b: u64| format!("{a:#x}-{b:#x}");
+    tree.line(2, "code", range(mm.start_code, mm.end_code));
+    tree.line(2, "data", range(mm.start_data, mm.end_data));
+    tree.line(2, "heap", range(mm.start_brk, mm.brk));
+    tree.line(2, "stack", format!("{:#x}", mm.start_stack));
+    tree.line(2, "flags", format!("{:#x}", mm.flags));
+    if let Some(context) = &model.context {
+        if context.nldt != 0 {
+            tree.line(2, "LDT", format!("{} entries", context.nldt));
+        }
+        if context.pkey_map > 1 {
+            tree.line(2, "protection keys", format!("{:#x}", context.pkey_map));
+        }
+    }
+    // The mappings that hold most, by what they are.
+    let mut by_label: HashMap<String, u64> = HashMap::new();
+    for mapping in model.mappings.iter().filter(|m| m.pages != 0) {
+        let mut what = label(model, mapping);
+        if what.is_empty() {
+            what = "(anonymous)".into();
+        }
+        let pages = by_label.entry(what).or_default();
+        *pages = pages.saturating_add(mapping.pages);
+    }
+    let mut largest: Vec<(String, u64)> = by_label.into_iter().collect();
+    largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    for (what, pages) in largest.iter().take(8) {
+        tree.line(2, "saved", format!("{:>8} pages  {what}", pages));
+    }
+}
+
+fn state(tree: &mut Tree, model: &Model) {
+    if let Some(cpu) = &model.cpu {
+        let registers = format!(
+            "ip {:#x}, sp {:#x}, ax {:#x}, flags {:#x}, fs {:#x}, gs {:#x}",
+            cpu.ip, cpu.sp, cpu.ax, cpu.flags, cpu.fs_base, cpu.gs_base
+        );
+        tree.line(1, "registers", registers);
+    }
+    if let Some(thread) = model.thread.as_ref().filter(|t| t.rseq_addr != 0) {
+        tree.line(
+            1,
+            "rseq",
+            format!("{:#x}, {} bytes", thread.rseq_addr, thread.rseq_len),
+        );
+    }
+    if let Some(fs) = &model.fs {
+        tree.line(1, "root", escape(&model.root));
+        tree.line(1, "current directory", escape(&model.cwd));
+        tree.line(1, "umask", format!("{:03o}", fs.umask));
+    }
+}
+
+fn descriptors(tree: &mut Tree, model: &Model) {
+    let Some(table) = &model.table else {
+        return;
+    };
+    tree.line(1, "descriptors", table.nr_fds.to_string());
+    let mut first: HashMap<u32, u32> = HashMap::new();
+    for entry in model.fds.iter().take(LIST) {
+        let title = entry.fd.to_string();
+        let earlier = *first.entry(entry.file).or_insert(entry.fd);
+        if earlier != entry.fd {
+            tree.line(2, &title, format!("the same open file as {earlier}"));
+            continue;
+        }
+        let value = match model.files.get(&entry.file) {
+            Some((file, path)) => format!(
+                "{}{}{}, {}, at {}",
+                escape(path),
+                if path.is_empty() { "" } else { "  " },
+                text::kind(file.kind),
+                text::open_flags(file.flags).join(" "),
+                file.pos
+            ),
+            None => "(not kept)".into(),
+        };
+        tree.line(2, &title, value);
+    }
+    if model.fds.len() > LIST {
+        tree.line(2, "...", "see --fds");
+    }
+}
+
+fn signals(tree: &mut Tree, signal: &Signal) {
+    let handled = |wanted: fn(u64) -> bool| -> Vec<String> {
+        signal
+            .actions
+            .iter()
+            .zip(1..)
+            .filter(|(action, _)| wanted(action.handler))
+            .map(|(_, number)| text::signal(number))
+            .collect()
+    };
+    tree.join(1, "signals blocked", &text::signals(signal.blocked));
+    tree.join(1, "signals ignored", &handled(|h| h == 1));
+    tree.join(1, "signals handled", &handled(|h| h > 1));
+    if signal.ss_size != 0 {
+        let stack = format!("{:#x}, {}", signal.ss_sp, size(signal.ss_size));
+        tree.line(1, "signal stack", stack);
+    }
+}
+
+fn rights(tree: &mut Tree, model: &Model) {
+    if let Some(creds) = &model.creds {
+        let ids = format!(
+            "user {} (effective {}, saved {}), group {} (effective {}, saved {})",
+            creds.uid, creds.euid, creds.suid, creds.gid, creds.egid, creds.sgid
+        );
+        tree.line(1, "credentials", ids);
+        let groups: Vec<String> = model.groups.iter().take(LIST).map(u32::to_string).collect();
+        tree.join(1, "groups", &groups);
+        let [_, permitted, effective, _, _] = creds.caps;
+        let caps = format!("permitted {permitted:#x}, effective {effective:#x}");
+        tree.line(1, "capabilities", caps);
+    }
+    if let Some(rlimits) = &model.rlimits {
+        let limits: Vec<String> = text::LIMITS
+            .iter()
+            .zip(&rlimits.limits)
+            .filter(|(_, limit)| limit.cur != u64::MAX)
+            .map(|(name, limit)| format!("{name}={}/{}", limit.cur, text::limit(limit.max)))
+            .collect();
+        tree.join(1, "limits", &limits);
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tool as a person uses it: options, output, exit status, pipes.
+
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+use ckptfmt::build::Image;
+use ckptfmt::format::head::place;
+use ckptfmt::format::head::ErrorRec;
+
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn start(args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_ckptinfo"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs the tool with `image` on its standard input.
+fn run(args: &[&str], image: &[u8]) -> Ran {
+    let mut child = start(args);
+    // The tool may stop reading a broken image before its end.
+    let _ = child.stdin.take().unwrap().write_all(image);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran {
+        status: output.status.code().expect("killed by a signal"),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+fn failed() -> Vec<u8> {
+    let mut error = ErrorRec::zeroed();
+    error.errno = 26;
+    error.pid = 100;
+    error.place = place::RANGE;
+    error.kind = 202;
+    error.a = 0x7f00_0000_0000;
+    error.b = 0x7f00_0000_1000;
+    let why = b"shared mapping";
+    error.text_len = why.len() as u16;
+    error.text[..why.len()].copy_from_slice(why);
+    Image::sample().failed(&error)
+}
+
+#[test]
+fn the_tree_shows_what_is_in_the_image() {
+    let ran = run(&[], &Image::sample().bytes());
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    for text in [
+        "task                 100 \"ckpt\"",
+        "program            /bin/ckpt",
+        "written            2026-09-21 14:13:20 UTC",
+        "kernel             7.3.0 #1 SMP x86_64",
+        "processor          avx2",
+        "5 mappings",
+        "16 KiB saved (4 pages)",
+        "/dev/ttyS0  terminal, read-write, at 0",
+        "the same open file as 0",
+        "signals blocked    SIGUSR1",
+        "checksums are right",
+    ] {
+        assert!(ran.out.contains(text), "{text:?} is not in:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_file_and_a_pipe_give_the_same() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), Image::sample().bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    for mode in [&[][..], &["--json"], &["--maps"], &["--fds"]] {
+        let mut with_file = mode.to_vec();
+        with_file.push(path);
+        let from_file = run(&with_file, b"");
+        assert_eq!(from_file.status, 0, "{}", from_file.err);
+        assert_eq!(from_file.out, run(mode, &Image::sample().bytes()).out);
+    }
+}
+
+#[test]
+fn the_tables() {
+    let bytes = Image::sample().bytes();
+    let maps = run(&["--maps"], &bytes);
+    assert_eq!(maps.status, 0);
+    let heap = maps
+        .out
+        .lines()
+        .find(|l| l.starts_with("000000500000-"))
+        .unwrap();
+    for text in [
+        "rw-p",
+        " 16 ",
+        " 3 ",
+        "[anon:arena]",
+        "(guard account guard ranges 1)",
+    ] {
+        assert!(heap.contains(text), "{text:?}: {heap}");
+    }
+    assert!(maps.out.contains("[vdso]") && maps.out.contains("growsdown"));
+    let fds = run(&["--fds"], &bytes);
+    assert_eq!(fds.out.lines().count(), 5);
+    assert!(fds.out.contains(
+        "descriptor 7 of the restarting task  (stream of the image, write, close on exec)"
+    ));
+}
+
+#[test]
+fn json_is_json() {
+    let ran = run(&["--json"], &Image::sample().bytes());
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(value["complete"], true);
+    assert_eq!(value["task"]["comm"], "ckpt");
+    assert_eq!(value["memory"]["mappings"][2]["pages_saved"], 3);
+    assert_eq!(value["memory"]["mappings"][2]["start"], "0x500000");
+    assert_eq!(value["descriptors"][0]["file"]["path"], "/dev/ttyS0");
+    let ran = run(&["--json"], &failed());
+    assert_eq!(ran.status, 1);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(value["complete"], false);
+    assert_eq!(value["error"]["name"], "ETXTBSY");
+}
+
+#[test]
+fn the_error_record() {
+    let line = "ETXTBSY, task 100, VMA, 0x7f0000000000-0x7f0000001000: shared mapping";
+    let ran = run(&["--error"], &failed());
+    assert_eq!(
+        (ran.status, ran.out.trim_end(), ran.err.as_str()),
+        (0, line, "")
+    );
+    let ran = run(&["-e"], &Image::sample().bytes());
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert_eq!(
+        ran.err,
+        "ckptinfo: standard input: the checkpoint did not fail\n"
+    );
+    let ran = run(&[], &failed());
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains(line), "{}", ran.err);
+    assert!(ran.out.contains("7.3.0"));
+}
+
+#[test]
+fn verify_names_offset_record_and_reason() {
+    let bytes = Image::sample().bytes();
+    let ran = run(&["--verify"], &bytes);
+    assert_eq!(ran.status, 0);
+    assert_eq!(ran.out.lines().count(), 1);
+    assert!(ran.out.starts_with("standard input: correct: "));
+    let verdict = |bytes: &[u8], expected: &str| {
+        let ran = run(&["--verify"], bytes);
+        assert_eq!((ran.status, ran.err.as_str()), (1, ""));
+        assert!(ran.out.contains(expected), "{expected:?}: {}", ran.out);
+    };
+    verdict(b"", "offset 0, end of the stream: the image ends here");
+    verdict(
+        b"#!/bin/sh\necho this is no image\n",
+        "offset 0, record of unknown kind 8483:",
+    );
+    verdict(&bytes[..106], "offset 96, record STR: the image ends here");
+    let mut flipped = bytes.clone();
+    flipped[9] ^= 1;
+    verdict(
+        &flipped,
+        "offset 0, record HEAD: not a checkpoint image (magic)",
+    );
+    let mut flipped = bytes.clone();
+    flipped[80] ^= 1;
+    let tail = bytes.len() - 40;
+    verdict(
+        &flipped,
+        &format!("offset {tail}, record TAIL: checksum of the metadata differs"),
+    );
+    verdict(&failed(), "record ERROR: the checkpoint failed: ETXTBSY");
+}
+
+#[test]
+fn every_cut_and_flip_gets_an_answer() {
+    let bytes = Image::minimal().bytes();
+    for at in (0..bytes.len()).step_by(97) {
+        assert_eq!(run(&[], &bytes[..at]).status, 1);
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0xff;
+        assert_eq!(run(&["--json"], &flipped).status, 1);
+    }
+}
+
+#[test]
+fn nothing_behind_the_image_is_taken() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut rest = reader.try_clone().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ckptinfo"))
+        .arg("--verify")
+        .stdin(reader)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    writer.write_all(&Image::sample().bytes()).unwrap();
+    writer.write_all(b"what follows").unwrap();
+    drop(writer);
+    assert!(child.wait().unwrap().success());
+    let mut text = String::new();
+    rest.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "what follows");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut image = Image::sample();
+    image.groups = (0..65_536).collect();
+    image.settle();
+    let mut child = start(&["--json"]);
+    drop(child.stdout.take());
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&image.bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn wrong_usage_and_missing_files() {
+    assert_eq!(run(&["--maps", "--fds"], b"").status, 2);
+    let ran = run(&["/no/such/image"], b"");
+    assert_eq!(ran.status, 2);
+    assert!(ran
+        .err
+        .starts_with("ckptinfo: /no/such/image: No such file"));
+    assert_eq!(run(&["--verify", "/"], b"").status, 2);
+    let help = run(&["--help"], b"");
+    assert_eq!(help.status, 0);
+    assert!(help.out.contains("Exit status"));
+}
+
+#[test]
+fn names_in_an_image_cannot_drive_the_terminal() {
+    let mut image = Image::sample();
+    image.paths[1] = b"/tmp/\x1b]0;owned\x07".to_vec();
+    image.task.comm[..4].copy_from_slice(b"\x1b[2J");
+    let out = run(&[], &image.bytes()).out;
+    assert!(!out.contains('\x1b') && !out.contains('\x07'));
+    assert!(out.contains("\\u{1b}]0;owned\\u{7}"));
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+#![no_main]
+
+//! The checks of each record, on arbitrary bytes.
+//!
+//! The first byte chooses the record. What is valid goes through the writer
+//! and comes back from the reader as it was.
+
+use ckptfmt::build::Memory;
+use ckptfmt::format::cpu;
+use ckptfmt::format::cpuid;
+use ckptfmt::format::files;
+use ckptfmt::format::head;
+use ckptfmt::format::mm;
+use ckptfmt::format::signal;
+use ckptfmt::format::task;
+use ckptfmt::format::Hdr;
+use ckptfmt::format::Record;
+use ckptfmt::io::IoSource;
+use ckptfmt::stream::reader::Fault;
+use ckptfmt::stream::reader::Reader;
+use ckptfmt::stream::writer::Writer;
+use ckptfmt::stream::Sink;
+use libfuzzer_sys::fuzz_target;
+use zerocopy::FromBytes;
+use zerocopy::IntoBytes;
+
+fn check<R: Record>(bytes: &[u8]) {
+    let Ok((record, _)) = R::read_from_prefix(bytes) else {
+        return;
+    };
+    let valid = record.validate();
+    let mut out = Memory::default();
+    let mut to = Writer::new(Lend(&mut out));
+    assert!(to.record(0, &record).is_ok());
+    let written = out.0;
+    let mut from = Reader::new(IoSource(&written[..]));
+    match from.record::<R>(0) {
+        Ok(read) => {
+            assert!(valid.is_ok());
+            assert_eq!(read.as_bytes(), record.as_bytes());
+            assert_eq!(from.offset() as usize, written.len());
+        }
+        Err(Fault::Bad(why)) => assert_eq!(valid, Err(why)),
+        Err(Fault::Failed(error)) => assert_eq!(error.as_bytes(), record.as_bytes()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Lends a sink.
+struct Lend<'a>(&'a mut Memory);
+
+impl Sink for Lend<'_> {
+    type Error = std::convert::Infallible;
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0.put(bytes)
+    }
+
+    fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+        Memory::crc32c(crc, bytes)
+    }
+}
+
+const CHECKS: &[fn(&[u8])] = &[
+    check::<head::Head>,
+    check::<head::HeadArch>,
+    check::<head::Tail>,
+    check::<head::ErrorRec>,
+    check::<task::Task>,
+    check::<task::Creds>,
+    check::<task::Rlimits>,
+    check::<task::Fs>,
+    check::<cpu::Thread>,
+    check::<cpu::Cpu>,
+    check::<cpu::MmContext>,
+    check::<signal::Signal>,
+    check::<mm::Mm>,
+    check::<mm::Vma>,
+    check::<mm::Pgarr>,
+    check::<files::File>,
+    check::<files::Files>,
+    check::<files::FdEnt>,
+    |bytes| {
+        if let Ok((desc, _)) = cpu::UserDesc::read_from_prefix(bytes) {
+            let _ = desc.check();
+        }
+    },
+    |bytes| {
+        if let Ok((hdr, _)) = Hdr::read_from_prefix(bytes) {
+            let _ = hdr.payload();
+            let _ = ckptfmt::format::type_name(hdr.kind);
+        }
+    },
+    |bytes| {
+        if let Ok(([image, host], _)) = <[[u32; 16]; 2]>::read_from_prefix(bytes) {
+            let missing = cpuid::first_missing(&image, &host);
+            assert!(missing.is_none() || image != host);
+        }
+    },
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some((which, rest)) = bytes.split_first() {
+        CHECKS[usize::from(*which) % CHECKS.len()](rest);
+    }
+});
