@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The list of tests. A new one is one program and one line.
+
+/// How a test is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A program that checkpoints itself and verifies: it goes on, is restarted,
+    /// and is restarted after a reboot of the guest.
+    Cycle,
+    /// A program of many cases, run once.
+    Once,
+}
+
+/// One test.
+#[derive(Debug)]
+pub struct Test {
+    /// Its name.
+    pub name: &'static str,
+    /// The program, in the directory of binaries.
+    pub program: &'static str,
+    /// How it is run.
+    pub kind: Kind,
+    /// Most seconds that one run may take.
+    pub seconds: u64,
+}
+
+const fn cycle(name: &'static str) -> Test {
+    Test {
+        name,
+        program: name,
+        kind: Kind::Cycle,
+        seconds: 60,
+    }
+}
+
+const fn once(name: &'static str, seconds: u64) -> Test {
+    Test {
+        name,
+        program: name,
+        kind: Kind::Once,
+        seconds,
+    }
+}
+
+/// All tests, the small ones first.
+pub const TESTS: &[Test] = &[
+    cycle("smoke"),
+    cycle("nolibc"),
+    cycle("registers"),
+    cycle("tls"),
+    cycle("ldt"),
+    cycle("pkeys"),
+    cycle("stack"),
+    cycle("heap"),
+    cycle("jit"),
+    cycle("mappings"),
+    cycle("advice"),
+    cycle("memory"),
+    cycle("swapped"),
+    cycle("files"),
+    cycle("place"),
+    cycle("chrooted"),
+    cycle("signals"),
+    cycle("attributes"),
+    cycle("undumpable"),
+    cycle("rollback"),
+    cycle("python"),
+    once("samples", 120),
+    once("streams", 120),
+    once("same-bytes", 60),
+    once("errors", 60),
+    once("refusals", 300),
+    once("restart-errors", 120),
+    once("hostile", 900),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_have_a_program() {
+        for (i, test) in TESTS.iter().enumerate() {
+            assert!(
+                TESTS[..i].iter().all(|t| t.name != test.name),
+                "{}",
+                test.name
+            );
+            let source = format!("{}/src/bin/{}", env!("CARGO_MANIFEST_DIR"), test.program);
+            let file = std::path::Path::new(&source);
+            assert!(
+                file.is_dir() || file.with_extension("rs").exists(),
+                "{source}"
+            );
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restarts many images, in children that survive refusals.
+//!
+//! A child tries one image after the other and compares itself after each. Should an
+//! image be accepted, the child becomes its program; another one goes on behind it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::PAGE;
+use ckpt_guest::rng::Rng;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
+use ckpt_guest::unharmed::Unharmed;
+
+/// One image to try.
+pub struct Attempt {
+    /// What was done to it.
+    pub label: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// It must never be accepted.
+    pub never: bool,
+}
+
+/// Images that are made when it is their turn.
+pub struct List<'a> {
+    /// How many.
+    pub count: usize,
+    /// Makes the image with this index.
+    pub make: Box<dyn Fn(usize) -> Attempt + 'a>,
+}
+
+impl<'a> List<'a> {
+    /// A list of changes, each of which `make` carries out.
+    pub fn of<T: 'a>(items: Vec<T>, make: impl Fn(&T) -> Attempt + 'a) -> Self {
+        Self {
+            count: items.len(),
+            make: Box::new(move |i| make(&items[i])),
+        }
+    }
+}
+
+/// The child has tried all images.
+const DONE: i32 = 90;
+/// The child was harmed, and has said how.
+const HARMED: i32 = 91;
+/// The caller is compared as a whole at one attempt of this many.
+const WHOLE: usize = 32;
+/// Memory that is compared after each attempt.
+const SAMPLE: usize = 16 * PAGE;
+/// A sweep ends after this many failures.
+const ENOUGH: usize = 10;
+/// Errno counters start behind the two indices in the shared page.
+const COUNTERS: usize = 2;
+
+/// Where attempts are made.
+pub struct Engine {
+    /// The image, a file in memory.
+    file: i32,
+    /// The log, which is thrown away.
+    log: i32,
+    /// A page that parent and child share: index, last return, errno counters.
+    shared: Map,
+    sample: Map,
+}
+
+impl Engine {
+    /// Opens what is needed.
+    pub fn new() -> Result<Self, String> {
+        let name = c"image".as_ptr() as usize;
+        let file = sys::plain(libc::SYS_memfd_create, &[name, 0]);
+        let log = sys::open(c"/dev/null", libc::O_RDWR, 0);
+        let shared = Map::new(Spec {
+            flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            ..Spec::default()
+        });
+        let text = |e: sys::Errno| e.to_string();
+        let engine = Self {
+            file: file.map_err(text)? as i32,
+            log: log.map_err(text)?,
+            shared: shared.map_err(text)?,
+            sample: Map::anon(SAMPLE).map_err(text)?,
+        };
+        Rng::new(9).fill(engine.sample.bytes_mut());
+        Ok(engine)
+    }
+
+    fn cell(&self, index: usize) -> &AtomicUsize {
+        assert!(index < PAGE / size_of::<AtomicUsize>());
+        // SAFETY: the page is mapped, aligned, and only used through atomics.
+        unsafe { &*(self.shared.addr as *const AtomicUsize).add(index) }
+    }
+
+    fn sample_sum(&self) -> u64 {
+        let words = self.sample.bytes().chunks_exact(8);
+        words.fold(0, |sum, w| {
+            let word = u64::from_le_bytes(w.try_into().unwrap_or_default());
+            (sum.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+        })
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<(), String> {
+        let put = sys::pwrite(self.file, bytes, 0);
+        let cut = sys::plain(libc::SYS_ftruncate, &[self.file as usize, bytes.len()]);
+        if put != Ok(bytes.len()) || cut.is_err() {
+            return Err("cannot write the image".to_string());
+        }
+        Ok(())
+    }
+
+    fn restart(&self) -> i32 {
+        let _ = sys::lseek(self.file, 0, libc::SEEK_SET);
+        sys::restart(0, self.file, sys::LOG, self.log).0
+    }
+
+    /// The image as it is must be accepted.
+    pub fn control(&mut self, bytes: &[u8]) -> Case {
+        self.load(bytes)?;
+        let ended = sys::in_child(20, || {
+            let errno = self.restart();
+            println!("FAILED: restart: {}", sys::Errno(errno));
+            DONE
+        });
+        if ended == Ended::Exit(0) {
+            return pass_with(format!("{} bytes", bytes.len()));
+        }
+        Err(format!("the image does not restart: {ended:?}"))
+    }
+
+    /// Tries all images of a list.
+    pub fn sweep(&mut self, list: &List<'_>) -> Case {
+        (0..PAGE / 8).for_each(|i| self.cell(i).store(0, Ordering::Relaxed));
+        let (mut next, mut accepted, mut wrong) = (0, 0, Vec::new());
+        while next < list.count && wrong.len() < ENOUGH {
+            self.cell(1).store(usize::MAX, Ordering::Relaxed);
+            let ended = sys::in_child(400, || self.child(list, next));
+            let at = self.cell(0).load(Ordering::Relaxed);
+            let returned = self.cell(1).load(Ordering::Relaxed) == at;
+            match ended {
+                Ended::Exit(DONE) => break,
+                Ended::Exit(HARMED) => wrong.push((list.make)(at).label),
+                _ if returned => {
+                    let label = (list.make)(at).label;
+                    wrong.push(format!(
+                        "{label}: refused, then the caller ended: {ended:?}"
+                    ));
+                }
+                _ => {
+                    let attempt = (list.make)(at);
+                    accepted += 1;
+                    if attempt.never {
+                        wrong.push(format!("{}: accepted ({ended:?})", attempt.label));
+                    }
+                }
+            }
+            next = at + 1;
+        }
+        let remark = self.remark(next.max(self.cell(0).load(Ordering::Relaxed) + 1), accepted);
+        if wrong.is_empty() {
+            return pass_with(remark);
+        }
+        Err(format!("{}; {remark}", wrong.join("; ")))
+    }
+
+    fn remark(&self, tried: usize, accepted: usize) -> String {
+        let errnos: BTreeMap<usize, usize> = (1..200)
+            .map(|e| (e, self.cell(COUNTERS + e).load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let errnos: Vec<String> = errnos
+            .iter()
+            .map(|(errno, count)| format!("{count} {}", sys::Errno(*errno as i32)))
+            .collect();
+        format!("{tried} images, {accepted} accepted, {}", errnos.join(", "))
+    }
+
+    /// Tries the images from `first` on.
+    fn child(&self, list: &List<'_>, first: usize) -> i32 {
+        let mut caller = Unharmed::take([self.file, self.log]);
+        let (sum, fds) = (self.sample_sum(), fds());
+        for index in first..list.count {
+            let attempt = (list.make)(index);
+            if let Err(why) = self.load(&attempt.bytes) {
+                println!("FAILED: {why}");
+                return HARMED;
+            }
+            let whole = index % WHOLE == 0 || index == first;
+            if whole {
+                caller.again();
+            }
+            self.cell(0).store(index, Ordering::Relaxed);
+            let errno = self.restart();
+            self.cell(1).store(index, Ordering::Relaxed);
+            let harm = if whole { caller.check().err() } else { None };
+            let harm = harm
+                .or((errno == 0).then(|| "the call returned 0".to_string()))
+                .or((self.sample_sum() != sum).then(|| "the caller's memory differs".to_string()))
+                .or((self::fds() != fds).then(|| "the caller's descriptors differ".to_string()));
+            if let Some(why) = harm {
+                println!("FAILED: {}: {why}", attempt.label);
+                return HARMED;
+            }
+            let counter = COUNTERS + (errno as usize).min(200);
+            self.cell(counter).fetch_add(1, Ordering::Relaxed);
+        }
+        DONE
+    }
+}
+
+/// Which of the low descriptors are open, and how.
+fn fds() -> [usize; 24] {
+    std::array::from_fn(|fd| {
+        let get = |what| sys::fcntl(fd as i32, what, 0).unwrap_or(usize::MAX);
+        get(libc::F_GETFD) ^ get(libc::F_GETFL) << 8
+    })
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changes of single fields, in images that are right otherwise.
+
+use std::ops::Range;
+
+use ckpt_guest::format;
+use ckpt_guest::format::cpu;
+use ckpt_guest::varies;
+
+use crate::engine::Attempt;
+use crate::engine::List;
+use crate::Base;
+
+/// A field of one record gets a value.
+struct Change {
+    record: usize,
+    at: Range<usize>,
+    value: u64,
+    label: String,
+    never: bool,
+}
+
+fn list(base: &Base, changes: Vec<Change>) -> List<'_> {
+    List::of(changes, |change| {
+        let mut image = base.image.clone();
+        image.records[change.record].set(change.at.clone(), change.value);
+        let kind = format::type_name(image.records[change.record].kind);
+        let what = if change.never { "" } else { "?" };
+        Attempt {
+            label: format!("{kind}.{}{what} = {:#x}", change.label, change.value),
+            bytes: image.to_bytes(),
+            never: change.never,
+        }
+    })
+}
+
+/// Changes a field, by its name, in all records of its kind.
+fn all_records(
+    base: &Base,
+    kind: i16,
+    name: &str,
+    values: &[u64],
+    never: bool,
+    changes: &mut Vec<Change>,
+) {
+    let Some(field) = varies::field(kind, name) else {
+        // The next to read this is whoever renamed the field.
+        panic!("{} has no field {name}", format::type_name(kind));
+    };
+    for (record, rec) in base.image.records.iter().enumerate() {
+        if rec.kind != kind {
+            continue;
+        }
+        for value in values.iter().filter(|v| rec.get(field.at.clone()) != **v) {
+            changes.push(Change {
+                record,
+                at: field.at.clone(),
+                value: *value,
+                label: name.to_string(),
+                never,
+            });
+        }
+    }
+}
+
+const KERNEL: [u64; 5] = [
+    0xffff_8880_0000_0000,
+    0xffff_ffff_8100_0000,
+    0xffff_ffff_ffff_f000,
+    0x0000_8000_0000_0000,
+    0x8000_0000_0000_1000,
+];
+
+/// Fields that hold an address of user memory.
+const ADDRESSES: &[(i16, &[&str])] = &[
+    (
+        format::MM,
+        &[
+            "start_code",
+            "end_code",
+            "start_data",
+            "end_data",
+            "start_brk",
+            "brk",
+            "start_stack",
+            "arg_start",
+            "arg_end",
+            "env_start",
+            "env_end",
+            "mmap_base",
+            "vdso",
+        ],
+    ),
+    (format::VMA, &["start", "end"]),
+    (format::CPU, &["ip", "fs_base", "gs_base"]),
+    (
+        format::THREAD,
+        &["robust_list", "clear_child_tid", "rseq_addr"],
+    ),
+    (format::SIGNAL, &["ss_sp"]),
+];
+
+/// Kernel addresses and non-canonical ones in every address field.
+pub fn kernel_addresses(base: &Base) -> List<'_> {
+    let mut changes = Vec::new();
+    for (kind, names) in ADDRESSES {
+        for name in *names {
+            all_records(base, *kind, name, &KERNEL, true, &mut changes);
+        }
+    }
+    // The handler and the trampoline of some signals; SIGKILL is the ninth.
+    let actions = varies::field(format::SIGNAL, "actions").map_or(0, |f| f.at.start);
+    for (signal, part, name) in [(0, 0, "handler"), (8, 0, "handler"), (10, 16, "restorer")] {
+        let at = actions + signal * 32 + part;
+        for (record, rec) in base.image.records.iter().enumerate() {
+            if rec.kind == format::SIGNAL {
+                changes.extend(KERNEL.map(|value| Change {
+                    record,
+                    at: at..at + 8,
+                    value,
+                    label: format!("actions[{signal}].{name}"),
+                    never: true,
+                }));
+            }
+        }
+    }
+    list(base, changes)
+}
+
+/// Selectors, flags and processor state that user code cannot have.
+pub fn privileges(base: &Base) -> List<'_> {
+    let mut changes = Vec::new();
+    let mut set = |kind, name: &str, values: &[u64]| {
+        all_records(base, kind, name, values, true, &mut changes);
+    };
+    set(
+        format::CPU,
+        "cs",
+        &[0, 2, 3, 8, 0x10, 0x23, 0x33, 0x4000, 0x8000, 0xffff],
+    );
+    set(
+        format::CPU,
+        "ss",
+        &[0, 1, 3, 0x18, 0x2b, 0x4000, 0x8000, 0xffff],
+    );
+    for name in ["ds", "es", "fs", "gs"] {
+        // The image has no LDT, so that no selector into it is good.
+        set(
+            format::CPU,
+            name,
+            &[1, 3, 0x10, 0x2b, 0x33, 0x4003, 0xa000, 0xffff],
+        );
+    }
+    let flags = varies::field(format::CPU, "flags").map_or(0..8, |f| f.at);
+    let now = base
+        .image
+        .find(format::CPU)
+        .map_or(0, |i| base.image.records[i].get(flags));
+    let bad: Vec<u64> = (0..64)
+        .map(|bit| 1u64 << bit)
+        .filter(|bit| bit & (cpu::USER_FLAGS | cpu::FIXED_FLAGS) == 0)
+        .map(|bit| now | bit)
+        .collect();
+    set(format::CPU, "flags", &bad);
+    set(format::CPU, "orig_ax", &[0, 1, 15, 473, 0xffff_ffff]);
+    set(format::CPU, "uses_debug", &[1, 255]);
+    set(format::CREDS, "uid", &[1, 65534, 0xffff_ffff]);
+    set(format::CREDS, "securebits", &[0xff]);
+    set(format::CREDS, "caps", &[0xffff_ffff_ffff_ffff]);
+    let Some(fpu) = base.image.find(format::FPU) else {
+        return list(base, changes);
+    };
+    let area = |at: Range<usize>, label: &str, value| Change {
+        record: fpu,
+        at,
+        value,
+        label: label.to_string(),
+        never: true,
+    };
+    changes.push(area(24..28, "mxcsr", 0xffff_ffff));
+    changes.push(area(24..28, "mxcsr", 0x0001_1f80));
+    for bit in [8, 10, 11, 12, 15, 16, 20, 62, 63] {
+        changes.push(area(512..520, "xstate_bv", 3 | 1 << bit));
+    }
+    changes.push(area(520..528, "xcomp_bv", 1 << 63));
+    changes.push(area(520..528, "xcomp_bv", 3));
+    for at in [528, 536, 568] {
+        changes.push(area(at..at + 8, "reserved", 1));
+    }
+    list(base, changes)
+}
+
+const EXTREMES: [u64; 9] = [
+    0,
+    1,
+    0x7f,
+    0x7fff,
+    0x8000_0000,
+    0xffff_ffff,
+    0x7fff_ffff_ffff_f000,
+    0x8000_0000_0000_0000,
+    u64::MAX,
+];
+
+/// Every number of every record, at its limits. Some are allowed: registers, times.
+pub fn extremes(base: &Base) -> List<'_> {
+    let mut changes = Vec::new();
+    let mut seen = Vec::new();
+    for (record, rec) in base.image.records.iter().enumerate() {
+        // Of records that come often, the first three.
+        seen.push(rec.kind);
+        if seen.iter().filter(|kind| **kind == rec.kind).count() > 3 {
+            continue;
+        }
+        for field in varies::fields(rec.kind) {
+            let array = field.at.len() > 8;
+            let values = if array { &EXTREMES[7..] } else { &EXTREMES[..] };
+            for start in field.at.clone().step_by(8) {
+                let at = start..field.at.end.min(start + 8);
+                for value in values {
+                    let mask = u64::MAX >> (64 - 8 * at.len());
+                    if rec.get(at.clone()) == value & mask {
+                        continue;
+                    }
+                    changes.push(Change {
+                        record,
+                        at: at.clone(),
+                        value: *value,
+                        label: format!("{}[{record}]", field.name),
+                        never: false,
+                    });
+                }
+            }
+        }
+    }
+    list(base, changes)
+}

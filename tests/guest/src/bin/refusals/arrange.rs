@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be in the way of a checkpoint: descriptors of kinds that are not supported.
+
+use ckpt_guest::desk::Desk;
+use ckpt_guest::life::c_path;
+use ckpt_guest::sys;
+use ckpt_guest::sys::plain;
+use ckpt_guest::sys::Errno;
+
+/// Where the thing is.
+pub enum Place {
+    /// A descriptor.
+    Fd(i32),
+    /// The start of a mapping.
+    Address(usize),
+    /// Not at a place.
+    Nowhere,
+}
+
+/// Arranges a thing; the error is why it cannot be had here.
+pub type Arrange = fn(&Desk) -> Result<Place, String>;
+
+/// A thing that is refused.
+pub struct Thing {
+    /// Name of the case.
+    pub name: &'static str,
+    /// How it is made.
+    pub arrange: Arrange,
+    /// Errno, and others that would do.
+    pub errnos: &'static [i32],
+    /// The log must contain one of these.
+    pub words: &'static [&'static str],
+}
+
+/// The usual errno.
+pub const UNSUPPORTED: &[i32] = &[libc::EOPNOTSUPP];
+
+/// A thing that is refused with EOPNOTSUPP.
+pub const fn thing(name: &'static str, arrange: Arrange, words: &'static [&'static str]) -> Thing {
+    Thing {
+        name,
+        arrange,
+        errnos: UNSUPPORTED,
+        words,
+    }
+}
+
+/// Makes the reason for a skip.
+pub fn had<T>(what: &str, result: Result<T, Errno>) -> Result<T, String> {
+    result.map_err(|e| format!("{what}: {e}"))
+}
+
+fn fd(what: &str, ret: sys::Ret) -> Result<Place, String> {
+    had(what, ret).map(|fd| Place::Fd(fd as i32))
+}
+
+/// A call that takes the address of `data` as its argument `nth`.
+pub fn with_data<T: ?Sized>(nr: i64, mut args: [usize; 6], nth: usize, data: &mut T) -> sys::Ret {
+    args[nth] = (&raw mut *data).cast::<u8>() as usize;
+    // SAFETY: every use below passes a structure of the size that the call expects.
+    unsafe { sys::raw(nr as usize, args) }
+}
+
+fn pipe(_: &Desk) -> Result<Place, String> {
+    let mut ends = [0i32; 2];
+    had("pipe", with_data(libc::SYS_pipe2, [0; 6], 0, &mut ends))?;
+    let _ = sys::close(ends[1]);
+    Ok(Place::Fd(ends[0]))
+}
+
+fn fifo(desk: &Desk) -> Result<Place, String> {
+    let path = c_path(&std::env::temp_dir().join("refusals-fifo"));
+    // SAFETY: a C string.
+    let _ = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+    let _ = desk;
+    fd(
+        "fifo",
+        sys::open(&path, libc::O_RDWR, 0).map(|fd| fd as usize),
+    )
+}
+
+fn socket(family: i32, kind: i32) -> Result<Place, String> {
+    fd(
+        "socket",
+        plain(libc::SYS_socket, &[family as usize, kind as usize, 0]),
+    )
+}
+
+fn signalfd(_: &Desk) -> Result<Place, String> {
+    let mut mask = 1u64;
+    let args = [usize::MAX, 0, 8, 0, 0, 0];
+    fd(
+        "signalfd",
+        with_data(libc::SYS_signalfd4, args, 1, &mut mask),
+    )
+}
+
+fn io_uring(_: &Desk) -> Result<Place, String> {
+    let mut params = [0u8; 120];
+    let args = [4, 0, 0, 0, 0, 0];
+    // The task's own state is looked at before its descriptors.
+    had(
+        "io_uring",
+        with_data(libc::SYS_io_uring_setup, args, 1, &mut params),
+    )
+    .map(|_| Place::Nowhere)
+}
+
+fn memfd(_: &Desk) -> Result<Place, String> {
+    let name = c"refused";
+    let args = [name.as_ptr() as usize, 0];
+    fd("memfd_create", plain(libc::SYS_memfd_create, &args))
+}
+
+fn unlinked(_: &Desk) -> Result<Place, String> {
+    let path = std::env::temp_dir().join("refusals-unlinked");
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let opened = sys::open(&c_path(&path), flags, 0o600);
+    let _ = std::fs::remove_file(&path);
+    fd("open", opened.map(|fd| fd as usize))
+}
+
+fn unlinked_directory(_: &Desk) -> Result<Place, String> {
+    let path = std::env::temp_dir().join("refusals-directory");
+    let _ = std::fs::create_dir(&path);
+    let opened = sys::open(&c_path(&path), libc::O_RDONLY, 0);
+    let _ = std::fs::remove_dir(&path);
+    fd("open", opened.map(|fd| fd as usize))
+}
+
+fn current_directory(_: &Desk) -> Result<Place, String> {
+    let path = std::env::temp_dir().join("refusals-cwd");
+    let _ = std::fs::create_dir(&path);
+    std::env::set_current_dir(&path).map_err(|e| e.to_string())?;
+    std::fs::remove_dir(&path).map_err(|e| e.to_string())?;
+    Ok(Place::Nowhere)
+}
+
+fn perf(_: &Desk) -> Result<Place, String> {
+    let mut attr = [0u64; 16];
+    // PERF_TYPE_SOFTWARE, 128 bytes; PERF_COUNT_SW_TASK_CLOCK; disabled.
+    (attr[0], attr[1], attr[5]) = (1 | 128 << 32, 1, 1);
+    let args = [0, 0, usize::MAX, usize::MAX, 0, 0];
+    fd(
+        "perf_event_open",
+        with_data(libc::SYS_perf_event_open, args, 0, &mut attr),
+    )
+}
+
+fn message_queue(_: &Desk) -> Result<Place, String> {
+    let name = c"refusals";
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let args = [name.as_ptr() as usize, flags as usize, 0o600, 0];
+    fd("mq_open", plain(libc::SYS_mq_open, &args))
+}
+
+fn device(_: &Desk) -> Result<Place, String> {
+    fd(
+        "/dev/kmsg",
+        sys::open(c"/dev/kmsg", libc::O_RDONLY, 0).map(|fd| fd as usize),
+    )
+}
+
+fn block_device(_: &Desk) -> Result<Place, String> {
+    fd(
+        "/dev/zram0",
+        sys::open(c"/dev/zram0", libc::O_RDONLY, 0).map(|fd| fd as usize),
+    )
+}
+
+fn procfs(_: &Desk) -> Result<Place, String> {
+    fd(
+        "open",
+        sys::open(c"/proc/self/stat", libc::O_RDONLY, 0).map(|fd| fd as usize),
+    )
+}
+
+/// Descriptors.
+pub const THINGS: &[Thing] = &[
+    thing("fd-pipe", pipe, &["pipe"]),
+    thing("fd-fifo", fifo, &["fifo", "pipe"]),
+    thing(
+        "fd-socket-unix",
+        |_| socket(libc::AF_UNIX, libc::SOCK_STREAM),
+        &["socket"],
+    ),
+    thing(
+        "fd-socket-inet",
+        |_| socket(libc::AF_INET, libc::SOCK_DGRAM),
+        &["socket"],
+    ),
+    thing(
+        "fd-socket-netlink",
+        |_| socket(libc::AF_NETLINK, libc::SOCK_RAW),
+        &["socket"],
+    ),
+    thing(
+        "fd-eventfd",
+        |_| fd("eventfd", plain(libc::SYS_eventfd2, &[1, 0])),
+        &["eventfd"],
+    ),
+    thing(
+        "fd-epoll",
+        |_| fd("epoll", plain(libc::SYS_epoll_create1, &[0])),
+        &["eventpoll"],
+    ),
+    thing("fd-signalfd", signalfd, &["signalfd"]),
+    thing(
+        "fd-timerfd",
+        |_| fd("timerfd", plain(libc::SYS_timerfd_create, &[1, 0])),
+        &["timerfd"],
+    ),
+    thing(
+        "fd-inotify",
+        |_| fd("inotify", plain(libc::SYS_inotify_init1, &[0])),
+        &["inotify"],
+    ),
+    thing(
+        "fd-pidfd",
+        |_| {
+            fd(
+                "pidfd",
+                plain(libc::SYS_pidfd_open, &[sys::getpid() as usize, 0]),
+            )
+        },
+        &["pidfd"],
+    ),
+    thing(
+        "fd-userfaultfd",
+        |_| fd("userfaultfd", plain(libc::SYS_userfaultfd, &[0])),
+        &["userfaultfd"],
+    ),
+    thing("fd-io-uring", io_uring, &["io_uring"]),
+    thing("fd-perf", perf, &["perf"]),
+    thing(
+        "fd-message-queue",
+        message_queue,
+        &["queue", "refusals", "file system"],
+    ),
+    thing(
+        "fd-memfd",
+        memfd,
+        &["memfd", "unlinked", "deleted", "no path"],
+    ),
+    thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
+    thing(
+        "fd-unlinked-directory",
+        unlinked_directory,
+        &["unlinked", "deleted"],
+    ),
+    thing(
+        "unlinked-current-directory",
+        current_directory,
+        &["directory"],
+    ),
+    thing("fd-device", device, &["kmsg", "device"]),
+    thing("fd-block-device", block_device, &["zram0", "device"]),
+    thing("fd-proc", procfs, &["proc"]),
+];

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! State that is not supported is refused by name, and the program runs on.
+//!
+//! Each case is a child that arranges one thing and asks for a checkpoint. Wanted:
+//! the errno, the place (a descriptor, an address), a word that names the thing,
+//! and a caller that is as it was.
+
+mod arrange;
+mod locks;
+mod memory;
+mod state;
+
+use std::process::ExitCode;
+
+use arrange::Place;
+use arrange::Thing;
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::skip;
+use ckpt_guest::cases::Case;
+use ckpt_guest::cases::Cases;
+use ckpt_guest::desk::Desk;
+use ckpt_guest::sys::Errno;
+use ckpt_guest::unharmed::Unharmed;
+
+fn refused(desk: &Desk, thing: &Thing) -> Case {
+    let place = match (thing.arrange)(desk) {
+        Ok(place) => place,
+        Err(reason) => return skip(reason),
+    };
+    let mut caller = Unharmed::take([desk.image, desk.log]);
+    let ret = desk.checkpoint();
+    caller.check()?;
+    let said = desk.said();
+    let Err(Errno(errno)) = ret else {
+        return Err(format!("was not refused: {ret:?}"));
+    };
+    if !thing.errnos.contains(&errno) {
+        return Err(format!(
+            "{}, not {}: {said}",
+            Errno(errno),
+            Errno(thing.errnos[0])
+        ));
+    }
+    let wanted = match place {
+        Place::Fd(fd) => format!("fd {fd}"),
+        Place::Address(addr) => format!("{addr:#x}"),
+        Place::Nowhere => String::new(),
+    };
+    if !said.contains(&wanted) {
+        return Err(format!("the log does not name {wanted}: {said}"));
+    }
+    let lower = said.to_lowercase();
+    if !thing
+        .words
+        .iter()
+        .any(|w| lower.contains(&w.to_lowercase()))
+    {
+        return Err(format!(
+            "the log does not say {}: {said}",
+            thing.words.join(" or ")
+        ));
+    }
+    pass_with(said)
+}
+
+/// Without any of these things the same child can be saved.
+fn control(desk: &Desk) -> Case {
+    let ret = desk.checkpoint();
+    ret.map_err(|e| format!("{e}: {}", desk.said()))?;
+    pass_with("nothing is in the way")
+}
+
+fn main() -> ExitCode {
+    let mut cases = Cases::new();
+    cases.run_in_child("control", 20, || control(&Desk::open("control")));
+    let all = [
+        memory::THINGS,
+        arrange::THINGS,
+        locks::THINGS,
+        state::THINGS,
+    ];
+    for thing in all.into_iter().flatten() {
+        cases.run_in_child(thing.name, 20, || refused(&Desk::open(thing.name), thing));
+    }
+    cases.verdict()
+}

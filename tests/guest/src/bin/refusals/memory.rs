@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings that are not supported: refused with their address.
+
+use ckpt_guest::desk::Desk;
+use ckpt_guest::life::c_path;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::ANON;
+use ckpt_guest::mem::PAGE;
+use ckpt_guest::sys;
+use ckpt_guest::sys::plain;
+
+use crate::arrange::had;
+use crate::arrange::thing;
+use crate::arrange::with_data;
+use crate::arrange::Arrange;
+use crate::arrange::Place;
+use crate::arrange::Thing;
+
+const HUGE: usize = 2 << 20;
+const SYS_MEMFD_SECRET: i64 = 447;
+
+/// Refused as the document says: ETXTBSY.
+const fn busy(name: &'static str, arrange: Arrange, words: &'static [&'static str]) -> Thing {
+    Thing {
+        name,
+        arrange,
+        errnos: &[libc::ETXTBSY],
+        words,
+    }
+}
+
+fn map(spec: Spec) -> Result<Place, String> {
+    had("mmap", Map::new(spec)).map(|map| Place::Address(map.addr))
+}
+
+fn shared_anonymous(_: &Desk) -> Result<Place, String> {
+    map(Spec {
+        flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        ..Spec::default()
+    })
+}
+
+fn file(fd: i32, flags: i32, prot: i32) -> Result<Place, String> {
+    let spec = Spec {
+        flags,
+        prot,
+        fd,
+        ..Spec::default()
+    };
+    let place = map(spec);
+    let _ = sys::close(fd);
+    place
+}
+
+fn some_file(name: &str) -> Result<i32, String> {
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, [7; PAGE]).map_err(|e| e.to_string())?;
+    had("open", sys::open(&c_path(&path), libc::O_RDWR, 0))
+}
+
+fn shared_file(_: &Desk) -> Result<Place, String> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    file(some_file("refusals-shared")?, libc::MAP_SHARED, prot)
+}
+
+fn shared_file_readonly(_: &Desk) -> Result<Place, String> {
+    file(
+        some_file("refusals-shared")?,
+        libc::MAP_SHARED,
+        libc::PROT_READ,
+    )
+}
+
+fn unlinked_file(_: &Desk) -> Result<Place, String> {
+    let fd = some_file("refusals-mapped-unlinked")?;
+    let _ = std::fs::remove_file(std::env::temp_dir().join("refusals-mapped-unlinked"));
+    file(fd, libc::MAP_PRIVATE, libc::PROT_READ)
+}
+
+fn memfd(_: &Desk) -> Result<Place, String> {
+    let args = [c"refused".as_ptr() as usize, 0];
+    let fd = had("memfd_create", plain(libc::SYS_memfd_create, &args))? as i32;
+    had(
+        "ftruncate",
+        plain(libc::SYS_ftruncate, &[fd as usize, PAGE]),
+    )?;
+    file(fd, libc::MAP_SHARED, libc::PROT_READ)
+}
+
+fn secret(_: &Desk) -> Result<Place, String> {
+    let fd = had("memfd_secret", plain(SYS_MEMFD_SECRET, &[0]))? as i32;
+    had(
+        "ftruncate",
+        plain(libc::SYS_ftruncate, &[fd as usize, PAGE]),
+    )?;
+    file(fd, libc::MAP_SHARED, libc::PROT_READ)
+}
+
+fn huge(_: &Desk) -> Result<Place, String> {
+    let _ = std::fs::write("/proc/sys/vm/nr_hugepages", "2");
+    let place = map(Spec {
+        len: HUGE,
+        flags: ANON | libc::MAP_HUGETLB,
+        ..Spec::default()
+    });
+    let _ = std::fs::write("/proc/sys/vm/nr_hugepages", "0");
+    place
+}
+
+fn sysv(_: &Desk) -> Result<Place, String> {
+    let id = had("shmget", plain(libc::SYS_shmget, &[0, PAGE, 0o1600]))?;
+    // The address is the kernel's choice.
+    let addr = had("shmat", plain(libc::SYS_shmat, &[id, 0, 0]))?;
+    let _ = plain(libc::SYS_shmctl, &[id, libc::IPC_RMID as usize, 0]);
+    Ok(Place::Address(addr))
+}
+
+fn aio(_: &Desk) -> Result<Place, String> {
+    let mut context = 0usize;
+    had(
+        "io_setup",
+        with_data(libc::SYS_io_setup, [8, 0, 0, 0, 0, 0], 1, &mut context),
+    )?;
+    Ok(Place::Nowhere)
+}
+
+/// A private mapping whose faults go to a descriptor that is closed again: as long as
+/// the mapping is registered, the context lives.
+fn userfault(_: &Desk) -> Result<Place, String> {
+    const UFFDIO_API: usize = 0xc018_aa3f;
+    const UFFDIO_REGISTER: usize = 0xc020_aa00;
+    let map = had("mmap", Map::anon(PAGE))?;
+    map.fill_page(0, 1);
+    let fd = had("userfaultfd", plain(libc::SYS_userfaultfd, &[0]))?;
+    let mut api = [0xaau64, 0, 0];
+    let args = [fd, UFFDIO_API, 0, 0, 0, 0];
+    had("UFFDIO_API", with_data(libc::SYS_ioctl, args, 2, &mut api))?;
+    // Missing pages.
+    let mut register = [map.addr as u64, PAGE as u64, 1, 0];
+    let args = [fd, UFFDIO_REGISTER, 0, 0, 0, 0];
+    had(
+        "UFFDIO_REGISTER",
+        with_data(libc::SYS_ioctl, args, 2, &mut register),
+    )?;
+    Ok(Place::Nowhere)
+}
+
+/// Mappings.
+pub const THINGS: &[Thing] = &[
+    busy("map-shared-anonymous", shared_anonymous, &["shared"]),
+    busy("map-shared-file", shared_file, &["shared"]),
+    busy(
+        "map-shared-file-readonly",
+        shared_file_readonly,
+        &["shared"],
+    ),
+    busy("map-shared-memfd", memfd, &["shared"]),
+    busy("map-secret", secret, &["secret", "shared"]),
+    busy("map-hugetlb", huge, &["hugetlb", "huge"]),
+    busy("map-sysv", sysv, &["shared"]),
+    Thing {
+        name: "map-unlinked-file",
+        arrange: unlinked_file,
+        errnos: &[libc::EOPNOTSUPP, libc::ETXTBSY],
+        words: &["unlinked", "deleted"],
+    },
+    Thing {
+        name: "map-aio",
+        arrange: aio,
+        errnos: &[libc::EOPNOTSUPP, libc::ETXTBSY],
+        words: &["aio", "asynchronous", "shared"],
+    },
+    busy("map-userfault", userfault, &["userfault"]),
+];

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! State of a task that is not supported: threads, children, signals, timers, ...
+
+use ckpt_guest::desk::Desk;
+use ckpt_guest::sys;
+use ckpt_guest::sys::plain;
+
+use crate::arrange::had;
+use crate::arrange::thing;
+use crate::arrange::with_data;
+use crate::arrange::Place;
+use crate::arrange::Thing;
+
+const NOWHERE: Result<Place, String> = Ok(Place::Nowhere);
+
+fn thread(_: &Desk) -> Result<Place, String> {
+    std::thread::spawn(|| loop {
+        std::thread::park();
+    });
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    NOWHERE
+}
+
+fn child(_: &Desk) -> Result<Place, String> {
+    if had("fork", sys::fork())? == 0 {
+        // It outlives the case by little: its parent's end ends it.
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        std::thread::sleep(std::time::Duration::from_secs(20));
+        sys::exit(0);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    NOWHERE
+}
+
+fn zombie(_: &Desk) -> Result<Place, String> {
+    if had("fork", sys::fork())? == 0 {
+        sys::exit(0);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    NOWHERE
+}
+
+fn pending(signal: i32) -> Result<Place, String> {
+    let mut mask = 1u64 << (signal - 1);
+    let args = [libc::SIG_BLOCK as usize, 0, 0, 8, 0, 0];
+    had(
+        "block",
+        with_data(libc::SYS_rt_sigprocmask, args, 1, &mut mask),
+    )?;
+    had("kill", sys::signal_self(signal))?;
+    NOWHERE
+}
+
+fn itimer(which: usize) -> Result<Place, String> {
+    // Interval none, value 1000 s.
+    let mut value = [0u64, 0, 1000, 0];
+    let args = [which, 0, 0, 0, 0, 0];
+    had(
+        "setitimer",
+        with_data(libc::SYS_setitimer, args, 1, &mut value),
+    )?;
+    NOWHERE
+}
+
+fn posix_timer(_: &Desk) -> Result<Place, String> {
+    let mut id = 0i32;
+    let args = [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0];
+    had(
+        "timer_create",
+        with_data(libc::SYS_timer_create, args, 2, &mut id),
+    )?;
+    NOWHERE
+}
+
+fn seccomp(_: &Desk) -> Result<Place, String> {
+    had(
+        "no_new_privs",
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, &[1, 0, 0, 0]),
+    )?;
+    // ret ALLOW
+    let filter = [0x7fff_0000_0000_0006u64];
+    let mut program = [1u64, filter.as_ptr() as u64];
+    let args = [1, 0, 0, 0, 0, 0];
+    had(
+        "seccomp",
+        with_data(libc::SYS_seccomp, args, 2, &mut program),
+    )?;
+    NOWHERE
+}
+
+/// A tracer sets a breakpoint and goes away; it stays in the debug registers.
+fn debug_register(_: &Desk) -> Result<Place, String> {
+    let traced = sys::getpid();
+    let tracer = had("fork", sys::fork())?;
+    if tracer == 0 {
+        sys::exit(i32::from(set_breakpoint(traced).is_err()));
+    }
+    match sys::wait_for(tracer, 10) {
+        sys::Ended::Exit(0) => NOWHERE,
+        other => Err(format!("no breakpoint: {other:?}")),
+    }
+}
+
+fn set_breakpoint(pid: i32) -> Result<(), String> {
+    static WATCHED: u64 = 0;
+    let registers = std::mem::offset_of!(libc::user, u_debugreg);
+    let call = |request: libc::c_uint, addr: usize, data: usize| {
+        had(
+            "ptrace",
+            plain(
+                libc::SYS_ptrace,
+                &[request as usize, pid as usize, addr, data],
+            ),
+        )
+    };
+    call(libc::PTRACE_ATTACH, 0, 0)?;
+    // SAFETY: no status is asked for.
+    let _ = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+    call(
+        libc::PTRACE_POKEUSER,
+        registers,
+        (&raw const WATCHED) as usize,
+    )?;
+    // Enabled locally, on writing, four bytes.
+    call(libc::PTRACE_POKEUSER, registers + 7 * 8, 0xd_0001)?;
+    call(libc::PTRACE_DETACH, 0, 0).map(|_| ())
+}
+
+fn io_ports(_: &Desk) -> Result<Place, String> {
+    had("ioperm", plain(libc::SYS_ioperm, &[0x80, 1, 1]))?;
+    NOWHERE
+}
+
+fn semaphore_undo(_: &Desk) -> Result<Place, String> {
+    let id = had("semget", plain(libc::SYS_semget, &[0, 1, 0o1600]))?;
+    // Number 0, add 1, SEM_UNDO.
+    let mut operation = [0i16, 1, 0x1000];
+    let ret = with_data(libc::SYS_semop, [id, 0, 1, 0, 0, 0], 1, &mut operation);
+    // The undo list outlives the set.
+    had("semop", ret)?;
+    NOWHERE
+}
+
+fn syscall_dispatch(_: &Desk) -> Result<Place, String> {
+    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
+    // On, with everything allowed: no call is diverted as long as the selector is 0.
+    static SELECTOR: u8 = 0;
+    let selector = (&raw const SELECTOR) as usize;
+    let page = selector & !0xfff;
+    let ret = sys::prctl(PR_SET_SYSCALL_USER_DISPATCH, &[1, page, 0x1000, selector]);
+    had("dispatch", ret)?;
+    NOWHERE
+}
+
+/// State of the task.
+pub const THINGS: &[Thing] = &[
+    thing("task-thread", thread, &["thread"]),
+    thing("task-child", child, &["child"]),
+    thing("task-zombie", zombie, &["child", "zombie"]),
+    thing("task-signal", |_| pending(libc::SIGUSR1), &["signal"]),
+    thing(
+        "task-signal-real-time",
+        |_| pending(libc::SIGRTMIN() + 1),
+        &["signal"],
+    ),
+    thing("task-itimer-real", |_| itimer(0), &["timer"]),
+    thing("task-itimer-virtual", |_| itimer(1), &["timer"]),
+    thing("task-itimer-prof", |_| itimer(2), &["timer"]),
+    thing("task-posix-timer", posix_timer, &["timer"]),
+    thing("task-seccomp", seccomp, &["seccomp"]),
+    thing(
+        "task-debug-register",
+        debug_register,
+        &["debug", "breakpoint"],
+    ),
+    thing("task-io-ports", io_ports, &["i/o", "port"]),
+    thing(
+        "task-semaphore-undo",
+        semaphore_undo,
+        &["semaphore", "undo"],
+    ),
+    thing("task-syscall-dispatch", syscall_dispatch, &["dispatch"]),
+];

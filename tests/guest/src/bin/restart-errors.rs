@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restarts that must fail, by name, and leave the caller as it was.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::cases::Cases;
+use ckpt_guest::desk::Desk;
+use ckpt_guest::life::c_path;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::PAGE;
+use ckpt_guest::sys;
+
+const NOBODY: usize = 65534;
+
+fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|e| e.to_string())
+}
+
+/// The restart must fail with one of these and name `what`.
+fn refused(desk: &Desk, errnos: &[i32], what: &str) -> Case {
+    let (errno, said) = desk.refuses()?;
+    if !errnos.contains(&errno.0) {
+        return Err(format!("{errno}: {said}"));
+    }
+    if !said.contains(what) {
+        return Err(format!("the log does not name {what}: {said}"));
+    }
+    pass_with(said)
+}
+
+/// A file of the test's own, below /tmp where everybody may go.
+fn new_file(name: &str) -> Result<PathBuf, String> {
+    let path = Path::new("/tmp").join(format!("restart-errors-{name}"));
+    let _ = std::fs::remove_file(&path);
+    text(std::fs::write(&path, vec![b'x'; 4 * PAGE]))?;
+    Ok(path)
+}
+
+fn open(path: &Path, flags: i32) {
+    let _ = sys::open(&c_path(path), flags, 0);
+}
+
+fn map(path: &Path) {
+    let fd = sys::open(&c_path(path), libc::O_RDONLY, 0).unwrap_or(-1);
+    let spec = Spec {
+        len: 4 * PAGE,
+        flags: libc::MAP_PRIVATE,
+        fd,
+        ..Spec::default()
+    };
+    if let Ok(map) = Map::new(spec) {
+        map.fill_page(1, 1);
+    }
+    let _ = sys::close(fd);
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn become_nobody() {
+    let _ = sys::plain(libc::SYS_setresgid, &[NOBODY, NOBODY, NOBODY]);
+    let _ = sys::plain(libc::SYS_setresuid, &[NOBODY, NOBODY, NOBODY]);
+    let _ = sys::prctl(libc::PR_SET_DUMPABLE, &[1]);
+}
+
+/// The image is good: what follows fails for its own reason only.
+fn control() -> Case {
+    let desk = Desk::open("control");
+    let path = new_file("control")?;
+    desk.make(|| {
+        open(&path, libc::O_RDWR);
+        map(&path);
+    })?;
+    desk.restarts()?;
+    desk.restarts()?;
+    pass_with("the image restarts, twice")
+}
+
+fn file_gone() -> Case {
+    let desk = Desk::open("gone");
+    let path = new_file("gone")?;
+    desk.make(|| open(&path, libc::O_RDWR))?;
+    text(std::fs::remove_file(&path))?;
+    refused(&desk, &[libc::ENOENT], &name_of(&path))
+}
+
+fn mapped_file_gone() -> Case {
+    let desk = Desk::open("mapped-gone");
+    let path = new_file("mapped-gone")?;
+    desk.make(|| map(&path))?;
+    text(std::fs::remove_file(&path))?;
+    refused(&desk, &[libc::ENOENT], &name_of(&path))
+}
+
+fn directory_gone() -> Case {
+    let desk = Desk::open("cwd");
+    let path = Path::new("/tmp/restart-errors-cwd");
+    text(std::fs::create_dir_all(path))?;
+    desk.make(|| {
+        let _ = std::env::set_current_dir(path);
+    })?;
+    text(std::fs::remove_dir(path))?;
+    refused(&desk, &[libc::ENOENT], "restart-errors-cwd")
+}
+
+fn file_of_another_kind() -> Case {
+    let desk = Desk::open("kind");
+    let path = new_file("kind")?;
+    desk.make(|| open(&path, libc::O_RDONLY))?;
+    text(std::fs::remove_file(&path))?;
+    text(std::fs::create_dir(&path))?;
+    let (errno, said) = desk.refuses()?;
+    let _ = std::fs::remove_dir(&path);
+    if errno.0 == 0 || !said.contains(&name_of(&path)) {
+        return Err(format!("{errno}: {said}"));
+    }
+    pass_with(said)
+}
+
+fn mapped_file_changed(how: fn(&Path) -> std::io::Result<()>) -> Case {
+    let desk = Desk::open("changed");
+    let path = new_file("changed")?;
+    desk.make(|| map(&path))?;
+    // The clock of a file system may be coarse.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    text(how(&path))?;
+    let (errno, said) = desk.refuses()?;
+    if errno.0 == 0 || !said.contains(&name_of(&path)) {
+        return Err(format!("{errno}: {said}"));
+    }
+    pass_with(said)
+}
+
+/// The same user, but the file is no longer that user's.
+fn not_permitted() -> Case {
+    let desk = Desk::open("permitted");
+    let path = new_file("permitted")?;
+    text(std::fs::set_permissions(
+        &path,
+        std::fs::Permissions::from_mode(0o666),
+    ))?;
+    desk.make(|| {
+        open(&path, libc::O_RDWR);
+        become_nobody();
+    })?;
+    text(std::fs::set_permissions(
+        &path,
+        std::fs::Permissions::from_mode(0o600),
+    ))?;
+    become_nobody();
+    let (errno, said) = desk.refuses()?;
+    if errno.0 != libc::EACCES {
+        return Err(format!("{errno}: {said}"));
+    }
+    pass_with(said)
+}
+
+/// root's image, restarted by another user.
+fn other_credentials() -> Case {
+    let desk = Desk::open("credentials");
+    desk.make(|| ())?;
+    become_nobody();
+    let (errno, said) = desk.refuses()?;
+    if ![libc::EPERM, libc::EACCES].contains(&errno.0) {
+        return Err(format!("{errno}: {said}"));
+    }
+    pass_with(said)
+}
+
+/// Another user's image, restarted by root: the same continues, a difference is refused.
+fn less_credentials() -> Case {
+    let desk = Desk::open("less");
+    desk.make(become_nobody)?;
+    refused(&desk, &[libc::EPERM, libc::EACCES], "")
+}
+
+fn with_a_thread() -> Case {
+    let desk = Desk::open("thread");
+    desk.make(|| ())?;
+    let (stop, wait) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || wait.recv().is_err());
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let (errno, said) = desk.refuses()?;
+    drop(stop);
+    if !thread.join().unwrap_or(false) {
+        return Err("the thread is gone".to_string());
+    }
+    if errno.0 == 0 {
+        return Err(said);
+    }
+    pass_with(said)
+}
+
+fn nested_failures() -> Case {
+    let desk = Desk::open("repeated");
+    let path = new_file("repeated")?;
+    desk.make(|| {
+        open(&path, libc::O_RDWR);
+        if let Ok(map) = Map::anon(300 * PAGE) {
+            (0..map.pages()).for_each(|page| map.fill_page(page, 1));
+        }
+    })?;
+    text(std::fs::remove_file(&path))?;
+    for _ in 0..20 {
+        refused(&desk, &[libc::ENOENT], &name_of(&path))?;
+    }
+    text(std::fs::write(&path, "back"))?;
+    desk.restarts()?;
+    pass_with("20 failures, then a restart")
+}
+
+fn main() -> ExitCode {
+    let mut cases = Cases::new();
+    let mut run = |name: &str, case: fn() -> Case| cases.run_in_child(name, 90, case);
+    run("control", control);
+    run("file-gone", file_gone);
+    run("mapped-file-gone", mapped_file_gone);
+    run("directory-gone", directory_gone);
+    run("file-of-another-kind", file_of_another_kind);
+    run("mapped-file-written", || {
+        mapped_file_changed(|p| std::fs::write(p, [b'y'; 4 * PAGE]))
+    });
+    run("mapped-file-cut", || {
+        mapped_file_changed(|p| {
+            std::fs::File::options()
+                .write(true)
+                .open(p)?
+                .set_len(PAGE as u64)
+        })
+    });
+    run("mapped-file-replaced", || {
+        mapped_file_changed(|p| {
+            std::fs::remove_file(p)?;
+            std::fs::write(p, [b'z'; 8 * PAGE])
+        })
+    });
+    run("not-permitted", not_permitted);
+    run("other-credentials", other_credentials);
+    run("less-credentials", less_credentials);
+    run("caller-with-a-thread", with_a_thread);
+    run("again-and-again", nested_failures);
+    cases.verdict()
+}

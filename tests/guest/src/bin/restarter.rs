@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restarts the image on standard input in its own place; a failure is explained.
+//!
+//! `restarter LOG < IMAGE`: the kernel's line of text goes to the file LOG and is
+//! printed. The exit status of a failed restart is 99.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ckpt_guest::life;
+use ckpt_guest::sys;
+
+fn main() -> ExitCode {
+    let log = std::env::args().nth(1).unwrap_or("/dev/null".to_string());
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
+    let fd = match sys::open(&life::c_path(Path::new(&log)), flags, 0o644) {
+        Ok(fd) => fd,
+        Err(errno) => {
+            eprintln!("restarter: cannot open {log}: {errno}");
+            return ExitCode::from(98);
+        }
+    };
+    let errno = sys::restart(0, 0, sys::LOG, fd);
+    eprintln!("restart: {errno}{}", life::hint(errno));
+    eprint!("{}", std::fs::read_to_string(&log).unwrap_or_default());
+    ExitCode::from(99)
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Plain tests: many small cases in one program, each with a line of its own.
+//!
+//! The runner makes a result line of each: `ok N - program/case`.
+
+use std::process::ExitCode;
+
+use crate::sys;
+use crate::sys::Ended;
+
+/// What a case ends with.
+pub enum Outcome {
+    /// As it should; a remark.
+    Pass(String),
+    /// Otherwise; what differs.
+    Fail(String),
+    /// It cannot run here; the reason.
+    Skip(String),
+}
+
+/// A result for `?`: the text of a failure.
+pub type Case = Result<Outcome, String>;
+
+/// A case that passes without a remark.
+pub fn pass() -> Case {
+    Ok(Outcome::Pass(String::new()))
+}
+
+/// A case that passes with a remark.
+pub fn pass_with(remark: impl Into<String>) -> Case {
+    Ok(Outcome::Pass(remark.into()))
+}
+
+/// A case that cannot run here.
+pub fn skip(reason: impl Into<String>) -> Case {
+    Ok(Outcome::Skip(reason.into()))
+}
+
+/// The results of a program's cases.
+#[derive(Default)]
+pub struct Cases {
+    failed: usize,
+}
+
+impl Cases {
+    /// Starts without a result.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reports one case.
+    pub fn report(&mut self, name: &str, case: Case) {
+        use std::io::Write;
+
+        match case {
+            Ok(Outcome::Pass(remark)) => println!("case ok {name} # {}", one_line(&remark)),
+            Ok(Outcome::Skip(reason)) => println!("case skip {name} # {}", one_line(&reason)),
+            Ok(Outcome::Fail(why)) | Err(why) => {
+                self.failed += 1;
+                println!("case fail {name} # {}", one_line(&why));
+            }
+        }
+        let _ = std::io::stdout().flush();
+    }
+
+    /// Runs one case in this process.
+    pub fn run(&mut self, name: &str, body: impl FnOnce() -> Case) {
+        let case = body();
+        self.report(name, case);
+    }
+
+    /// Runs one case in a child, which may leave any state behind.
+    pub fn run_in_child(&mut self, name: &str, seconds: u64, body: impl FnOnce() -> Case) {
+        let case = in_child(seconds, body);
+        self.report(name, case);
+    }
+
+    /// The program's exit code.
+    pub fn verdict(self) -> ExitCode {
+        if self.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " | ").trim().to_string()
+}
+
+/// Runs a case in a child. Its result comes back in a file, since an image cannot
+/// hold a pipe.
+fn in_child(seconds: u64, body: impl FnOnce() -> Case) -> Case {
+    let path = std::env::temp_dir().join(format!("case.{}", sys::getpid()));
+    let _ = std::fs::remove_file(&path);
+    let ended = sys::in_child(seconds, || {
+        let (code, text) = match body() {
+            Ok(Outcome::Pass(text)) => (0, text),
+            Ok(Outcome::Fail(text)) | Err(text) => (1, text),
+            Ok(Outcome::Skip(text)) => (2, text),
+        };
+        let _ = std::fs::write(&path, text);
+        code
+    });
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let _ = std::fs::remove_file(&path);
+    match ended {
+        Ended::Exit(0) => Ok(Outcome::Pass(text)),
+        Ended::Exit(1) => Ok(Outcome::Fail(text)),
+        Ended::Exit(2) => Ok(Outcome::Skip(text)),
+        other => Err(format!("the child ended with {other:?}; {text}")),
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where plain tests make their calls: an image file, a log file, what was said.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::check;
+use crate::life;
+use crate::sys;
+use crate::sys::Ended;
+use crate::sys::Errno;
+use crate::unharmed::Unharmed;
+
+/// Exit status of a child that goes on after its checkpoint.
+pub const RESUMED: i32 = 10;
+/// Exit status of a child that was restarted.
+pub const RESTARTED: i32 = 20;
+
+/// An image file and a log file, both open.
+pub struct Desk {
+    /// Directory of both.
+    pub dir: PathBuf,
+    /// Path of the image.
+    pub path: PathBuf,
+    /// Descriptor of the image, for reading and writing.
+    pub image: i32,
+    /// Descriptor of the log.
+    pub log: i32,
+}
+
+impl Desk {
+    /// Opens both files, of this name, in the test's directory.
+    pub fn open(name: &str) -> Self {
+        Self::open_in(Path::new(&life::variable(life::DIR)), name)
+    }
+
+    /// Opens both files in another directory.
+    pub fn open_in(dir: &Path, name: &str) -> Self {
+        let (path, log_path) = (
+            dir.join(format!("{name}.img")),
+            dir.join(format!("{name}.log")),
+        );
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+        let open = |path: &Path| check::need("open", sys::open(&life::c_path(path), flags, 0o666));
+        Self {
+            image: open(&path),
+            log: open(&log_path),
+            dir: dir.to_path_buf(),
+            path,
+        }
+    }
+
+    /// checkpoint(2) of the caller into the image.
+    pub fn checkpoint(&self) -> sys::Ret {
+        sys::checkpoint(0, self.image, sys::LOG, self.log)
+    }
+
+    /// restart(2) from the start of the image.
+    pub fn restart(&self) -> Errno {
+        let _ = sys::lseek(self.image, 0, libc::SEEK_SET);
+        sys::restart(0, self.image, sys::LOG, self.log)
+    }
+
+    /// What the kernel wrote to the log. Read through the descriptor, since the
+    /// caller may have become somebody who cannot open the file.
+    pub fn said(&self) -> String {
+        let mut bytes = vec![0; 1 << 16];
+        let got = sys::pread(self.log, &mut bytes, 0).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..got]).trim().to_string()
+    }
+
+    /// Makes an image of a child that has run `arrange`.
+    pub fn make(&self, arrange: impl FnOnce()) -> Result<(), String> {
+        let ended = sys::in_child(30, || {
+            arrange();
+            match self.checkpoint() {
+                Ok(0) => RESTARTED,
+                Ok(_) => RESUMED,
+                Err(_) => 1,
+            }
+        });
+        if ended == Ended::Exit(RESUMED) {
+            return Ok(());
+        }
+        Err(format!("no image: {ended:?}; {}", self.said()))
+    }
+
+    /// Whether the image restarts.
+    pub fn restarts(&self) -> Result<(), String> {
+        let ended = sys::in_child(30, || {
+            self.restart();
+            1
+        });
+        if ended == Ended::Exit(RESTARTED) {
+            return Ok(());
+        }
+        Err(format!("no restart: {ended:?}; {}", self.said()))
+    }
+
+    /// Restarts the image in the calling process, which must fail and do no harm.
+    pub fn refuses(&self) -> Result<(Errno, String), String> {
+        let mut caller = Unharmed::take([self.image, self.log]);
+        let errno = self.restart();
+        caller.check()?;
+        let said = self.said();
+        if said.is_empty() {
+            return Err(format!("{errno} without a line in the log"));
+        }
+        Ok((errno, said))
+    }
+}

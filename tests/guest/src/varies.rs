@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which fields of the records may differ between images of the same state.
+//!
+//! The record sources are the documentation of the format: a field whose
+//! comment says "Varies" may differ, and no other. So the sources are read.
+
+use std::ops::Range;
+
+use crate::format;
+
+const SOURCES: [&str; 6] = [
+    include_str!("../../../checkpoint/format/head.rs"),
+    include_str!("../../../checkpoint/format/task.rs"),
+    include_str!("../../../checkpoint/format/signal.rs"),
+    include_str!("../../../checkpoint/format/cpu.rs"),
+    include_str!("../../../checkpoint/format/mm.rs"),
+    include_str!("../../../checkpoint/format/files.rs"),
+];
+
+/// A field: its name, and its place in the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Record number.
+    pub kind: i16,
+    /// Name in the sources.
+    pub name: &'static str,
+    /// Bytes in the payload.
+    pub at: Range<usize>,
+}
+
+type Layout = (i16, &'static str, &'static [(&'static str, usize, usize)]);
+
+/// Every record with a fixed layout.
+pub const LAYOUTS: &[Layout] = &[
+    (format::HEAD, "Head", format::head::Head::FIELDS),
+    (
+        format::HEAD_ARCH,
+        "HeadArch",
+        format::head::HeadArch::FIELDS,
+    ),
+    (format::TASK, "Task", format::task::Task::FIELDS),
+    (format::THREAD, "Thread", format::cpu::Thread::FIELDS),
+    (format::CPU, "Cpu", format::cpu::Cpu::FIELDS),
+    (format::CREDS, "Creds", format::task::Creds::FIELDS),
+    (format::RLIMITS, "Rlimits", format::task::Rlimits::FIELDS),
+    (format::FS, "Fs", format::task::Fs::FIELDS),
+    (format::SIGNAL, "Signal", format::signal::Signal::FIELDS),
+    (format::MM, "Mm", format::mm::Mm::FIELDS),
+    (format::VMA, "Vma", format::mm::Vma::FIELDS),
+    (
+        format::MM_CONTEXT,
+        "MmContext",
+        format::cpu::MmContext::FIELDS,
+    ),
+    (format::PGARR, "Pgarr", format::mm::Pgarr::FIELDS),
+    (format::FILES, "Files", format::files::Files::FIELDS),
+    (format::FD_ENT, "FdEnt", format::files::FdEnt::FIELDS),
+    (format::FILE, "File", format::files::File::FIELDS),
+    (format::TAIL, "Tail", format::head::Tail::FIELDS),
+];
+
+/// Every field of a record kind; none for records without a layout.
+pub fn fields(kind: i16) -> Vec<Field> {
+    let layout = LAYOUTS.iter().find(|l| l.0 == kind);
+    layout.map_or_else(Vec::new, |(kind, _, fields)| {
+        fields
+            .iter()
+            .map(|(name, offset, size)| Field {
+                kind: *kind,
+                name,
+                at: *offset..offset + size,
+            })
+            .collect()
+    })
+}
+
+/// The field of this name.
+pub fn field(kind: i16, name: &str) -> Option<Field> {
+    fields(kind).into_iter().find(|f| f.name == name)
+}
+
+/// Fields that vary by their documentation.
+pub fn varying() -> Vec<Field> {
+    let mut all = Vec::new();
+    for source in SOURCES {
+        let (mut record, mut comment) = ("", String::new());
+        for line in source.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("///") {
+                comment.push_str(text);
+                continue;
+            }
+            if let Some(rest) = line.strip_prefix("pub struct ") {
+                record = rest.split([' ', '[']).next().unwrap_or("");
+            } else if let Some((name, _)) = line.split_once(':') {
+                let kind = LAYOUTS.iter().find(|l| l.1 == record).map(|l| l.0);
+                if comment.contains("Varies") {
+                    all.extend(kind.and_then(|kind| field(kind, name)));
+                }
+            }
+            comment.clear();
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documented_fields_are_found() {
+        let all = varying();
+        for (kind, name) in [
+            (format::HEAD, "crid"),
+            (format::HEAD, "realtime_ns"),
+            (format::TASK, "utime"),
+            (format::TASK, "maj_flt"),
+        ] {
+            assert!(
+                all.iter().any(|f| f.kind == kind && f.name == name),
+                "{name}"
+            );
+        }
+        assert!(!all
+            .iter()
+            .any(|f| f.name == "magic" || f.kind == format::CPU));
+    }
+}
