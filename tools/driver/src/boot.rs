@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Booting a kernel under virtme-ng: bounded, logged, its console read.
+//!
+//! The guest sees the host's root file system read-only at the same paths; one
+//! directory of the host can be written and outlives the guest. The script's
+//! standard output comes over a port of its own, ending with its status; the
+//! kernel's console is what is left, on standard error.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+
+use crate::cmd::{self, From};
+use crate::console::{kernel_line, Scanner};
+use crate::layout::Layout;
+use crate::tap::Ktap;
+
+/// One boot.
+pub struct Boot<'a> {
+    /// The kernel image.
+    pub kernel: &'a Path,
+    /// Names the log and the script.
+    pub name: &'a str,
+    /// Shell commands that the guest runs as root.
+    pub script: &'a str,
+    /// A directory of the host that the guest may write.
+    pub share: &'a Path,
+    /// More of the kernel's command line.
+    pub append: &'a [String],
+    /// When the guest has hung.
+    pub limit: Duration,
+    /// The guest's memory, as QEMU takes it.
+    pub memory: &'a str,
+}
+
+/// How a boot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The script ran to its end, with this status.
+    Status(i32),
+    /// The guest ended before the script did.
+    Died,
+    /// Time ran out.
+    Hung,
+}
+
+impl End {
+    /// Why there are no results, if there are none.
+    pub fn failure(self) -> Option<&'static str> {
+        match self {
+            End::Status(_) => None,
+            End::Died => Some("the guest ended before the script did"),
+            End::Hung => Some("the guest hung and was ended"),
+        }
+    }
+}
+
+/// What a boot showed.
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// Console lines that report trouble.
+    pub trouble: Vec<String>,
+    /// KUnit's results.
+    pub ktap: Ktap,
+    /// Everything, in the order it came.
+    pub log: PathBuf,
+}
+
+impl Boot<'_> {
+    /// Boots, runs the script, powers off. `each` gets the script's standard output as
+    /// `From::Out`, and everything else as it comes.
+    pub fn run(&self, layout: &Layout, mut each: impl FnMut(From, &str)) -> Result<Outcome> {
+        std::fs::create_dir_all(self.share)?;
+        let body = self.share.join(format!("{}.sh", self.name));
+        std::fs::write(&body, format!("{}{}", environment(layout), self.script))?;
+        let starter = self.share.join("start.sh");
+        std::fs::write(
+            &starter,
+            format!("{PORT}sh {}\necho \"{STATUS}$?\"\n", body.display()),
+        )?;
+        let log = layout.log(&format!("console-{}", self.name));
+
+        let mut command = self.vng(layout);
+        command
+            .arg("--verbose")
+            .arg("--exec")
+            .arg(format!("sh {}", starter.display()));
+        let mut scanner = Scanner::default();
+        let mut ktap = Ktap::default();
+        let mut code = None;
+        let ended = cmd::watch(&mut command, &log, Some(self.limit), |from, line| {
+            if from == From::Out {
+                match line.trim_end().strip_prefix(STATUS) {
+                    Some(number) => code = number.parse().ok(),
+                    None => each(from, line.trim_end_matches('\r')),
+                }
+                return;
+            }
+            if let Some(text) = kernel_line(line) {
+                scanner.text(text);
+                ktap.line(text);
+            }
+            each(from, line);
+        })?;
+        Ok(Outcome {
+            end: match (ended, code) {
+                (None, _) => End::Hung,
+                (Some(_), None) => End::Died,
+                (Some(_), Some(code)) => End::Status(code),
+            },
+            trouble: scanner.found,
+            ktap,
+            log,
+        })
+    }
+
+    /// Boots a shell for a person.
+    pub fn shell(&self, layout: &Layout) -> Result<()> {
+        std::fs::create_dir_all(self.share)?;
+        let profile = self.share.join("profile.sh");
+        std::fs::write(&profile, format!("{}{}", environment(layout), self.script))?;
+        let starter = self.share.join("shell.sh");
+        let text = format!("#!/bin/bash\nexec bash --rcfile {}\n", profile.display());
+        std::fs::write(&starter, text)?;
+        make_executable(&starter)?;
+        let status = self
+            .vng(layout)
+            .arg("--shell")
+            .arg(&starter)
+            .stdin(Stdio::inherit())
+            .status()
+            .context("cannot run vng")?;
+        if !status.success() {
+            bail!("the guest's shell could not be started; a shell needs a terminal");
+        }
+        Ok(())
+    }
+
+    fn vng(&self, layout: &Layout) -> Command {
+        let mut path = layout.cache.join("vng/bin").into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = Command::new(layout.vng("vng"));
+        command
+            .env("PATH", path)
+            .current_dir(self.share)
+            .args([
+                "--disable-kvm",
+                "--force-9p",
+                "--disable-monitor",
+                "--user",
+                "root",
+            ])
+            .args(["--cpus", "2", "--memory", self.memory])
+            .arg(format!("--rwdir={}", self.share.display()))
+            .arg("--run")
+            .arg(self.kernel);
+        for word in self.append {
+            command.arg("--append").arg(word);
+        }
+        command
+    }
+}
+
+/// Begins the script's last line of output.
+const STATUS: &str = "guest-status: ";
+
+/// Without udev in the guest, the port for standard output is there but nobody opens it.
+const PORT: &str = "[ -e /dev/virtio-ports ] || for port in /sys/class/virtio-ports/*; do\n\
+    read -r name <\"$port/name\"\n\
+    [ \"$name\" = virtme.stdout ] && exec >/dev/${port##*/}\ndone\n";
+
+/// What a script or a shell in the guest finds.
+fn environment(layout: &Layout) -> String {
+    format!(
+        "export PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
+         export HOME=/root LC_ALL=C.UTF-8\n\
+         mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug 2>/dev/null\n\
+         mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null\n",
+        layout.guest_bin().display()
+    )
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}

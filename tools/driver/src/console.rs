@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading a kernel's console for what must never be there.
+//!
+//! Only lines that the kernel printed count; they begin with a time in brackets.
+//! What a test program prints is its own business.
+
+/// What a kernel in trouble prints.
+const TROUBLE: [&str; 22] = [
+    "WARNING:",
+    "BUG:",
+    "Oops",
+    "Call Trace",
+    "KASAN:",
+    "UBSAN:",
+    "KFENCE:",
+    "possible circular",
+    "possible recursive",
+    "possible irq lock inversion",
+    "inconsistent lock state",
+    "suspicious RCU",
+    "INFO: task",
+    "rcu: INFO:",
+    "detected stall",
+    "Kernel panic",
+    "kernel panic",
+    "nable to handle",
+    "kernel BUG at",
+    "scheduling while atomic",
+    "general protection fault",
+    "new suspected memory leaks",
+];
+
+/// Lines that look like trouble and are none.
+const HARMLESS: [&str; 4] = [
+    // KASAN and lockdep say hello.
+    "KernelAddressSanitizer initialized",
+    "Lock dependency validator",
+    // A program's own fault, printed by the kernel for information.
+    "traps: ",
+    // KUnit's output, which repeats the names and texts of tests.
+    "    # ",
+];
+
+/// The text after the time, if the kernel printed the line, or the end of it: a program
+/// may have written half a line to the console before.
+pub fn kernel_line(line: &str) -> Option<&str> {
+    let (_, mut rest) = line.match_indices('[').find_map(|(at, _)| {
+        let (time, rest) = line[at + 1..].split_once(']')?;
+        let (seconds, fraction) = time.trim_start().split_once('.')?;
+        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        (digits(seconds) && digits(fraction)).then_some((seconds, rest))
+    })?;
+    // CONFIG_PRINTK_CALLER adds the task or cpu.
+    if let Some((caller, more)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        if caller.trim_start().starts_with(['T', 'C']) {
+            rest = more;
+        }
+    }
+    Some(rest.strip_prefix(' ').unwrap_or(rest))
+}
+
+/// Finds trouble in a console, line by line.
+#[derive(Default)]
+pub struct Scanner {
+    /// Lines that report trouble, as printed.
+    pub found: Vec<String>,
+    /// The next call trace belongs to an allocation that a test made fail.
+    excused: bool,
+}
+
+impl Scanner {
+    /// Takes the text of a line that the kernel printed; true if it reports trouble.
+    pub fn text(&mut self, text: &str) -> bool {
+        if text.contains("FAULT_INJECTION: forcing a failure")
+            || text.contains("page allocation failure: order")
+        {
+            self.excused = true;
+            return false;
+        }
+        if HARMLESS.iter().any(|h| text.contains(h)) || !TROUBLE.iter().any(|t| text.contains(t)) {
+            return false;
+        }
+        if text.contains("Call Trace") && std::mem::take(&mut self.excused) {
+            return false;
+        }
+        self.found.push(text.to_string());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(scanner: &mut Scanner, line: &str) -> bool {
+        kernel_line(line).is_some_and(|text| scanner.text(text))
+    }
+
+    fn is_trouble(line: &str) -> bool {
+        feed(&mut Scanner::default(), line)
+    }
+
+    #[test]
+    fn an_injected_failure_excuses_one_trace() {
+        let mut scanner = Scanner::default();
+        assert!(!feed(
+            &mut scanner,
+            "[    1.0] FAULT_INJECTION: forcing a failure."
+        ));
+        assert!(!feed(&mut scanner, "[    1.0] Call Trace:"));
+        assert!(feed(&mut scanner, "[    1.0] Call Trace:"));
+        assert_eq!(scanner.found.len(), 1);
+    }
+
+    #[test]
+    fn trouble_is_found() {
+        assert!(is_trouble(
+            "[   12.345678] WARNING: CPU: 1 PID: 7 at mm/gup.c:1"
+        ));
+        assert!(is_trouble(
+            "[   12.345678][  T123] BUG: KASAN: slab-out-of-bounds in x"
+        ));
+        assert!(is_trouble(
+            "[    1.0] rcu: INFO: rcu_preempt self-detected stall on CPU"
+        ));
+        assert!(is_trouble("[    1.0] Kernel panic - not syncing: x"));
+    }
+
+    #[test]
+    fn other_lines_are_not() {
+        assert!(!is_trouble("WARNING: a program says so"));
+        assert!(!is_trouble(
+            "[    0.000000] kasan: KernelAddressSanitizer initialized"
+        ));
+        assert!(!is_trouble("[    0.1] Linux version 7.3.4"));
+        assert!(!is_trouble("[note] BUG: not a time"));
+    }
+
+    #[test]
+    fn caller_is_cut() {
+        assert_eq!(kernel_line("[    1.2][    T1] text"), Some("text"));
+        assert_eq!(kernel_line("[    1.2]     ok 1 x"), Some("    ok 1 x"));
+        assert_eq!(kernel_line("half a [line] [    1.2] text"), Some("text"));
+        assert_eq!(kernel_line("ok 1 x"), None);
+    }
+}

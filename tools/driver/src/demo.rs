@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `demo` and `shell`: the guest for a person to look at.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+
+use crate::boot::{Boot, End};
+use crate::cmd::From;
+use crate::kernel::{self, Flavour};
+use crate::layout::Layout;
+use crate::source::remove;
+use crate::ui::say;
+use crate::{guest, test};
+
+/// Plays the documented session in the guest and shows it.
+pub fn demo(layout: &Layout) -> Result<()> {
+    let script = layout.top.join("tests/demo.sh");
+    let image = ready(layout, Flavour::Plain)?;
+    let share = layout.guest_share("demo");
+    remove(&share)?;
+    say("booting; the session of the 2008 document follows\n");
+    let boot = Boot {
+        kernel: &image,
+        name: "demo",
+        script: &format!(
+            "cd {}\nsh {} {}\n",
+            share.display(),
+            script.display(),
+            layout.guest_bin().display()
+        ),
+        share: &share,
+        append: &["kunit.enable=0".to_string()],
+        limit: Duration::from_secs(300),
+        memory: "2G",
+    };
+    let mut last = String::new();
+    let outcome = boot.run(layout, |from, line| {
+        if from != From::Out {
+            return;
+        }
+        say(line);
+        if line.starts_with("demo:") {
+            last = line.to_string();
+        }
+    })?;
+    let log = outcome.log.display();
+    if let Some(line) = outcome.trouble.first() {
+        bail!("the kernel printed: {line}; see {log}");
+    }
+    match outcome.end {
+        End::Status(0) if !last.is_empty() => Ok(()),
+        End::Status(_) if last.is_empty() => {
+            bail!("the session did not come to its end; see {log}")
+        }
+        End::Status(code) => bail!("the session was not as documented (status {code}); see {log}"),
+        end => bail!("{}; see {log}", end.failure().unwrap_or_default()),
+    }
+}
+
+/// Runs one command in the guest and shows what it prints; true if all is well.
+pub fn run(layout: &Layout, command: &str, flavour: Flavour) -> Result<bool> {
+    let image = ready(layout, flavour)?;
+    let share = layout.guest_share("run");
+    let boot = Boot {
+        kernel: &image,
+        name: "run",
+        script: &format!("cd {}\n{command}\n", share.display()),
+        share: &share,
+        append: &["kunit.enable=0".to_string()],
+        limit: test::limit(flavour == Flavour::Debug),
+        memory: "4G",
+    };
+    let outcome = boot.run(layout, |from, line| {
+        if from == From::Out {
+            say(line);
+        }
+    })?;
+    for line in &outcome.trouble {
+        say(format!("the kernel printed: {line}"));
+    }
+    say(format!("console: {}", outcome.log.display()));
+    match outcome.end {
+        End::Status(code) => Ok(code == 0 && outcome.trouble.is_empty()),
+        end => bail!("{}", end.failure().unwrap_or_default()),
+    }
+}
+
+/// A shell in the guest.
+pub fn shell(layout: &Layout) -> Result<()> {
+    let image = ready(layout, Flavour::Plain)?;
+    let share = layout.guest_share("shell");
+    say(format!(
+        "{} is writable in the guest and stays; leave with ctrl-D",
+        share.display()
+    ));
+    let boot = Boot {
+        kernel: &image,
+        name: "shell",
+        script: &format!("cd {}\nPS1='guest# '\n", share.display()),
+        share: &share,
+        append: &["kunit.enable=0".to_string()],
+        limit: Duration::ZERO,
+        memory: "2G",
+    };
+    boot.shell(layout)
+}
+
+fn ready(layout: &Layout, flavour: Flavour) -> Result<std::path::PathBuf> {
+    guest::build(layout)?;
+    let tree = kernel::prepare(layout)?;
+    let (_, image) = kernel::build(layout, &tree, flavour)?;
+    if !Path::new(&image).exists() {
+        bail!("no kernel image at {}", image.display());
+    }
+    Ok(image)
+}

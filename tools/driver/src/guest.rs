@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The programs that run in the guest: built on the host, gathered in one directory.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::cmd;
+use crate::kbuild::Errors;
+use crate::layout::Layout;
+use crate::source::remove;
+use crate::ui::Progress;
+
+/// Builds the guest tests, the tools and the two sample programs of 2008.
+pub fn build(layout: &Layout) -> Result<()> {
+    let bin = layout.guest_bin();
+    // Made anew each time: a program that is gone must not be found by the guest.
+    remove(&bin)?;
+    std::fs::create_dir_all(&bin)?;
+    let target = layout.cache.join("guest-target");
+    for (what, manifest) in [
+        ("guest tests", "tests/guest/Cargo.toml"),
+        ("tools", "tools/Cargo.toml"),
+    ] {
+        let manifest = layout.top.join(manifest);
+        if !manifest.exists() {
+            continue;
+        }
+        let out = target.join(what.replace(' ', "-"));
+        cargo_build(layout, what, &manifest, &out)?;
+        gather(&out.join("release"), &bin)?;
+    }
+    for sample in ["ckpt", "rstr"] {
+        let source = layout.top.join("tests/samples").join(format!("{sample}.c"));
+        if source.exists() {
+            compile(layout, &source, &bin.join(sample))?;
+        }
+    }
+    Ok(())
+}
+
+fn cargo_build(layout: &Layout, what: &str, manifest: &Path, out: &Path) -> Result<()> {
+    let log = layout.log(&format!("build-{}", what.replace(' ', "-")));
+    let mut progress = Progress::start(&format!("building the {what}"), 0);
+    let mut errors = Errors::default();
+    let status = cmd::watch(
+        Command::new("cargo")
+            .args(["build", "--release", "--workspace", "--manifest-path"])
+            .arg(manifest)
+            .arg("--target-dir")
+            .arg(out),
+        &log,
+        None,
+        |_, line| {
+            progress.note(line.trim());
+            errors.line(line);
+        },
+    )?;
+    if !status.is_some_and(|s| s.success()) {
+        progress.abandon();
+        for line in errors.shown(&layout.top.display().to_string()) {
+            eprintln!("    {line}");
+        }
+        bail!(
+            "the {what} do not build; everything is in {}",
+            log.display()
+        );
+    }
+    progress.finish("done");
+    Ok(())
+}
+
+/// Copies the programs among cargo's products.
+fn gather(from: &Path, to: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let meta = path.metadata()?;
+        let program =
+            meta.is_file() && meta.permissions().mode() & 0o111 != 0 && path.extension().is_none();
+        let Some(name) = path.file_name().filter(|_| program) else {
+            continue;
+        };
+        let copy = to.join(name);
+        std::fs::copy(&path, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    }
+    Ok(())
+}
+
+fn compile(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
+    let log = layout.log("build-samples");
+    let status = cmd::watch(
+        Command::new("gcc")
+            .args(["-O2", "-Wall", "-o"])
+            .arg(program)
+            .arg(source)
+            .arg("-I")
+            .arg(layout.top.join("include/uapi")),
+        &log,
+        None,
+        |_, _| {},
+    )?;
+    if !status.is_some_and(|s| s.success()) {
+        bail!(
+            "the sample {} does not compile; see {}",
+            source.display(),
+            log.display()
+        );
+    }
+    Ok(())
+}
