@@ -16,6 +16,17 @@
 //! compile the same files. A restart is a transaction: everything is read,
 //! checked and built aside, and the last step cannot fail.
 
+// A panic in the kernel is an oops, and image data is hostile.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+// A failure carries its place and its record; it is made once.
+#![allow(clippy::result_large_err)]
+
 #[cfg(CONFIG_CHECKPOINT)]
 #[path = "../arch/x86/checkpoint/arch.rs"]
 mod arch;

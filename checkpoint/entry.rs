@@ -113,7 +113,7 @@ fn report(call: &str, log: Option<FileRef>, failure: &Failure) -> isize {
         if failure.kind != 0 {
             let _ = write!(text, " [{}]", crate::format::type_name(failure.kind));
         }
-        let _ = write!(text, " (errno {})", -failure.errno.to_errno());
+        let _ = write!(text, " (errno {})", failure.errno.to_errno().unsigned_abs());
         let len = text.done().len();
         if let Some(end) = line.get_mut(len) {
             *end = b'\n';

@@ -10,7 +10,6 @@
 
 use crate::format::head::place;
 use crate::format::head::ErrorRec;
-use crate::format::head::ERROR_TEXT;
 use crate::format::Why;
 use kernel::alloc::AllocError;
 use kernel::fmt;
@@ -69,6 +68,14 @@ impl Failure {
         self
     }
 
+    /// The same failure with the record at hand, unless there is one.
+    pub(crate) fn of(mut self, kind: i16) -> Self {
+        if self.kind == 0 {
+            self.kind = kind;
+        }
+        self
+    }
+
     /// The same failure with a path or name. Without memory for it, without.
     pub(crate) fn about(mut self, detail: &[u8]) -> Self {
         if self.detail.is_empty() {
@@ -91,12 +98,17 @@ impl Failure {
             Place::Image(offset) => write!(text, "image offset {offset}: "),
             Place::Number(n) => write!(text, "{n}: "),
         };
-        let _ = text.write_str(self.why);
+        self.reason(&mut text);
+        text.done()
+    }
+
+    /// The reason, without the place.
+    fn reason(&self, text: &mut Text<'_>) {
+        text.push(self.why.as_bytes());
         if !self.detail.is_empty() {
-            let _ = text.write_str(": ");
+            text.push(b": ");
             text.push(&self.detail);
         }
-        text.done()
     }
 
     /// The failure as the last record of an image.
@@ -112,16 +124,23 @@ impl Failure {
             Place::Image(offset) => (place::IMAGE, offset, 0),
             Place::Number(n) => (place::NUMBER, n, 0),
         };
-        let mut text = [0; ERROR_TEXT];
-        record.text_len = self.describe(&mut text).len() as u16;
-        record.text = text;
+        let mut text = Text::new(&mut record.text);
+        self.reason(&mut text);
+        record.text_len = text.done().len() as u16;
         record
     }
 }
 
 impl From<Error> for Failure {
     fn from(errno: Error) -> Self {
-        Self::new(errno, "the kernel refused")
+        let why = if errno == EINTR {
+            "interrupted by a signal"
+        } else if errno == ENOMEM {
+            "out of memory"
+        } else {
+            "the kernel refused"
+        };
+        Self::new(errno, why)
     }
 }
 
@@ -156,6 +175,9 @@ pub(crate) trait Locate<T> {
 
     /// Adds a path or a name, unless there is one.
     fn about(self, detail: &[u8]) -> Outcome<T>;
+
+    /// Adds the record at hand, unless there is one.
+    fn of(self, kind: i16) -> Outcome<T>;
 }
 
 impl<T> Locate<T> for Outcome<T> {
@@ -165,6 +187,10 @@ impl<T> Locate<T> for Outcome<T> {
 
     fn about(self, detail: &[u8]) -> Outcome<T> {
         self.map_err(|failure| failure.about(detail))
+    }
+
+    fn of(self, kind: i16) -> Outcome<T> {
+        self.map_err(|failure| failure.of(kind))
     }
 }
 

@@ -79,6 +79,7 @@ impl<T> Restored<T> {
 
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
 #[kunit_tests(checkpoint_objhash)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -6,6 +6,7 @@
 use kernel::prelude::*;
 
 #[kunit_tests(checkpoint_codec)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::format;

@@ -19,6 +19,7 @@ use crate::format::Hdr;
 use crate::image::FileSource;
 use crate::image::ImageReader;
 use crate::kapi::file::FileRef;
+use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::path::PathRef;
 use crate::kapi::task;
@@ -37,6 +38,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) root_name: KVec<u8>,
     /// Files that may still be opened: none is in a descriptor table yet.
     pub(crate) files_left: u64,
+    /// The image's vDSO is the one of this kernel.
+    pub(crate) same_vdso: bool,
     /// Pages on their way.
     pub(crate) batch: PageBatch,
     /// Room for a string.
@@ -56,7 +59,8 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
     let mut ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
         files: Restored::new(),
-        files_left: task::files_allowed(),
+        same_vdso: false,
+        files_left: limits::files_allowed(),
         root_name: PathRef::root()
             .name()
             .why("the root directory has no name")?,

@@ -32,8 +32,13 @@ static LAST_CRID: Atomic<i32> = Atomic::new(0);
 
 /// The next identifier: positive, one more than the last.
 fn next_crid() -> i32 {
-    // After 2^31 images the identifiers begin anew.
-    LAST_CRID.fetch_add(1, Relaxed).wrapping_add(1) & i32::MAX
+    // After 2^31 - 1 images the identifiers begin anew; 0 is none.
+    loop {
+        let crid = LAST_CRID.fetch_add(1, Relaxed).wrapping_add(1) & i32::MAX;
+        if crid != 0 {
+            return crid;
+        }
+    }
 }
 
 /// State of one checkpoint.

@@ -216,7 +216,7 @@ pub mod vma_flags {
     pub const ALL: u64 = (1 << 20) - 1;
 
     /// Bits that only anonymous memory has.
-    pub const ANON_ONLY: u64 = WIPEONFORK | DROPPABLE | MERGEABLE | GROWSDOWN;
+    pub const ANON_ONLY: u64 = WIPEONFORK | DROPPABLE | GROWSDOWN;
 
     /// Bit and name, for tools.
     pub const NAMES: &[(u64, &str)] = &[

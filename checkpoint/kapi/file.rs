@@ -140,7 +140,7 @@ pub(crate) fn lock_held(file: &FileRef) -> Option<&'static str> {
     if ctx.is_null() {
         return None;
     }
-    let files = super::task::files_ptr() as *mut c_void;
+    let files = super::task::files_ptr().cast::<c_void>();
     let owner = file.as_ptr().cast::<c_void>();
     // SAFETY: As above.
     unsafe { bindings::ckpt_flc_lock(ctx) };

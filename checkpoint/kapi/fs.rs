@@ -122,7 +122,7 @@ impl NewFiles {
         let flags = if cloexec { bindings::O_CLOEXEC } else { 0 };
         // SAFETY: Acts on the task's table, which is the new one; takes a
         // reference of its own to the file.
-        to_result(unsafe { bindings::replace_fd(fd, file.as_ptr(), flags) }).map(|_| ())
+        to_result(unsafe { bindings::replace_fd(fd, file.as_ptr(), flags) })
     }
 
     /// Closes the old table. Cannot fail.

@@ -54,8 +54,10 @@ impl NewMm {
         // error path gives `new` back and releases what was taken.
         unsafe {
             (*new).__bindgen_anon_1.task_size = (*old).__bindgen_anon_1.task_size;
-            let stack = (*task::signal_ptr()).rlim[bindings::RLIMIT_STACK as usize];
-            bindings::arch_pick_mmap_layout(new, &stack);
+            let rlim = (*task::signal_ptr()).rlim;
+            if let Some(stack) = rlim.get(bindings::RLIMIT_STACK as usize) {
+                bindings::arch_pick_mmap_layout(new, stack);
+            }
             let mut errno = bindings::down_write_killable(exec_lock());
             if errno == 0 {
                 errno = bindings::ckpt_mmap_read_lock(old);

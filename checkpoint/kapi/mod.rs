@@ -11,6 +11,7 @@ pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod fs;
 pub(crate) mod layout;
+pub(crate) mod limits;
 pub(crate) mod mm;
 pub(crate) mod mmswitch;
 pub(crate) mod pages;

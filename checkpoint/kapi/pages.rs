@@ -67,7 +67,7 @@ impl PageBatch {
             let _ = self.pages.push_within_capacity(page.wrapping_add(i));
             let _ = self
                 .addrs
-                .push_within_capacity(addr.wrapping_add(i as u64 * PAGE));
+                .push_within_capacity(addr.wrapping_add((i as u64).wrapping_mul(PAGE)));
         }
     }
 
@@ -112,7 +112,7 @@ impl PageBatch {
                 };
                 let _ = bvec.push_within_capacity(entry);
             }
-            let bytes = pages.len() * PAGE as usize;
+            let bytes = pages.len().saturating_mul(PAGE as usize);
             let mut iter = bindings::iov_iter::default();
             // SAFETY: `bvec` describes pages that the batch holds, and lives
             // until the loop is done with `iter`.
@@ -165,7 +165,7 @@ impl PageBatch {
         let mut addr = start;
         let mut steps = 0;
         while addr < end && self.room() != 0 && steps < STEPS {
-            steps += 1;
+            steps = steps.saturating_add(1);
             let mut mask: c_ulong = 0;
             // SAFETY: The mmap lock is held and `addr` is inside the mapping.
             let page = unsafe {
@@ -198,7 +198,7 @@ impl PageBatch {
 
     /// Takes a page that was found, and those behind it in the same leaf.
     fn take(&mut self, page: *mut bindings::page, addr: u64, end: u64, mask: u64) -> u64 {
-        let leaf = (mask.saturating_add(1)).saturating_sub(addr / PAGE & mask);
+        let leaf = (mask.saturating_add(1)).saturating_sub((addr / PAGE) & mask);
         let nr = leaf
             .min(end.saturating_sub(addr) / PAGE)
             .min(self.room() as u64);
@@ -264,9 +264,10 @@ impl PageBatch {
             let run = rest
                 .iter()
                 .enumerate()
-                .take_while(|(i, addr)| **addr == first.wrapping_add(*i as u64 * PAGE))
+                .take_while(|(i, addr)| {
+                    **addr == first.wrapping_add((*i as u64).wrapping_mul(PAGE))
+                })
                 .count();
-            let len = self.pages.len();
             let spare = self.pages.spare_capacity_mut().as_mut_ptr();
             // SAFETY: The mmap lock is held and without `locked` stays held;
             // there is room for `run` pages behind the ones in use.
@@ -284,10 +285,9 @@ impl PageBatch {
                 return Err(to_result(got as i32).err().unwrap_or(EFAULT));
             }
             let got = (got as usize).min(run);
-            // SAFETY: The call filled `got` entries behind `len`, and gave us
+            // SAFETY: The call filled `got` entries behind those in use, and gave us
             // a reference to each page.
             unsafe { self.pages.inc_len(got) };
-            debug_assert_eq!(self.pages.len(), len + got);
             for addr in rest.get(..got).unwrap_or_default() {
                 let _ = self.addrs.push_within_capacity(*addr);
             }

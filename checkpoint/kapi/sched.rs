@@ -48,7 +48,7 @@ pub(crate) fn utsname() -> [KVec<u8>; 3] {
         let mut text = KVec::new();
         for c in chars.iter().take_while(|c| **c != 0) {
             // Without memory the string is short; it is only information.
-            if text.push(*c as u8, GFP_KERNEL).is_err() {
+            if text.push(*c, GFP_KERNEL).is_err() {
                 break;
             }
         }

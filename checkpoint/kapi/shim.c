@@ -371,8 +371,7 @@ bool ckpt_rseq_slice(void)
 bool ckpt_has_keyrings(void)
 {
 #ifdef CONFIG_KEYS
-	return current_cred()->thread_keyring || current_cred()->process_keyring ||
-	       current_cred()->session_keyring;
+	return current_cred()->thread_keyring || current_cred()->process_keyring;
 #else
 	return false;
 #endif
@@ -380,7 +379,11 @@ bool ckpt_has_keyrings(void)
 
 bool ckpt_has_spec_ctrl(void)
 {
-	return current->atomic_flags & ~BIT(PFA_NO_NEW_PRIVS);
+	return task_spec_ssb_disable(current) ||
+	       task_spec_ssb_noexec(current) ||
+	       task_spec_ssb_force_disable(current) ||
+	       task_spec_ib_disable(current) ||
+	       task_spec_ib_force_disable(current);
 }
 
 bool ckpt_seccomp_active(void)

@@ -5,7 +5,6 @@
 
 use crate::format::task::COMM_LEN;
 use kernel::bindings;
-use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// CAP_SYS_CHROOT.
@@ -136,7 +135,7 @@ pub(crate) fn unsupported() -> Option<&'static str> {
             return Some("slice extensions of restartable sequences are not supported");
         }
         if bindings::ckpt_has_keyrings() {
-            return Some("keyrings are not supported");
+            return Some("keyrings of a thread or process are not supported");
         }
         if bindings::ckpt_has_spec_ctrl() {
             return Some("speculation control by prctl is not supported");
@@ -179,7 +178,7 @@ pub(crate) fn comm() -> [u8; COMM_LEN] {
     if let Some(end) = comm.iter().position(|c| *c == 0) {
         comm.iter_mut().skip(end).for_each(|c| *c = 0);
     }
-    comm.map(|c| c as u8)
+    comm
 }
 
 /// Sets the name; it ends with a NUL.
@@ -291,26 +290,6 @@ pub(crate) fn set_timer_slack(current: u64, default: u64) {
     }
 }
 
-/// Adjustment of the out-of-memory score, and the lowest one allowed.
-pub(crate) fn oom_score_adj() -> (i32, i32) {
-    // SAFETY: The signal structure lives; each is one word.
-    unsafe {
-        let s = signal_ptr();
-        ((*s).oom_score_adj.into(), (*s).oom_score_adj_min.into())
-    }
-}
-
-/// Sets the adjustment of the out-of-memory score, -1000 to 1000; not below
-/// what is allowed at this moment.
-pub(crate) fn set_oom_score_adj(adj: i32) {
-    let (current, lowest) = oom_score_adj();
-    if adj < lowest && adj != current && !capable(CAP_SYS_RESOURCE) {
-        return;
-    }
-    // SAFETY: The signal structure lives; it is one word.
-    unsafe { (*signal_ptr()).oom_score_adj = adj as i16 };
-}
-
 /// Accounting of the task, as the TASK record has it.
 #[derive(Default)]
 pub(crate) struct Accounting {
@@ -354,96 +333,6 @@ pub(crate) fn accounting() -> Accounting {
 pub(crate) fn exit_signal() -> u32 {
     // SAFETY: Only looked at.
     unsafe { (*current_ptr()).exit_signal as u32 }
-}
-
-/// Scheduling as sched_setattr(2) sees it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sched {
-    pub(crate) policy: u32,
-    pub(crate) nice: i32,
-    pub(crate) rt_priority: u32,
-    pub(crate) reset_on_fork: bool,
-}
-
-/// See [`Sched`].
-pub(crate) fn sched() -> Sched {
-    // SAFETY: Looks at the current task; each is one word.
-    unsafe {
-        let t = &*current_ptr();
-        Sched {
-            policy: t.policy,
-            nice: bindings::ckpt_nice(),
-            rt_priority: t.rt_priority,
-            reset_on_fork: bindings::ckpt_sched_reset_on_fork(),
-        }
-    }
-}
-
-/// Sets the scheduling, with the rules of sched_setattr(2).
-pub(crate) fn set_sched(sched: &Sched) -> Result {
-    let attr = bindings::sched_attr {
-        size: size_of::<bindings::sched_attr>() as u32,
-        sched_policy: sched.policy,
-        sched_flags: u64::from(sched.reset_on_fork),
-        sched_nice: sched.nice,
-        sched_priority: sched.rt_priority,
-        ..Default::default()
-    };
-    // SAFETY: The attributes are ours, the task is the current one.
-    to_result(unsafe { bindings::sched_setattr(current_ptr(), &attr) })
-}
-
-/// Resource limits, soft and hard.
-pub(crate) fn rlimits() -> [(u64, u64); 16] {
-    // SAFETY: The limits change under the task lock of the group leader,
-    // which is held.
-    unsafe {
-        bindings::ckpt_task_lock(current_ptr());
-        let rlim = (*signal_ptr()).rlim;
-        bindings::ckpt_task_unlock(current_ptr());
-        rlim.map(|limit| (limit.rlim_cur as u64, limit.rlim_max as u64))
-    }
-}
-
-/// Sets the resource limits. Without CAP_SYS_RESOURCE none is raised: one
-/// that was lowered since it was checked stays lowered.
-pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
-    let privileged = capable(CAP_SYS_RESOURCE);
-    // SAFETY: As in rlimits(); update_rlimit_cpu() takes the signal lock.
-    unsafe {
-        bindings::ckpt_task_lock(current_ptr());
-        let rlim = &mut (*signal_ptr()).rlim;
-        for (to, from) in rlim.iter_mut().zip(limits) {
-            let max = from.1 as c_ulong;
-            to.rlim_max = if privileged {
-                max
-            } else {
-                max.min(to.rlim_max)
-            };
-            to.rlim_cur = (from.0 as c_ulong).min(to.rlim_max);
-        }
-        bindings::ckpt_task_unlock(current_ptr());
-        let cpu = limits[bindings::RLIMIT_CPU as usize].0;
-        if cpu != u64::MAX {
-            bindings::update_rlimit_cpu(current_ptr(), cpu as c_ulong);
-        }
-    }
-}
-
-/// Open files that descriptors and mappings of the task can hold.
-pub(crate) fn files_allowed() -> u64 {
-    // The default of vm.max_map_count.
-    const MAPPINGS: u64 = 65530;
-
-    rlimits()[bindings::RLIMIT_NOFILE as usize]
-        .0
-        .saturating_add(MAPPINGS)
-}
-
-/// The largest number of descriptors that a limit may allow.
-pub(crate) fn nr_open() -> u64 {
-    // SAFETY: A word that its sysctl changes as a whole.
-    unsafe { core::ptr::read_volatile(&raw const bindings::sysctl_nr_open) as u64 }
 }
 
 /// The robust futex list and the address cleared at exit.
@@ -505,16 +394,6 @@ pub(crate) fn set_rseq(rseq: &Rseq) {
         bindings::ckpt_rseq_set_version(rseq.version as u8);
         bindings::ckpt_rseq_force_update();
     }
-}
-
-/// Does the security module allow this limit?
-pub(crate) fn may_set_rlimit(resource: usize, cur: u64, max: u64) -> Result {
-    let mut limit = bindings::rlimit {
-        rlim_cur: cur as c_ulong,
-        rlim_max: max as c_ulong,
-    };
-    // SAFETY: Looks at the current task; the limit is ours.
-    to_result(unsafe { bindings::ckpt_may_set_rlimit(resource as c_uint, &mut limit) })
 }
 
 /// Does seccomp restrict the task?

@@ -120,7 +120,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
                 ctx.string(objref, &path)
             }
         });
-        done.about(&path::display_name(file))?;
+        done.about(&path::display_name(file))
+            .of(crate::format::FILE)?;
     }
     Ok(objref)
 }

@@ -9,6 +9,7 @@
 use crate::arch::machine;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::head::Head;
@@ -19,6 +20,9 @@ use crate::format::head::VERSION;
 use crate::image::Written;
 use crate::kapi::sched;
 use kernel::prelude::*;
+
+/// Longest name that uname(2) tells, in bytes.
+const UTS_LEN: usize = 64;
 
 /// Writes the header records.
 #[inline(never)]
@@ -44,11 +48,22 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
 /// Reads the header records and compares the machine.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome {
-    let _: Head = ctx.reader.record(0)?;
+    let head: Head = ctx.reader.record(0)?;
+    ensure(
+        head.ro_compat == 0,
+        EOPNOTSUPP,
+        "the image needs a feature that restart does not know",
+    )?;
     for _ in 0..3 {
-        ctx.any_string(0)?;
+        let text = ctx.any_string(0)?;
+        ensure(
+            text.len() <= UTS_LEN,
+            EINVAL,
+            "a name of the kernel is too long",
+        )?;
     }
     let image: HeadArch = ctx.reader.record(0)?;
+    ctx.same_vdso = machine::has_vdso_of(&image);
     match machine::lacks(&image) {
         None => Ok(()),
         Some((why, name)) => Err(Failure::new(EOPNOTSUPP, why).about(name.as_bytes())),

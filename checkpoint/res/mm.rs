@@ -208,6 +208,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
         mm: NewMm::begin().why("a new address space cannot be made")?,
     };
     if rec.vdso != 0 {
+        ensure(
+            ctx.same_vdso,
+            EOPNOTSUPP,
+            "the vDSO of this kernel is another one",
+        )?;
         context::map_vdso(rec.vdso).why("the vDSO cannot be mapped at its place")?;
     }
     mm::set_auxv(&auxv).why("auxiliary vector is too long")?;
@@ -273,7 +278,10 @@ fn set_flags(rec: &Mm, mask: u64) {
     }
     for nr in 0..b::MMF_DUMP_FILTER_BITS {
         if mask & f::DUMP_FILTER >> nr & 1 != 0 {
-            mm::set_flag(b::MMF_DUMP_FILTER_SHIFT + nr, rec.flags >> nr & 1 == 1);
+            mm::set_flag(
+                nr.wrapping_add(b::MMF_DUMP_FILTER_SHIFT),
+                rec.flags >> nr & 1 == 1,
+            );
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::format::mm::Vma;
 use crate::image::Written;
 use crate::kapi::pages::BATCH;
 use crate::kapi::vma;
+use crate::stream::reader::Fault;
 use kernel::prelude::*;
 
 /// Writes the pages of a mapping, and the record that ends it.
@@ -94,7 +95,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) 
             ctx.reader
                 .source()
                 .take_pages(&ctx.batch)
-                .map_err(|errno| Failure::new(errno, "the image ends too early"))?;
+                .map_err(Fault::Source)?;
             ctx.batch.mark_dirty();
             let (batch, reader) = (&ctx.batch, &mut ctx.reader);
             batch.for_each(|bytes| reader.read_pages(bytes));

@@ -13,13 +13,14 @@ use crate::error::Place;
 use crate::format::task::Rlimit;
 use crate::format::task::Rlimits;
 use crate::image::Written;
+use crate::kapi::limits;
 use crate::kapi::task;
 use kernel::bindings::RLIMIT_NOFILE;
 
 /// Writes the limits.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
-    let limits = task::rlimits().map(|(cur, max)| Rlimit { cur, max });
+    let limits = limits::rlimits().map(|(cur, max)| Rlimit { cur, max });
     ctx.writer.record(task, &Rlimits { limits }).written()
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct Ready([(u64, u64); 16]);
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
     let rec: Rlimits = ctx.reader.record(task)?;
     let limits = rec.limits.map(|limit| (limit.cur, limit.max));
-    let here = task::rlimits();
+    let here = limits::rlimits();
     for (nr, (want, have)) in limits.iter().zip(&here).enumerate() {
         let place = Place::Number(nr as u64);
         ensure(
@@ -41,12 +42,12 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
         )
         .at(place)?;
         if want != have {
-            task::may_set_rlimit(nr, want.0, want.1)
+            limits::may_set_rlimit(nr, want.0, want.1)
                 .why("a resource limit is not allowed")
                 .at(place)?;
         }
         ensure(
-            nr != RLIMIT_NOFILE as usize || want == have || want.1 <= task::nr_open(),
+            nr != RLIMIT_NOFILE as usize || want == have || want.1 <= limits::nr_open(),
             kernel::error::code::EPERM,
             "the limit of descriptors is above fs.nr_open",
         )
@@ -58,6 +59,6 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
 impl Ready {
     /// Sets the limits. Cannot fail.
     pub(crate) fn commit(self) {
-        task::set_rlimits(&self.0);
+        limits::set_rlimits(&self.0);
     }
 }

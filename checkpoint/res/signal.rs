@@ -71,9 +71,9 @@ impl Ready {
         let Ok(rec) = self.0.get() else {
             return;
         };
-        for (nr, action) in (1..).zip(&rec.actions) {
-            if UNBLOCKABLE >> (nr - 1) & 1 == 0 {
-                signal::set_action(nr, action);
+        for (bit, action) in rec.actions.iter().enumerate() {
+            if UNBLOCKABLE >> bit & 1 == 0 {
+                signal::set_action(bit.wrapping_add(1), action);
             }
         }
         signal::set_altstack(&signal::Altstack {

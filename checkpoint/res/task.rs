@@ -15,8 +15,9 @@ use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
 use crate::image::Written;
+use crate::kapi::limits;
+use crate::kapi::limits::Sched;
 use crate::kapi::task;
-use crate::kapi::task::Sched;
 use kernel::bindings::PF_FORKNOEXEC;
 use kernel::bindings::PF_MCE_EARLY;
 use kernel::bindings::PF_MCE_PROCESS;
@@ -43,7 +44,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     rec.ppid = ids.ppid as u32;
     rec.pgid = ids.pgid as u32;
     rec.sid = ids.sid as u32;
-    let sched = task::sched();
+    let sched = limits::sched();
     for (on, bit) in [
         (task::no_new_privs(), f::NO_NEW_PRIVS),
         (task::is_subreaper(), f::CHILD_SUBREAPER),
@@ -64,7 +65,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     rec.policy = sched.policy;
     rec.rt_priority = sched.rt_priority;
     rec.pdeath_signal = task::pdeath_signal();
-    (rec.oom_score_adj, _) = task::oom_score_adj();
+    (rec.oom_score_adj, _) = limits::oom_score_adj();
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
@@ -90,7 +91,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome<(u32, Task)> {
     let rec: Task = ctx.reader.record(0)?;
-    let (adj, lowest) = task::oom_score_adj();
+    let (adj, lowest) = limits::oom_score_adj();
     ensure(
         rec.oom_score_adj == adj
             || rec.oom_score_adj >= lowest
@@ -114,10 +115,10 @@ fn wanted(rec: &Task) -> Sched {
 /// a restart that can fail.
 pub(crate) fn set_sched(rec: &Task) -> Outcome {
     let want = wanted(rec);
-    if want == task::sched() {
+    if want == limits::sched() {
         return Ok(());
     }
-    task::set_sched(&want).why("the scheduling of the image is not allowed")
+    limits::set_sched(&want).why("the scheduling of the image is not allowed")
 }
 
 /// Sets the values that need no more than a write.
@@ -144,5 +145,5 @@ pub(crate) fn commit(rec: &Task) {
         // Real-time tasks have none; the scheduler has seen to that.
         task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
     }
-    task::set_oom_score_adj(rec.oom_score_adj);
+    limits::set_oom_score_adj(rec.oom_score_adj);
 }

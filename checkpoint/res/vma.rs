@@ -146,7 +146,9 @@ fn is_vdso(start: u64, end: u64, vdso: u64) -> bool {
 /// Writes a mapping with its name, guards and pages.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
-    save_at(ctx, mm, vdso, info).at(Place::Range(info.start, info.end))
+    save_at(ctx, mm, vdso, info)
+        .at(Place::Range(info.start, info.end))
+        .of(format::VMA)
 }
 
 fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
@@ -341,6 +343,7 @@ fn finish(rec: &Vma, name: &[u8], guards: &[GuardRange]) -> Outcome {
 
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
 #[kunit_tests(checkpoint_res_vma)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -15,6 +15,7 @@ use format::Why;
 
 /// Why reading stopped.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // No allocation here; made at most once.
 pub enum Fault<E> {
     /// The source failed or ended.
     Source(E),

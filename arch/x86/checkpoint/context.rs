@@ -13,7 +13,7 @@ use kernel::prelude::*;
 ///
 /// Follows fill_user_desc() of arch/x86/kernel/tls.c.
 fn decode(entry_number: u32, raw: u64) -> UserDesc {
-    let bits = |shift: u32, width: u32| (raw >> shift & ((1 << width) - 1)) as u32;
+    let bits = |shift: u32, width: u32| (raw >> shift & !(u64::MAX << width)) as u32;
     let kind = bits(40, 4);
     let flags = bits(54, 1) // seg_32bit
         | (kind >> 2) << 1 // contents
@@ -110,7 +110,7 @@ fn vdso_image() -> &'static [u8] {
     // SAFETY: The image is set up at boot and never changes after.
     unsafe {
         let image = &raw const bindings::vdso64_image;
-        core::slice::from_raw_parts((*image).data.cast(), (*image).size as usize)
+        core::slice::from_raw_parts((*image).data.cast(), (*image).size)
     }
 }
 
@@ -148,6 +148,7 @@ pub(crate) fn map_vdso(addr: u64) -> Result {
 
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
 #[kunit_tests(checkpoint_arch_context)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -20,6 +20,9 @@ const USER_DS: u16 = bindings::GDT_ENTRY_DEFAULT_USER_DS as u16 * 8 + 3;
 /// First thread-local storage selector, RPL 3.
 const TLS: u16 = bindings::GDT_ENTRY_TLS_MIN as u16 * 8 + 3;
 
+/// All thread-local storage selectors.
+const TLS_SELECTORS: [u16; 3] = [TLS, TLS + 8, TLS + 16];
+
 /// The trap flag of eflags.
 const TRAP_FLAG: u64 = 1 << 8;
 
@@ -33,7 +36,7 @@ fn encode(selector: u16) -> Option<u16> {
         USER_CS => Some(seg::USER64_CS),
         USER_DS => Some(seg::USER64_DS),
         s if s & 7 == 7 => Some(seg::LDT | s >> 3),
-        s if s & 7 == 3 && (TLS..=TLS + 16).contains(&s) => Some(seg::TLS | (s - TLS) >> 3),
+        s if TLS_SELECTORS.contains(&s) => Some(seg::TLS | s.wrapping_sub(TLS) >> 3),
         _ => None,
     }
 }
@@ -44,7 +47,7 @@ fn decode(code: u16) -> u16 {
         seg::USER64_CS => USER_CS,
         seg::USER64_DS => USER_DS,
         c if c & seg::LDT != 0 => (c & 0x1fff) << 3 | 7,
-        c if c & seg::TLS != 0 => TLS + ((c & 3) << 3),
+        c if c & seg::TLS != 0 => TLS.wrapping_add((c & 3) << 3),
         _ => 0,
     }
 }
@@ -238,6 +241,7 @@ pub(crate) fn restore(cpu: &Cpu) -> isize {
 
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
 #[kunit_tests(checkpoint_arch_cpu)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::format::Record;

@@ -56,8 +56,10 @@ pub(crate) fn lacks(image: &HeadArch) -> Option<(&'static str, &'static str)> {
     if image.xsave_size != here.xsave_size || image.xoffsets != here.xoffsets {
         return Some(("the FPU state of this processor has another layout", ""));
     }
-    if image.vdso_size != here.vdso_size || image.vdso_crc != here.vdso_crc {
-        return Some(("the vDSO of this kernel is another one", ""));
-    }
     None
+}
+
+/// Is the vDSO of this kernel the one that the image's kernel had?
+pub(crate) fn has_vdso_of(image: &HeadArch) -> bool {
+    context::vdso_identity() == (image.vdso_size, image.vdso_crc)
 }

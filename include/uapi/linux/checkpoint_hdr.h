@@ -451,7 +451,7 @@ struct cr_hdr_signal {
 #define CR_VMA_ACCOUNT			0x80000	/* Memory is accounted */
 /* Bits that only anonymous memory has */
 #define CR_VMA_ANON_ONLY		(CR_VMA_GROWSDOWN | CR_VMA_WIPEONFORK | \
-					 CR_VMA_MERGEABLE | CR_VMA_DROPPABLE)
+					 CR_VMA_DROPPABLE)
 
 /* struct cr_hdr_mm: fields of an address space; auxv and mappings follow */
 struct cr_hdr_mm {

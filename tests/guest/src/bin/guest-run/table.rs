@@ -72,6 +72,7 @@ pub const TESTS: &[Test] = &[
     once("errors", 60),
     once("refusals", 300),
     once("restart-errors", 120),
+    once("alloc-failures", 900),
     once("hostile", 900),
 ];
 

@@ -12,7 +12,6 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 
 use crate::arrange::had;
-use crate::arrange::thing;
 use crate::arrange::with_data;
 use crate::arrange::Arrange;
 use crate::arrange::Place;

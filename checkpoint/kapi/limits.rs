@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scheduling, resource limits, and the out-of-memory score of the current
+//! task.
+
+use super::task;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// Adjustment of the out-of-memory score, and the lowest one allowed.
+pub(crate) fn oom_score_adj() -> (i32, i32) {
+    // SAFETY: The signal structure lives; each is one word.
+    unsafe {
+        let s = task::signal_ptr();
+        ((*s).oom_score_adj.into(), (*s).oom_score_adj_min.into())
+    }
+}
+
+/// Sets the adjustment of the out-of-memory score, -1000 to 1000; not below
+/// what is allowed at this moment.
+pub(crate) fn set_oom_score_adj(adj: i32) {
+    let (current, lowest) = oom_score_adj();
+    if adj < lowest && adj != current && !task::capable(task::CAP_SYS_RESOURCE) {
+        return;
+    }
+    // SAFETY: The signal structure lives; it is one word.
+    unsafe { (*task::signal_ptr()).oom_score_adj = adj as i16 };
+}
+
+/// Scheduling as sched_setattr(2) sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sched {
+    pub(crate) policy: u32,
+    pub(crate) nice: i32,
+    pub(crate) rt_priority: u32,
+    pub(crate) reset_on_fork: bool,
+}
+
+/// See [`Sched`].
+pub(crate) fn sched() -> Sched {
+    // SAFETY: Looks at the current task; each is one word.
+    unsafe {
+        let t = &*task::current_ptr();
+        Sched {
+            policy: t.policy,
+            nice: bindings::ckpt_nice(),
+            rt_priority: t.rt_priority,
+            reset_on_fork: bindings::ckpt_sched_reset_on_fork(),
+        }
+    }
+}
+
+/// Sets the scheduling, with the rules of sched_setattr(2).
+pub(crate) fn set_sched(sched: &Sched) -> Result {
+    let attr = bindings::sched_attr {
+        size: size_of::<bindings::sched_attr>() as u32,
+        sched_policy: sched.policy,
+        sched_flags: u64::from(sched.reset_on_fork),
+        sched_nice: sched.nice,
+        sched_priority: sched.rt_priority,
+        ..Default::default()
+    };
+    // SAFETY: The attributes are ours, the task is the current one.
+    to_result(unsafe { bindings::sched_setattr(task::current_ptr(), &attr) })
+}
+
+/// Resource limits, soft and hard.
+pub(crate) fn rlimits() -> [(u64, u64); 16] {
+    // SAFETY: The limits change under the task lock of the group leader,
+    // which is held.
+    unsafe {
+        bindings::ckpt_task_lock(task::current_ptr());
+        let rlim = (*task::signal_ptr()).rlim;
+        bindings::ckpt_task_unlock(task::current_ptr());
+        rlim.map(|limit| (limit.rlim_cur as u64, limit.rlim_max as u64))
+    }
+}
+
+/// Sets the resource limits. Without CAP_SYS_RESOURCE none is raised: one
+/// that was lowered since it was checked stays lowered.
+pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
+    let privileged = task::capable(task::CAP_SYS_RESOURCE);
+    // SAFETY: As in rlimits(); update_rlimit_cpu() takes the signal lock.
+    unsafe {
+        bindings::ckpt_task_lock(task::current_ptr());
+        let rlim = &mut (*task::signal_ptr()).rlim;
+        for (to, from) in rlim.iter_mut().zip(limits) {
+            let max = from.1 as c_ulong;
+            to.rlim_max = if privileged {
+                max
+            } else {
+                max.min(to.rlim_max)
+            };
+            to.rlim_cur = (from.0 as c_ulong).min(to.rlim_max);
+        }
+        bindings::ckpt_task_unlock(task::current_ptr());
+        let cpu = limits
+            .get(bindings::RLIMIT_CPU as usize)
+            .map_or(u64::MAX, |l| l.0);
+        if cpu != u64::MAX {
+            bindings::update_rlimit_cpu(task::current_ptr(), cpu as c_ulong);
+        }
+    }
+}
+
+/// Open files that descriptors and mappings of the task can hold.
+pub(crate) fn files_allowed() -> u64 {
+    // The default of vm.max_map_count.
+    const MAPPINGS: u64 = 65530;
+
+    rlimits()
+        .get(bindings::RLIMIT_NOFILE as usize)
+        .map_or(0, |limit| limit.0)
+        .saturating_add(MAPPINGS)
+}
+
+/// The largest number of descriptors that a limit may allow.
+pub(crate) fn nr_open() -> u64 {
+    // SAFETY: A word that its sysctl changes as a whole.
+    unsafe { core::ptr::read_volatile(&raw const bindings::sysctl_nr_open) }.into()
+}
+
+/// Does the security module allow this limit?
+pub(crate) fn may_set_rlimit(resource: usize, cur: u64, max: u64) -> Result {
+    let mut limit = bindings::rlimit {
+        rlim_cur: cur as c_ulong,
+        rlim_max: max as c_ulong,
+    };
+    // SAFETY: Looks at the current task; the limit is ours.
+    to_result(unsafe { bindings::ckpt_may_set_rlimit(resource as c_uint, &mut limit) })
+}
