@@ -94,7 +94,10 @@ fn is_caller(pid: i32) -> Outcome {
     if pid == 0 || pid == task::pid_in_ns() {
         return Ok(());
     }
-    ensure(task::exists(pid), ESRCH, "no such task")?;
+    match task::may_trace(pid) {
+        None => return Err(Failure::new(ESRCH, "no such task")),
+        Some(ok) => ensure(ok, EPERM, "no right to the task")?,
+    }
     Err(Failure::new(
         EOPNOTSUPP,
         "a task can only checkpoint itself",

@@ -73,33 +73,92 @@ impl Sink for FileSink {
 }
 
 /// Reads an image from a file, a pipe or a socket, and not a byte more.
+///
+/// Of a regular file metadata is read ahead up to the next page boundary,
+/// where page data may begin, and the position goes back over what was not
+/// used.
 pub(crate) struct FileSource {
     file: ImageFile,
+    ahead: KVec<u8>,
+    used: usize,
+    regular: bool,
 }
+
+/// Most bytes that are read ahead.
+const AHEAD: usize = 4096;
 
 impl FileSource {
     /// Starts at the position of `file`.
     pub(crate) fn new(file: FileRef) -> Self {
+        let file = ImageFile::new(file);
         Self {
-            file: ImageFile::new(file),
+            regular: file.is_regular(),
+            file,
+            ahead: KVec::new(),
+            used: 0,
         }
     }
 
     /// Fills pages with the next bytes of the image.
     pub(crate) fn take_pages(&mut self, pages: &PageBatch) -> Result {
+        self.give_back();
         self.file.read_pages(pages)
+    }
+
+    /// Puts the position behind what was used.
+    fn give_back(&mut self) {
+        let unused = self.ahead.len().saturating_sub(self.used);
+        if unused != 0 {
+            self.file.rewind(unused);
+        }
+        self.ahead.clear();
+        self.used = 0;
+    }
+
+    /// Reads ahead; nothing is left of what was read before.
+    fn refill(&mut self) -> Result {
+        let bytes = self.file.to_boundary(AHEAD);
+        self.ahead.resize(bytes, 0, GFP_KERNEL)?;
+        self.used = 0;
+        let got = match self.file.read_some(&mut self.ahead) {
+            Ok(0) => Err(EIO),
+            got => got,
+        };
+        self.ahead.truncate(*got.as_ref().unwrap_or(&0));
+        got.map(|_| ())
     }
 }
 
 impl Source for FileSource {
     type Error = Error;
 
-    fn take(&mut self, buf: &mut [u8]) -> Result {
-        self.file.read_exact(buf)
+    fn take(&mut self, mut buf: &mut [u8]) -> Result {
+        if !self.regular {
+            return self.file.read_exact(buf);
+        }
+        while !buf.is_empty() {
+            let rest = self.ahead.get(self.used..).unwrap_or_default();
+            if rest.is_empty() {
+                self.refill()?;
+                continue;
+            }
+            let now = rest.len().min(buf.len());
+            let (to, later) = buf.split_at_mut(now);
+            to.copy_from_slice(rest.get(..now).unwrap_or_default());
+            self.used = self.used.saturating_add(now);
+            buf = later;
+        }
+        crate::kapi::sched::breathe()
     }
 
     fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
         crc32c(crc, bytes)
+    }
+}
+
+impl Drop for FileSource {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -283,25 +283,53 @@ impl ImageFile {
         Ok(())
     }
 
+    /// Is it a regular file, of which more can be read than is used?
+    pub(crate) fn is_regular(&self) -> bool {
+        // SAFETY: The reference keeps the file and its inode, whose type does
+        // not change.
+        unsafe {
+            let inode = bindings::ckpt_file_inode(self.file.as_ptr());
+            u32::from((*inode).i_mode) & bindings::S_IFMT == bindings::S_IFREG
+                && !bindings::ckpt_file_is_stream(self.file.as_ptr())
+        }
+    }
+
+    /// Moves the position of a regular file back over bytes that were read.
+    pub(crate) fn rewind(&self, bytes: usize) {
+        let pos = position(&self.file).saturating_sub(bytes as i64);
+        set_position(&self.file, pos);
+    }
+
+    /// How far the position is from the next multiple of `align`.
+    pub(crate) fn to_boundary(&self, align: usize) -> usize {
+        let pos = position(&self.file) as usize;
+        align.saturating_sub(pos.checked_rem(align).unwrap_or(0))
+    }
+
     /// Fills all of `buf`; EIO when the file ends before.
     pub(crate) fn read_exact(&self, mut buf: &mut [u8]) -> Result {
         while !buf.is_empty() {
-            let mut pos = position(&self.file);
-            let vec = kvec(buf.as_mut_ptr(), buf.len());
-            let mut iter = bindings::iov_iter::default();
-            // SAFETY: The file is open for reading; the slice is valid.
-            let done = unsafe {
-                let dest = bindings::ITER_DEST;
-                bindings::iov_iter_kvec(&mut iter, dest, &vec, 1, buf.len());
-                bindings::vfs_iter_read(self.file.as_ptr(), &mut iter, &mut pos, 0)
-            };
-            let done = self.advance(done, pos)?;
+            let done = self.read_some(buf)?;
             if done == 0 {
                 return Err(EIO);
             }
             buf = buf.get_mut(done..).ok_or(EIO)?;
         }
         super::sched::breathe()
+    }
+
+    /// Reads once; returns the number of bytes, 0 at the end.
+    pub(crate) fn read_some(&self, buf: &mut [u8]) -> Result<usize> {
+        let mut pos = position(&self.file);
+        let vec = kvec(buf.as_mut_ptr(), buf.len());
+        let mut iter = bindings::iov_iter::default();
+        // SAFETY: The file is open for reading; the slice is valid.
+        let done = unsafe {
+            let dest = bindings::ITER_DEST;
+            bindings::iov_iter_kvec(&mut iter, dest, &vec, 1, buf.len());
+            bindings::vfs_iter_read(self.file.as_ptr(), &mut iter, &mut pos, 0)
+        };
+        self.advance(done, pos)
     }
 
     /// Writes the contents of pages; one copy, made by the file system.

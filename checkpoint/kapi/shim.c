@@ -20,6 +20,7 @@
 #include <linux/pkeys.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
+#include <linux/ptrace.h>
 #include <linux/rmap.h>
 #include <linux/rseq.h>
 #include <linux/sched/cputime.h>
@@ -342,6 +343,11 @@ bool ckpt_no_new_privs(void)
 void ckpt_set_no_new_privs(void)
 {
 	task_set_no_new_privs(current);
+}
+
+bool ckpt_may_trace(struct task_struct *task)
+{
+	return ptrace_may_access(task, PTRACE_MODE_ATTACH_REALCREDS);
 }
 
 bool ckpt_has_affinity(void)

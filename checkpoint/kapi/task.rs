@@ -58,14 +58,17 @@ pub(crate) fn pid_in_ns() -> i32 {
     ids().tgid
 }
 
-/// Is there a task of this id in the namespace of the current one?
-pub(crate) fn exists(pid: i32) -> bool {
-    // SAFETY: Under the RCU lock; only compared with NULL.
+/// Could the current task trace the one of this id in its namespace? `None`
+/// when there is none.
+pub(crate) fn may_trace(pid: i32) -> Option<bool> {
+    // SAFETY: The task is found and looked at under the RCU lock, which keeps
+    // it; the check takes the task's own lock and does not sleep.
     unsafe {
         bindings::rcu_read_lock();
-        let found = !bindings::find_task_by_vpid(pid).is_null();
+        let task = bindings::find_task_by_vpid(pid);
+        let answer = (!task.is_null()).then(|| bindings::ckpt_may_trace(task));
         bindings::rcu_read_unlock();
-        found
+        answer
     }
 }
 

@@ -107,6 +107,7 @@ bool ckpt_is_subreaper(void);
 void ckpt_set_subreaper(bool on);
 bool ckpt_no_new_privs(void);
 void ckpt_set_no_new_privs(void);
+bool ckpt_may_trace(struct task_struct *task);
 bool ckpt_has_affinity(void);
 bool ckpt_has_ioprio(void);
 bool ckpt_rseq_slice(void);

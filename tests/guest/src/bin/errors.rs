@@ -208,10 +208,29 @@ fn nobody(desk: &Desk) -> Case {
     dumpable.map_err(|e| format!("prctl: {e}"))?;
     desk.checkpoint()
         .map_err(|e| format!("itself: {e}; {}", desk.said()))?;
-    match sys::checkpoint(1, desk.image, 0, -1) {
-        Err(e) if [libc::EPERM, libc::EOPNOTSUPP].contains(&e.0) => pass_with(format!("init: {e}")),
-        other => Err(format!("init: {other:?}")),
+    expect("init", sys::checkpoint(1, desk.image, 0, -1), libc::EPERM)?;
+    pass()
+}
+
+/// Both calls are known to the tracer of system calls.
+fn tracepoints() -> Case {
+    const DIR: &str = "/sys/kernel/tracing";
+    // SAFETY: three strings that end with NUL, and no data.
+    unsafe {
+        let (fs, dir) = (c"tracefs".as_ptr(), c"/sys/kernel/tracing".as_ptr());
+        libc::mount(fs, dir, fs, 0, std::ptr::null());
     }
+    if !std::path::Path::new(&format!("{DIR}/events/syscalls")).exists() {
+        return skip("the kernel does not trace system calls");
+    }
+    for name in ["checkpoint", "restart"] {
+        let file = format!("{DIR}/events/syscalls/sys_enter_{name}/format");
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
+        if !text.contains("logfd") {
+            return Err(format!("{file} does not name the arguments"));
+        }
+    }
+    pass()
 }
 
 fn main() -> ExitCode {
@@ -224,6 +243,7 @@ fn main() -> ExitCode {
     cases.run("sinks", sinks);
     cases.run("no-images", || no_images(&desk));
     cases.run("sysctl", || sysctl(&desk));
+    cases.run("tracepoints", tracepoints);
     cases.run_in_child("nobody", 20, || nobody(&desk));
     cases.verdict()
 }

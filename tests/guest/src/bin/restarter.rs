@@ -21,6 +21,10 @@ fn main() -> ExitCode {
             return ExitCode::from(98);
         }
     };
+    // None of these may be left in the restarted program.
+    for extra in [7, 29, 57, 63, 64, 200] {
+        let _ = sys::dup_to(fd, extra, 0);
+    }
     let errno = sys::restart(0, 0, sys::LOG, fd);
     eprintln!("restart: {errno}{}", life::hint(errno));
     eprint!("{}", std::fs::read_to_string(&log).unwrap_or_default());
