@@ -178,15 +178,15 @@ impl PageBatch {
             if page.is_null() {
                 // SAFETY: The mmap lock is held.
                 let (at, entry) = unsafe { walk::next_entry(mm, Range { start: addr, end })? };
-                addr = at;
                 match entry {
-                    Entry::Elsewhere => {
-                        self.fault_in(mm, addr)?;
-                        addr = addr.saturating_add(PAGE);
+                    // The lookup saw nothing here a moment ago.
+                    Entry::Present if at != addr => addr = at,
+                    Entry::Present | Entry::Elsewhere => {
+                        self.fault_in(mm, at)?;
+                        addr = at.saturating_add(PAGE);
                     }
-                    Entry::Guard => addr = addr.saturating_add(PAGE),
-                    // Present by now, or the end: look again.
-                    Entry::Present | Entry::None => {}
+                    Entry::Guard => addr = at.saturating_add(PAGE),
+                    Entry::None => addr = at,
                 }
             } else {
                 addr = self.take(page, addr, end, mask as u64);

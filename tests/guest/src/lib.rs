@@ -13,6 +13,7 @@ pub mod desk;
 pub mod image;
 pub mod life;
 pub mod mem;
+pub mod pace;
 pub mod procfs;
 pub mod regs;
 pub mod rng;

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 use ckpt_guest::life;
+use ckpt_guest::pace;
 
 use crate::kmsg::Kmsg;
 use crate::program;
@@ -152,7 +153,11 @@ impl Suite {
         if self.dry {
             command.env(life::DRY, "1");
         }
-        program::run(command, &self.path(test, "out"), test.seconds)
+        program::run(
+            command,
+            &self.path(test, "out"),
+            test.seconds * pace::factor(),
+        )
     }
 
     /// Restarts the image. The program writes where it wrote before.
@@ -167,7 +172,11 @@ impl Suite {
         let before = std::fs::read_to_string(&out).unwrap_or_default();
         let mut command = Command::new(self.bin.join("restarter"));
         command.arg(self.path(test, "log")).stdin(stdin);
-        let mut run = program::run(command, &self.path(test, "rst"), test.seconds);
+        let mut run = program::run(
+            command,
+            &self.path(test, "rst"),
+            test.seconds * pace::factor(),
+        );
         if let Ok(run) = &mut run {
             // The restarter's own words come first, then the program's.
             let after = std::fs::read_to_string(&out).unwrap_or_default();

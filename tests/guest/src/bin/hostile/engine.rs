@@ -38,6 +38,15 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
+    /// Every `stride`th of the list.
+    pub fn thinned(self, stride: usize) -> Self {
+        let make = self.make;
+        Self {
+            count: self.count.div_ceil(stride),
+            make: Box::new(move |i| make(i * stride)),
+        }
+    }
+
     /// A list of changes, each of which `make` carries out.
     pub fn of<T: 'a>(items: Vec<T>, make: impl Fn(&T) -> Attempt + 'a) -> Self {
         Self {
