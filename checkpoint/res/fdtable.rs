@@ -6,7 +6,7 @@
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
-use crate::error::Explain;
+use crate::error::Failure;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::error::Place;
@@ -67,7 +67,13 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<NewFiles> {
         let file = ctx.file(entry.file)?;
         table
             .install(entry.fd, file, entry.flags & 1 != 0)
-            .why("a descriptor cannot be installed")
+            .map_err(|errno| {
+                if errno == EBADF {
+                    Failure::new(EMFILE, "a descriptor is above the caller's RLIMIT_NOFILE")
+                } else {
+                    Failure::new(errno, "a descriptor cannot be installed")
+                }
+            })
             .at(Place::Fd(entry.fd))?;
     }
     Ok(table)

@@ -120,8 +120,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
                 ctx.string(objref, &path)
             }
         });
-        done.about(&path::display_name(file))
-            .of(crate::format::FILE)?;
+        // The name for people is made only when somebody will read it.
+        done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
     Ok(objref)
 }

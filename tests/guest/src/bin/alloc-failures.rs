@@ -3,7 +3,7 @@
 //! Every allocation of a checkpoint and of a restart fails once, each in turn.
 //!
 //! Needs a kernel with fault injection: `make test-debug`. The kernel counts the
-//! allocations of one task down from the number in /proc/thread-self/fail-nth.
+//! allocations of one task down from the number in its /proc/PID/fail-nth.
 //! An attempt must end in a clean error with an unharmed caller, or succeed.
 
 use std::process::ExitCode;
@@ -23,8 +23,6 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::unharmed::Unharmed;
 
-/// The restarted child found the failure still ahead of it.
-const AHEAD: i32 = 21;
 /// The attempt failed and the caller is as before.
 const REFUSED: i32 = 40;
 const PAGES: usize = 40;
@@ -61,121 +59,115 @@ fn prepare() -> Result<(), String> {
     Ok(())
 }
 
-fn open_counter() -> i32 {
-    sys::open(c"/proc/thread-self/fail-nth", libc::O_RDWR, 0).unwrap_or(-1)
+fn counter(pid: i32) -> String {
+    format!("/proc/{pid}/fail-nth")
 }
 
-/// How far the failure is ahead; 0 when it has happened.
-fn ahead(counter: i32) -> usize {
-    let mut text = [0; 16];
-    let got = sys::pread(counter, &mut text, 0).unwrap_or(0);
-    std::str::from_utf8(&text[..got])
-        .ok()
-        .and_then(|t| t.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-fn arm(counter: i32, nth: usize) {
-    let text = nth.to_string();
-    let _ = sys::pwrite(counter, text.as_bytes(), 0);
-}
-
-/// One checkpoint whose `nth` allocation fails; whether it got that far.
-fn checkpoint(desk: &Desk, counter: i32, nth: usize) -> Result<bool, String> {
-    let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
-    arm(counter, nth);
-    let ret = desk.checkpoint();
-    let left = ahead(counter);
-    arm(counter, 0);
-    match ret {
-        Ok(id) if id > 0 => {}
-        Err(errno) if errno.0 == libc::ENOMEM => {}
-        other => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
-    }
-    Ok(left == 0)
+/// Runs `prepare` and then `body` in a child; in `body` the `nth` allocation
+/// fails. Returns how the child ended, and whether an allocation has failed.
+///
+/// The child cannot hold its counter open: an image has no such descriptor. It
+/// stops itself, and this process arms it.
+fn attempt<T>(
+    nth: usize,
+    prepare: impl FnOnce() -> T,
+    body: impl FnOnce(T) -> i32,
+) -> Result<(Ended, bool), String> {
+    let pid = match sys::fork() {
+        Ok(0) => {
+            let prepared = prepare();
+            let _ = sys::signal_self(libc::SIGSTOP);
+            sys::exit(body(prepared))
+        }
+        Ok(pid) => pid,
+        Err(errno) => return Err(format!("fork: {errno}")),
+    };
+    let mut status = 0;
+    // SAFETY: the kernel writes one int, then into a zeroed structure.
+    let failed = unsafe {
+        libc::waitpid(pid, &mut status, libc::WUNTRACED);
+        let armed = std::fs::write(counter(pid), nth.to_string());
+        libc::kill(pid, libc::SIGCONT);
+        let mut info = std::mem::zeroed();
+        let how = libc::WEXITED | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, how);
+        armed
+            .and_then(|()| std::fs::read_to_string(counter(pid)))
+            .map(|left| left.trim() == "0")
+    };
+    let ended = sys::wait_for(pid, 30);
+    failed
+        .map(|failed| (ended, failed))
+        .map_err(|e| format!("{}: {e}", counter(pid)))
 }
 
 fn checkpoints() -> Case {
     let desk = Desk::open("alloc-save");
     let memory = Map::anon(PAGES * PAGE).map_err(|e| format!("mmap: {e}"))?;
     (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
-    let counter = open_counter();
-    let mut nth = 1;
-    while nth < MOST && checkpoint(&desk, counter, nth)? {
-        nth += 1;
-    }
-    let _ = sys::close(counter);
-    if !(0..PAGES).all(|page| memory.page_is(page, page as u64)) {
-        return Err("memory differs".to_string());
-    }
-    pass_with(format!("{} failures", nth - 1))
-}
-
-/// One restart whose `nth` allocation fails.
-fn restart(desk: &Desk, nth: usize) -> Ended {
-    sys::in_child(60, || {
-        let counter = open_counter();
-        let mut caller = Unharmed::take([desk.image, desk.log]);
-        let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
-        arm(counter, nth);
-        let errno = sys::restart(0, desk.image, sys::LOG, desk.log);
-        arm(counter, 0);
-        match caller.check() {
-            Ok(()) => REFUSED,
-            Err(why) => {
-                println!("FAILED: allocation {nth}, {errno}: {why}");
-                1
+    let (mut refused, mut survived) = (0, 0);
+    for nth in 1..MOST {
+        let body = |()| {
+            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+            let ret = desk.checkpoint();
+            if !(0..PAGES).all(|page| memory.page_is(page, page as u64)) {
+                return 1;
             }
+            match ret {
+                Ok(_) => RESUMED,
+                Err(errno) if errno.0 == libc::ENOMEM => REFUSED,
+                Err(errno) => errno.0,
+            }
+        };
+        match attempt(nth, || (), body)? {
+            (Ended::Exit(RESUMED), false) => {
+                return pass_with(format!("{refused} refused, {survived} survived"))
+            }
+            (Ended::Exit(RESUMED), true) => survived += 1,
+            (Ended::Exit(REFUSED), _) => refused += 1,
+            (other, _) => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
         }
-    })
+    }
+    Err("the allocations do not end".to_string())
 }
 
 fn restarts() -> Case {
     let desk = Desk::open("alloc-restart");
-    let made = sys::in_child(30, || {
-        let memory = Map::anon(PAGES * PAGE);
-        if let Ok(memory) = &memory {
+    desk.make(|| {
+        if let Ok(memory) = Map::anon(PAGES * PAGE) {
             (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
         }
-        match desk.checkpoint() {
-            Ok(0) => {
-                let counter = open_counter();
-                if counter < 0 || ahead(counter) != 0 {
-                    AHEAD
-                } else {
-                    RESTARTED
-                }
-            }
-            Ok(_) => RESUMED,
-            Err(_) => 1,
-        }
-    });
-    if made != Ended::Exit(RESUMED) {
-        return Err(format!("no image: {made:?}; {}", desk.said()));
-    }
+    })?;
     let start = Instant::now();
     let (mut refused, mut survived, mut nth) = (0, 0, 1);
-    // Late allocations are those of pages, one like the other: thin them out
-    // when the time runs short.
     loop {
-        match restart(&desk, nth) {
-            Ended::Exit(REFUSED) => refused += 1,
-            Ended::Exit(RESTARTED) => survived += 1,
-            Ended::Exit(AHEAD) => break,
-            other => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
-        }
-        nth += if start.elapsed() < Duration::from_secs(400) {
-            1
-        } else {
-            17
+        let prepare = || Unharmed::take([desk.image, desk.log]);
+        let body = |mut caller: Unharmed| {
+            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+            let errno = sys::restart(0, desk.image, sys::LOG, desk.log);
+            match caller.check() {
+                Ok(()) => REFUSED,
+                Err(why) => {
+                    println!("FAILED: allocation {nth}, {errno}: {why}");
+                    1
+                }
+            }
         };
+        match attempt(nth, prepare, body)? {
+            (Ended::Exit(RESTARTED), false) => break,
+            (Ended::Exit(RESTARTED), true) => survived += 1,
+            (Ended::Exit(REFUSED), _) => refused += 1,
+            (other, _) => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
+        }
+        // Late allocations are those of pages, one like the other: thin them
+        // out when the time runs short.
+        let short = start.elapsed() > Duration::from_secs(400);
+        nth += if short { 17 } else { 1 };
         if nth > MOST {
             return Err("the allocations do not end".to_string());
         }
     }
-    pass_with(format!(
-        "{refused} refused, {survived} survived, {nth} allocations"
-    ))
+    pass_with(format!("{refused} refused, {survived} survived"))
 }
 
 fn main() -> ExitCode {
