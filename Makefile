@@ -6,7 +6,7 @@
 DEV := bash scripts/dev.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo kernel kernel-debug test test-debug kunit shell run lint fmt stat clean distclean
+.PHONY: help demo kernel kernel-debug test test-debug kunit shell run bench lint fmt stat clean distclean
 
 help:
 	@echo 'checkpoint(2) and restart(2) for Linux 7.3, in Rust'
@@ -19,6 +19,9 @@ help:
 	@echo '  make kernel            only patch, configure and build the kernel'
 	@echo '  make shell             a shell in the guest, the tools on its path'
 	@echo '  make run CMD=...       one command in the guest, its output, the console checked'
+	@echo '  make bench             instructions of checkpoint and restart, goals, a picture'
+	@echo '  make bench QUICK=1     without the rows that need a second kernel'
+	@echo '  make bench PEER=FILE   and the CPU time of that program (criu) for the same job'
 	@echo '  make lint | make fmt   formatting, clippy, unsafe rules, checkpatch | reformat'
 	@echo '  make stat              lines that the patches add, unsafe blocks per file'
 	@echo '  make clean             drop build output (distclean: the kernel source too)'
@@ -35,3 +38,6 @@ test:
 
 run:
 	@$(DEV) run --command '$(subst ','\'',$(CMD))'
+
+bench:
+	@$(DEV) bench $(if $(PEER),--peer '$(PEER)') $(if $(QUICK),--quick)

@@ -22,6 +22,7 @@ make|make
 need_all='
 /usr/bin/rustc|rustc-web
 /usr/lib/rustlib/src/rust/library/core/src/lib.rs|rust-web-src
+/usr/bin/clippy-driver|rust-web-clippy
 clang-19|clang-19
 ld.lld-19|lld-19
 llvm-objcopy-19|llvm-19

@@ -34,6 +34,8 @@ pub struct Boot<'a> {
     pub limit: Duration,
     /// The guest's memory, as QEMU takes it.
     pub memory: &'a str,
+    /// One CPU of this model, and a clock that counts its instructions.
+    pub exact: Option<&'a str>,
 }
 
 /// How a boot ended.
@@ -155,10 +157,13 @@ impl Boot<'_> {
                 "--user",
                 "root",
             ])
-            .args(["--cpus", "2", "--memory", self.memory])
-            .arg(format!("--rwdir={}", self.share.display()))
-            .arg("--run")
-            .arg(self.kernel);
+            .args(["--cpus", if self.exact.is_some() { "1" } else { "2" }])
+            .args(["--memory", self.memory])
+            .arg(format!("--rwdir={}", self.share.display()));
+        if let Some(cpu) = self.exact {
+            command.arg(format!("--qemu-opts=-cpu {cpu} -icount shift=0,sleep=off"));
+        }
+        command.arg("--run").arg(self.kernel);
         for word in self.append {
             command.arg("--append").arg(word);
         }

@@ -35,6 +35,7 @@ pub fn demo(layout: &Layout) -> Result<()> {
         append: &["kunit.enable=0".to_string()],
         limit: Duration::from_secs(300),
         memory: "2G",
+        exact: None,
     };
     let mut last = String::new();
     let outcome = boot.run(layout, |from, line| {
@@ -72,6 +73,7 @@ pub fn run(layout: &Layout, command: &str, flavour: Flavour) -> Result<bool> {
         append: &["kunit.enable=0".to_string()],
         limit: test::limit(flavour == Flavour::Debug),
         memory: "4G",
+        exact: None,
     };
     let outcome = boot.run(layout, |from, line| {
         if from == From::Out {
@@ -104,6 +106,7 @@ pub fn shell(layout: &Layout) -> Result<()> {
         append: &["kunit.enable=0".to_string()],
         limit: Duration::ZERO,
         memory: "2G",
+        exact: None,
     };
     boot.shell(layout)
 }

@@ -46,6 +46,10 @@ pub enum Flavour {
     Plain,
     /// With every checker on.
     Debug,
+    /// The benchmark's: the plain one, without the feature.
+    Without,
+    /// The benchmark's: the plain one, with what a user-space peer needs.
+    Peer,
 }
 
 /// Configures and builds a kernel for QEMU; returns the output directory and the image.
@@ -53,11 +57,16 @@ pub fn build(layout: &Layout, tree: &Tree, flavour: Flavour) -> Result<(Kbuild, 
     let name = match flavour {
         Flavour::Plain => "x86_64",
         Flavour::Debug => "debug",
+        Flavour::Without => "plain",
+        Flavour::Peer => "peer",
     };
     let kbuild = Kbuild::new(layout, tree, name, "x86_64");
     let mut fragments = vec![layout.top.join(".config.fragment")];
-    if flavour == Flavour::Debug {
-        fragments.push(layout.top.join("tests/debug.config"));
+    match flavour {
+        Flavour::Plain => {}
+        Flavour::Debug => fragments.push(layout.top.join("tests/debug.config")),
+        Flavour::Without => fragments.push(layout.top.join("tools/bench/plain.config")),
+        Flavour::Peer => fragments.push(layout.top.join("tools/bench/peer.config")),
     }
     config::make(layout, tree, &kbuild, &fragments)?;
     let image = kbuild.build(layout, tree, "bzImage", "arch/x86/boot/bzImage")?;

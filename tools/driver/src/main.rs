@@ -15,7 +15,9 @@ use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod bench;
 mod boot;
+mod clippy;
 mod cmd;
 mod config;
 mod console;
@@ -85,6 +87,15 @@ enum Action {
         #[arg(long)]
         debug: bool,
     },
+    /// Measure, by counting instructions.
+    Bench {
+        /// A user-space program to compare with.
+        #[arg(long)]
+        peer: Option<PathBuf>,
+        /// Leave out what needs another kernel.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check the sources.
     Lint,
     /// Format the sources.
@@ -151,6 +162,10 @@ fn run(args: Args) -> Result<bool> {
                 Flavour::Plain
             };
             return demo::run(&layout, &command, flavour);
+        }
+        Action::Bench { peer, quick } => {
+            let peer = peer.as_deref();
+            return bench::run(&layout, &bench::Plan { peer, quick });
         }
         Action::Lint => lint::lint(&layout)?,
         Action::Fmt => lint::format(&layout)?,

@@ -155,6 +155,7 @@ fn guest_tests(
             append: &append,
             limit: limit(debug),
             memory: if debug { "4G" } else { "2G" },
+            exact: None,
         };
         let mut progress = Progress::start(&format!("booting {flavour}, phase {phase}"), 0);
         let mut seen = Tap::default();
