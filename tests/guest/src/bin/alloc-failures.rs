@@ -6,6 +6,7 @@
 //! allocations of one task down from the number in its /proc/PID/fail-nth.
 //! An attempt must end in a clean error with an unharmed caller, or succeed.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
@@ -29,6 +30,7 @@ const PAGES: usize = 40;
 /// More allocations than one call makes.
 const MOST: usize = 50_000;
 
+// The images are in /tmp: a file system of the host would fail too, and slowly.
 const DEBUG: &str = "/sys/kernel/debug";
 
 /// Lets allocations that may wait fail too, without a line in the log for each.
@@ -102,7 +104,7 @@ fn attempt<T>(
 }
 
 fn checkpoints() -> Case {
-    let desk = Desk::open("alloc-save");
+    let desk = Desk::open_in(Path::new("/tmp"), "alloc-save");
     let memory = Map::anon(PAGES * PAGE).map_err(|e| format!("mmap: {e}"))?;
     (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
     let (mut refused, mut survived) = (0, 0);
@@ -132,7 +134,7 @@ fn checkpoints() -> Case {
 }
 
 fn restarts() -> Case {
-    let desk = Desk::open("alloc-restart");
+    let desk = Desk::open_in(Path::new("/tmp"), "alloc-restart");
     desk.make(|| {
         if let Ok(memory) = Map::anon(PAGES * PAGE) {
             (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
