@@ -73,7 +73,7 @@ pub const TESTS: &[Test] = &[
     once("refusals", 300),
     once("restart-errors", 120),
     once("alloc-failures", 900),
-    once("hostile", 900),
+    once("hostile", 1500),
 ];
 
 #[cfg(test)]
