@@ -290,10 +290,7 @@ fn memory() {
             (|r| r.how = 99, "mapping is of an unknown kind"),
             (|r| r.pkey = 16, "protection key is out of range"),
             (|r| r.namelen = 80, "name of a mapping is too long"),
-            (
-                |r| r.nr_guards = 17,
-                "mapping has too many guard ranges",
-            ),
+            (|r| r.nr_guards = 17, "mapping has too many guard ranges"),
             (
                 |r| r.flags |= 3 << 13,
                 "mapping both wants and refuses huge pages",
