@@ -127,6 +127,11 @@ impl RestoreCtx {
 
     /// A path of the image, which is absolute, as the caller would name it.
     pub(crate) fn below_root<'a>(&self, path: &'a [u8]) -> Outcome<&'a [u8]> {
+        ensure(
+            path.first() == Some(&b'/'),
+            EINVAL,
+            "a path is not absolute",
+        )?;
         if *self.root_name == *b"/" {
             return Ok(path);
         }
