@@ -296,8 +296,9 @@ impl ImageFile {
 
     /// Moves the position of a regular file back over bytes that were read.
     pub(crate) fn rewind(&self, bytes: usize) {
+        // Whoever shares the file may have moved it meanwhile: never below 0.
         let pos = position(&self.file).saturating_sub(bytes as i64);
-        set_position(&self.file, pos);
+        set_position(&self.file, pos.max(0));
     }
 
     /// How far the position is from the next multiple of `align`.
