@@ -383,6 +383,34 @@ bool ckpt_has_keyrings(void)
 #endif
 }
 
+bool ckpt_has_mempolicy(void)
+{
+#ifdef CONFIG_NUMA
+	return current->mempolicy;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_has_uclamp(void)
+{
+#ifdef CONFIG_UCLAMP_TASK
+	return current->uclamp_req[UCLAMP_MIN].user_defined ||
+	       current->uclamp_req[UCLAMP_MAX].user_defined;
+#else
+	return false;
+#endif
+}
+
+bool ckpt_has_core_cookie(void)
+{
+#ifdef CONFIG_SCHED_CORE
+	return current->core_cookie;
+#else
+	return false;
+#endif
+}
+
 bool ckpt_has_spec_ctrl(void)
 {
 	return task_spec_ssb_disable(current) ||
@@ -522,7 +550,9 @@ bool ckpt_unlinked(const struct path *path)
 
 bool ckpt_file_has_owner(struct file *file)
 {
-	return file_f_owner(file) && file_f_owner(file)->pid;
+	struct fown_struct *owner = file_f_owner(file);
+
+	return owner && (owner->pid || READ_ONCE(owner->signum));
 }
 
 bool ckpt_file_has_epoll(struct file *file)
@@ -727,7 +757,8 @@ bool ckpt_has_shadow_stack(void)
 
 bool ckpt_is_32bit(void)
 {
-	return test_thread_flag(TIF_ADDR32) || !user_64bit_mode(current_pt_regs());
+	return test_thread_flag(TIF_ADDR32) || in_ia32_syscall() ||
+	       !user_64bit_mode(current_pt_regs());
 }
 
 bool ckpt_has_forced_tf(void)

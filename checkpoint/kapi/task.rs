@@ -134,6 +134,15 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if t.se.custom_slice != 0 {
             return Some("a scheduling slice is not supported");
         }
+        if bindings::ckpt_has_uclamp() {
+            return Some("utilisation clamps are not supported");
+        }
+        if bindings::ckpt_has_core_cookie() {
+            return Some("a core scheduling cookie is not supported");
+        }
+        if bindings::ckpt_has_mempolicy() {
+            return Some("a memory policy of the task is not supported");
+        }
         if bindings::ckpt_rseq_slice() {
             return Some("slice extensions of restartable sequences are not supported");
         }

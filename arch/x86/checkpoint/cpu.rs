@@ -63,7 +63,7 @@ pub(crate) fn unsupported() -> Option<&'static str> {
     // SAFETY: All look at the current task.
     unsafe {
         if bindings::ckpt_is_32bit() {
-            Some("32-bit tasks are not supported")
+            Some("32-bit tasks and system calls are not supported")
         } else if bindings::ckpt_has_hw_breakpoints() {
             Some("debug registers are in use by a debugger")
         } else if bindings::ckpt_has_io_bitmap() {

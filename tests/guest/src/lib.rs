@@ -18,6 +18,7 @@ pub mod procfs;
 pub mod regs;
 pub mod rng;
 pub mod sys;
+pub mod sys32;
 pub mod unharmed;
 pub mod varies;
 

@@ -49,6 +49,7 @@ pub const TESTS: &[Test] = &[
     cycle("nolibc"),
     cycle("registers"),
     cycle("tls"),
+    cycle("tls-array"),
     cycle("ldt"),
     cycle("pkeys"),
     cycle("stack"),

@@ -56,6 +56,13 @@ fn owner(_: &Desk) -> Result<Place, String> {
     Ok(Place::Fd(fd))
 }
 
+fn signal(_: &Desk) -> Result<Place, String> {
+    const F_SETSIG: i32 = 10;
+    let fd = open("refusals-signal", libc::O_RDONLY)?;
+    had("signal", sys::fcntl(fd, F_SETSIG, libc::SIGUSR1 as usize))?;
+    Ok(Place::Fd(fd))
+}
+
 /// Locks.
 pub const THINGS: &[Thing] = &[
     thing("lock-flock", flock, &["lock"]),
@@ -71,4 +78,5 @@ pub const THINGS: &[Thing] = &[
     ),
     thing("lock-lease", lease, &["lease", "lock"]),
     thing("file-owner", owner, &["owner", "signal"]),
+    thing("file-signal", signal, &["signal"]),
 ];

@@ -7,6 +7,7 @@
 //! and a caller that is as it was.
 
 mod arrange;
+mod bits32;
 mod locks;
 mod memory;
 mod state;
@@ -82,6 +83,12 @@ fn main() -> ExitCode {
     ];
     for thing in all.into_iter().flatten() {
         cases.run_in_child(thing.name, 20, || refused(&Desk::open(thing.name), thing));
+    }
+    for (name, case) in [
+        ("task-32-bit", bits32::task as fn(&Desk) -> Case),
+        ("call-32-bit", bits32::call),
+    ] {
+        cases.run_in_child(name, 20, || case(&Desk::open(name)));
     }
     cases.verdict()
 }

@@ -146,6 +146,16 @@ fn userfault(_: &Desk) -> Result<Place, String> {
     Ok(Place::Nowhere)
 }
 
+/// A mapping that prefers a node.
+fn policy(_: &Desk) -> Result<Place, String> {
+    const MPOL_PREFERRED: usize = 1;
+    let map = had("mmap", Map::anon(PAGE))?;
+    let mut nodes = [1u64];
+    let args = [map.addr, PAGE, MPOL_PREFERRED, 0, 64, 0];
+    had("mbind", with_data(libc::SYS_mbind, args, 3, &mut nodes))?;
+    Ok(Place::Address(map.addr))
+}
+
 /// Mappings.
 pub const THINGS: &[Thing] = &[
     busy("map-shared-anonymous", shared_anonymous, &["shared"]),
@@ -172,4 +182,5 @@ pub const THINGS: &[Thing] = &[
         words: &["aio", "asynchronous", "shared"],
     },
     busy("map-userfault", userfault, &["userfault"]),
+    busy("map-policy", policy, &["memory policy"]),
 ];

@@ -153,6 +153,31 @@ fn syscall_dispatch(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
+fn memory_policy(_: &Desk) -> Result<Place, String> {
+    const MPOL_PREFERRED: usize = 1;
+    let mut nodes = [1u64];
+    let args = [MPOL_PREFERRED, 0, 64, 0, 0, 0];
+    had(
+        "set_mempolicy",
+        with_data(libc::SYS_set_mempolicy, args, 1, &mut nodes),
+    )?;
+    NOWHERE
+}
+
+fn clamps(_: &Desk) -> Result<Place, String> {
+    // struct sched_attr of 56 bytes: keep policy and parameters, clamp both ends.
+    let mut attr = [0u32; 14];
+    attr[0] = 56;
+    attr[2] = 0x08 | 0x10 | 0x20 | 0x40;
+    attr[12] = 100;
+    attr[13] = 900;
+    had(
+        "sched_setattr",
+        with_data(libc::SYS_sched_setattr, [0; 6], 1, &mut attr),
+    )?;
+    NOWHERE
+}
+
 /// State of the task.
 pub const THINGS: &[Thing] = &[
     thing("task-thread", thread, &["thread"]),
@@ -180,5 +205,7 @@ pub const THINGS: &[Thing] = &[
         semaphore_undo,
         &["semaphore", "undo"],
     ),
+    thing("task-memory-policy", memory_policy, &["memory policy"]),
+    thing("task-clamps", clamps, &["clamps"]),
     thing("task-syscall-dispatch", syscall_dispatch, &["dispatch"]),
 ];
