@@ -8,7 +8,7 @@
 //! ```text
 //! sys.c -> entry -> ctx::save    -> res/* -> stream::writer -> image -> fd
 //!                   ctx::restore <- res/* <- stream::reader <- image <- fd
-//!                     objhash       kapi/*, arch (all unsafe code)
+//!            freeze   objhash       kapi/*, arch (all unsafe code)
 //! ```
 //!
 //! Data flows one way. `res` has one file for each kind of state, save and
@@ -39,6 +39,8 @@ mod error;
 // The tools use what the kernel does not.
 #[allow(dead_code, unreachable_pub)]
 mod format;
+#[cfg(CONFIG_CHECKPOINT)]
+mod freeze;
 #[cfg(CONFIG_CHECKPOINT)]
 mod image;
 #[cfg(CONFIG_CHECKPOINT)]

@@ -10,30 +10,83 @@ use crate::error::Outcome;
 use crate::error::Text;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
+use crate::kapi::park;
 use crate::kapi::task;
+use kernel::bindings::SIGKILL;
+use kernel::bindings::SIGSTOP;
 use kernel::fmt::Write as _;
 use kernel::prelude::*;
+use kernel::task::Task;
 
 /// The fourth argument names a descriptor for the log. Also `RESTART_LOG`.
-pub(crate) const FLAG_LOG: usize = 1;
+const FLAG_LOG: usize = 1;
+/// The task is killed when its image is complete.
+const FLAG_KILL: usize = 2;
+/// The task is stopped, as by SIGSTOP, when its image is complete.
+const FLAG_STOP: usize = 4;
 
-/// `checkpoint(pid, fd, flags, logfd)`: writes an image of the calling task.
+/// `checkpoint(pid, fd, flags, logfd)`: writes an image of a task.
 ///
-/// Returns the identifier of the image, or a negative errno. The restarted
-/// task returns 0 from the same call.
+/// The task is the caller (its own pid, or 0) or another one that it could
+/// trace. Returns the identifier of the image, or a negative errno. A task that
+/// has saved itself and is restarted returns 0 from the same call.
 #[export]
 pub(crate) extern "C" fn ckpt_sys_checkpoint(pid: i32, fd: i32, flags: usize, logfd: i32) -> isize {
-    let (image, log) = match open(fd, flags, logfd, file::may_write) {
+    const KNOWN: usize = FLAG_LOG | FLAG_KILL | FLAG_STOP;
+    if flags & (FLAG_KILL | FLAG_STOP) == FLAG_KILL | FLAG_STOP {
+        return EINVAL.to_errno() as isize;
+    }
+    let (image, log) = match open(fd, flags, KNOWN, logfd, file::may_write) {
         Ok(files) => files,
         Err(errno) => return errno.to_errno() as isize,
     };
-    match may_use()
-        .and_then(|()| is_caller(pid))
-        .and_then(|()| ctx::save::checkpoint(image, flags))
-    {
+    match may_use().and_then(|()| checkpoint(pid, image, flags)) {
         Ok(crid) => crid as isize,
-        Err(failure) => report("checkpoint", log, &failure),
+        Err(failure) => {
+            let pid = if pid == 0 { task::pid_in_ns() } else { pid };
+            report("checkpoint", pid, log, &failure)
+        }
     }
+}
+
+fn checkpoint(pid: i32, image: FileRef, flags: usize) -> Outcome<i32> {
+    let then = |task: &Task| {
+        if flags & FLAG_KILL != 0 {
+            park::signal(task, SIGKILL);
+        } else if flags & FLAG_STOP != 0 {
+            park::signal(task, SIGSTOP);
+        }
+    };
+    if pid == 0 || pid == task::pid_in_ns() {
+        let crid = ctx::save::checkpoint_self(image, flags)?;
+        then(kernel::current!());
+        return Ok(crid);
+    }
+    let task = park::find(pid).ok_or(Failure::new(ESRCH, "no such task"))?;
+    ensure(park::may_trace(&task), EPERM, "no right to the task")?;
+    ensure(
+        !park::is_kernel(&task),
+        EOPNOTSUPP,
+        "the task belongs to the kernel",
+    )?;
+    ensure(
+        task.pid() == task.tgid(),
+        EOPNOTSUPP,
+        "the task is one of several threads",
+    )?;
+    // Seen again by the task itself, but without disturbing it.
+    ensure(
+        !park::has_threads(&task),
+        EOPNOTSUPP,
+        "threads are not supported",
+    )?;
+    ensure(!park::is_traced(&task), EBUSY, "the task is traced")?;
+    ensure(
+        !park::is_stopped(&task),
+        EBUSY,
+        "the task is stopped by a signal",
+    )?;
+    ctx::save::checkpoint_other(task, image, flags, then)
 }
 
 /// `restart(crid, fd, flags, logfd)`: becomes the task of an image.
@@ -42,13 +95,13 @@ pub(crate) extern "C" fn ckpt_sys_checkpoint(pid: i32, fd: i32, flags: usize, lo
 /// the task goes on in the image's call with the image's result.
 #[export]
 pub(crate) extern "C" fn ckpt_sys_restart(_crid: i32, fd: i32, flags: usize, logfd: i32) -> isize {
-    let (image, log) = match open(fd, flags, logfd, file::may_read) {
+    let (image, log) = match open(fd, flags, FLAG_LOG, logfd, file::may_read) {
         Ok(files) => files,
         Err(errno) => return errno.to_errno() as isize,
     };
     match may_use().and_then(|()| ctx::restore::restart(image)) {
         Ok(result) => result,
-        Err(failure) => report("restart", log, &failure),
+        Err(failure) => report("restart", task::pid_in_ns(), log, &failure),
     }
 }
 
@@ -56,10 +109,11 @@ pub(crate) extern "C" fn ckpt_sys_restart(_crid: i32, fd: i32, flags: usize, log
 fn open(
     fd: i32,
     flags: usize,
+    known: usize,
     logfd: i32,
     usable: fn(&FileRef) -> bool,
 ) -> Result<(FileRef, Option<FileRef>)> {
-    if flags & !FLAG_LOG != 0 {
+    if flags & !known != 0 {
         return Err(EINVAL);
     }
     let get = |fd: i32| u32::try_from(fd).ok().and_then(file::fget).ok_or(EBADF);
@@ -89,29 +143,17 @@ fn may_use() -> Outcome {
     ensure(ok, EPERM, "not allowed by kernel.checkpoint_restart")
 }
 
-/// Only the caller itself can be saved.
-fn is_caller(pid: i32) -> Outcome {
-    if pid == 0 || pid == task::pid_in_ns() {
-        return Ok(());
-    }
-    match task::may_trace(pid) {
-        None => return Err(Failure::new(ESRCH, "no such task")),
-        Some(ok) => ensure(ok, EPERM, "no right to the task")?,
-    }
-    Err(Failure::new(
-        EOPNOTSUPP,
-        "a task can only checkpoint itself",
-    ))
-}
-
 /// Writes the failure to the log and returns its errno.
-fn report(call: &str, log: Option<FileRef>, failure: &Failure) -> isize {
+fn report(call: &str, pid: i32, log: Option<FileRef>, failure: &Failure) -> isize {
+    if failure.again {
+        return ERESTARTSYS.to_errno() as isize;
+    }
     if let Some(log) = log {
         let mut reason = [0u8; 512];
         let reason = failure.describe(&mut reason);
         let mut line = [0u8; 640];
         let mut text = Text::new(&mut line);
-        let _ = write!(text, "{call}: pid {}: ", task::pid_in_ns());
+        let _ = write!(text, "{call}: pid {pid}: ");
         text.push(reason);
         if failure.kind != 0 {
             let _ = write!(text, " [{}]", crate::format::type_name(failure.kind));

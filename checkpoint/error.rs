@@ -43,6 +43,8 @@ pub(crate) struct Failure {
     pub(crate) kind: i16,
     /// A path or a name that belongs to the reason; may be empty.
     pub(crate) detail: KVec<u8>,
+    /// Nothing has happened yet: behind a signal the call may be issued again.
+    pub(crate) again: bool,
 }
 
 /// The result of a step that can say why it failed.
@@ -57,6 +59,7 @@ impl Failure {
             place: Place::None,
             kind: 0,
             detail: KVec::new(),
+            again: false,
         }
     }
 

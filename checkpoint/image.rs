@@ -7,6 +7,8 @@ use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::Why;
+use crate::freeze::Freight;
+use crate::freeze::Relay;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::ImageFile;
 use crate::kapi::pages::PageBatch;
@@ -21,36 +23,82 @@ use kernel::prelude::*;
 /// Bytes of metadata that are gathered before they are written.
 const BUFFER: usize = 16384;
 
-/// Writes an image to a file, a pipe or a socket.
-pub(crate) struct FileSink {
-    file: ImageFile,
+/// Where the image goes.
+enum Out {
+    /// To a file, a pipe or a socket.
+    File(ImageFile),
+    /// To the task that has ordered the image.
+    Relay(Relay),
+    /// Nowhere yet.
+    Nowhere,
+}
+
+/// Gathers metadata, and writes it together.
+pub(crate) struct ImageSink {
+    out: Out,
     buf: KVec<u8>,
 }
 
-impl FileSink {
-    /// Starts at the position of `file`.
-    pub(crate) fn new(file: FileRef) -> Result<Self> {
+impl ImageSink {
+    /// A sink that was not told yet where the image goes.
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            file: ImageFile::new(file),
+            out: Out::Nowhere,
             buf: KVec::with_capacity(BUFFER, GFP_KERNEL)?,
         })
     }
 
+    /// Writes to `file`, from its position on.
+    pub(crate) fn write_to(&mut self, file: ImageFile) {
+        self.out = Out::File(file);
+    }
+
+    /// Has somebody else write.
+    pub(crate) fn relay(&mut self, relay: Relay) {
+        self.out = Out::Relay(relay);
+    }
+
     /// Writes what has been gathered.
     pub(crate) fn flush(&mut self) -> Result {
-        let done = self.file.write_all(&self.buf);
+        if self.buf.is_empty() {
+            return Ok(());
+        }
+        let done = match &self.out {
+            Out::File(file) => file.write_all(&self.buf),
+            Out::Relay(relay) => {
+                let bytes = core::mem::replace(&mut self.buf, KVec::new());
+                relay.write(Freight::Bytes(bytes)).map(|freight| {
+                    if let Freight::Bytes(bytes) = freight {
+                        self.buf = bytes;
+                    }
+                })
+            }
+            Out::Nowhere => Err(EBADF),
+        };
         self.buf.clear();
         done
     }
 
     /// Writes the contents of pages, without a copy of our own.
-    pub(crate) fn put_pages(&mut self, pages: &PageBatch) -> Result {
+    ///
+    /// After an error the batch may be empty.
+    pub(crate) fn put_pages(&mut self, pages: &mut PageBatch) -> Result {
         self.flush()?;
-        self.file.write_pages(pages)
+        match &self.out {
+            Out::File(file) => file.write_pages(pages),
+            Out::Relay(relay) => {
+                let freight = core::mem::replace(pages, PageBatch::none());
+                if let Freight::Pages(back) = relay.write(Freight::Pages(freight))? {
+                    *pages = back;
+                }
+                Ok(())
+            }
+            Out::Nowhere => Err(EBADF),
+        }
     }
 }
 
-impl Sink for FileSink {
+impl Sink for ImageSink {
     type Error = Error;
 
     fn put(&mut self, mut bytes: &[u8]) -> Result {
@@ -163,7 +211,7 @@ impl Drop for FileSource {
 }
 
 /// Writes an image.
-pub(crate) type ImageWriter = Writer<FileSink>;
+pub(crate) type ImageWriter = Writer<ImageSink>;
 /// Reads an image.
 pub(crate) type ImageReader = Reader<FileSource>;
 

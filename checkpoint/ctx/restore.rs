@@ -22,6 +22,7 @@ use crate::kapi::file::FileRef;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::path::PathRef;
+use crate::kapi::sched;
 use crate::kapi::task;
 use crate::objhash::Restored;
 use crate::res;
@@ -56,6 +57,7 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
     if let Some(why) = task::in_the_way().or_else(arch::cpu::unsupported) {
         return Err(Failure::new(EBUSY, why));
     }
+    let _quiet = sched::Quiet::enter();
     let mut ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
         files: Restored::new(),

@@ -11,21 +11,26 @@ use crate::arch;
 use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
-use crate::error::Place;
-use crate::image::FileSink;
+use crate::freeze::Parked;
+use crate::image::ImageSink;
 use crate::image::ImageWriter;
 use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
+use crate::kapi::file::ImageFile;
 use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
+use crate::kapi::park;
+use crate::kapi::sched;
 use crate::kapi::signal;
 use crate::kapi::task;
 use crate::objhash::Saved;
 use crate::res;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
+use kernel::task::Task;
 
 /// Identifier of the last image since boot.
 static LAST_CRID: Atomic<i32> = Atomic::new(0);
@@ -55,14 +60,17 @@ pub(crate) struct SaveCtx {
     pub(crate) batch: PageBatch,
     /// Flags of the system call.
     pub(crate) flags: u32,
+    /// The task did not ask for it: it is at no certain call.
+    pub(crate) outside: bool,
     /// Identifier of the image.
     pub(crate) crid: i32,
 }
 
 /// Refuses a task that has state which cannot be saved.
-fn check() -> Outcome {
+fn check(ctx: &SaveCtx) -> Outcome {
     ensure(
-        task::is_dumpable() || task::capable(task::CAP_SYS_PTRACE),
+        // Whoever asked from outside was checked.
+        ctx.outside || task::is_dumpable() || task::capable(task::CAP_SYS_PTRACE),
         EPERM,
         "the task is not dumpable",
     )?;
@@ -73,44 +81,76 @@ fn check() -> Outcome {
     if let Some(why) = odd {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
-    let pending = signal::pending();
-    ensure(
-        pending == 0,
-        EOPNOTSUPP,
-        "a pending signal is not supported",
-    )
-    .map_err(|f| {
-        f.at(Place::Number(
-            u64::from(pending.trailing_zeros()).wrapping_add(1),
-        ))
-    })
+    // Refused before the first byte, and looked at anew when they are written.
+    res::pending::look().map(|_| ())
 }
 
 /// Writes an image of the calling task to `image`, and returns its identifier.
-pub(crate) fn checkpoint(image: FileRef, flags: usize) -> Outcome<i32> {
-    let mut ctx = SaveCtx {
-        image: file::identity(&image),
-        image_start: file::position(&image),
-        writer: ImageWriter::new(FileSink::new(image)?),
-        objects: Saved::new(),
-        batch: PageBatch::new()?,
-        flags: flags as u32,
-        crid: 0,
-    };
-    match check().and_then(|()| ctx.run()) {
-        Ok(()) => Ok(ctx.crid),
-        Err(failure) => {
-            // Whoever finds this image later learns why it ends here. If it
-            // cannot be written at all, the errno remains.
-            let record = failure.record(task::pid_in_ns() as u32);
-            let _ = ctx.writer.record(0, &record);
-            let _ = ctx.writer.sink().flush();
-            Err(failure)
-        }
+pub(crate) fn checkpoint_self(image: FileRef, flags: usize) -> Outcome<i32> {
+    let mut ctx = SaveCtx::new(&image, flags, false)?;
+    ctx.writer.sink().write_to(ImageFile::new(image));
+    let _quiet = sched::Quiet::enter();
+    ctx.save_current()?;
+    Ok(ctx.crid)
+}
+
+/// Writes an image of another task to `image`, and returns its identifier.
+///
+/// The task stands still from before the first byte until behind the last one.
+/// `then` is done while it does so.
+pub(crate) fn checkpoint_other(
+    task: ARef<Task>,
+    image: FileRef,
+    flags: usize,
+    then: impl FnOnce(&Task),
+) -> Outcome<i32> {
+    let mut ctx = SaveCtx::new(&image, flags, true)?;
+    let parked = Parked::new(task.clone())?;
+    // It may have become somebody else in the meantime.
+    ensure(park::may_trace(&task), EPERM, "no right to the task")?;
+    if let Some(name) = park::other_namespace(&task) {
+        return Err(
+            Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes())
+        );
     }
+    // Whoever shares the open file has moved it until now.
+    ctx.image_start = file::position(&image);
+    let (ctx, done) = parked.save(ctx, &ImageFile::new(image));
+    done?;
+    then(&task);
+    Ok(ctx.map_or(0, |ctx| ctx.crid))
 }
 
 impl SaveCtx {
+    fn new(image: &FileRef, flags: usize, outside: bool) -> Result<Self> {
+        Ok(Self {
+            image: file::identity(image),
+            image_start: file::position(image),
+            writer: ImageWriter::new(ImageSink::new()?),
+            objects: Saved::new(),
+            batch: PageBatch::new()?,
+            flags: flags as u32,
+            outside,
+            crid: 0,
+        })
+    }
+
+    /// Writes the image of the current task.
+    pub(crate) fn save_current(&mut self) -> Outcome {
+        if self.outside {
+            arch::cpu::settle();
+        }
+        check(self)
+            .and_then(|()| self.run())
+            .inspect_err(|failure| {
+                // Whoever finds this image later learns why it ends here. If it
+                // cannot be written at all, the errno remains.
+                let record = failure.record(task::pid_in_ns() as u32);
+                let _ = self.writer.record(0, &record);
+                let _ = self.writer.sink().flush();
+            })
+    }
+
     fn run(&mut self) -> Outcome {
         self.crid = next_crid();
         res::head::save(self)?;

@@ -164,7 +164,9 @@ wire! {
         di: u64,
         /// rbp.
         bp: u64,
-        /// rax: what the interrupted call returns after a restart.
+        /// rax: what the interrupted call returns after a restart. With a call in
+        /// orig_ax, -512, -513, -514 and -516 say how the call goes on, see
+        /// [`super::call`].
         ax: u64,
         /// Number of the interrupted call, or -1.
         orig_ax: u64,
@@ -218,8 +220,8 @@ wire! {
         debugreg: [u64; 6],
         /// Bytes of the FPU record that follows.
         xstate_size: u32,
-        /// Zero.
-        reserved2: u32,
+        /// Records that follow for the interrupted call: 0, or 1 RESTART_BLOCK.
+        nr_restart: u32,
         /// Zero.
         reserved3: u64,
         /// Zero.
@@ -268,8 +270,12 @@ impl Record for Cpu {
             "gs base is not a user address",
         )?;
         ensure(
-            self.orig_ax == u64::MAX,
-            "a call is in progress: not supported",
+            self.orig_ax == u64::MAX || self.orig_ax <= super::call::NR_MAX,
+            "number of the interrupted call is out of range",
+        )?;
+        ensure(
+            self.nr_restart <= 1,
+            "an interrupted call has more than one restart block",
         )?;
         ensure(self.uses_debug == 0, "debug registers are not supported")?;
         ensure(self.debugreg == [0; 6], "debug registers are not supported")?;
@@ -278,7 +284,7 @@ impl Record for Cpu {
             "FPU fields are wrong",
         )?;
         ensure(
-            self.reserved == 0 && self.reserved2 == 0 && self.reserved3 == 0 && self.reserved4 == 0,
+            self.reserved == 0 && self.reserved3 == 0 && self.reserved4 == 0,
             "reserved field is not zero",
         )
     }

@@ -79,10 +79,7 @@ impl Record for Head {
         ensure(self.nr_tasks == 1, "image has more than one task")?;
         ensure(self.crid != 0, "image identifier is zero")?;
         ensure(self.reserved == 0, "reserved field is not zero")?;
-        ensure(
-            self.flags == 0 || self.flags == 1,
-            "image was made with unknown flags",
-        )
+        ensure(self.flags <= 5, "image was made with unknown flags")
     }
 }
 

@@ -20,11 +20,13 @@ pub(crate) use zerocopy::IntoBytes;
 use zerocopy::Immutable;
 use zerocopy::KnownLayout;
 
+pub mod call;
 pub mod cpu;
 pub mod cpuid;
 pub mod files;
 pub mod head;
 pub mod mm;
+pub mod pending;
 pub mod signal;
 pub mod task;
 
@@ -95,6 +97,12 @@ record_types! {
     FS = 108, "cr_hdr_fs";
     /// Blocked signals, alternate stack, handlers.
     SIGNAL = 109, "cr_hdr_signal";
+    /// What an interrupted system call needs to go on.
+    RESTART_BLOCK = 110, "cr_hdr_restart_block";
+    /// A signal that waits to be delivered.
+    SIGINFO = 111, "cr_hdr_siginfo";
+    /// Interval timers.
+    ITIMERS = 112, "cr_hdr_itimers";
     /// An address space.
     MM = 201, "cr_hdr_mm";
     /// One mapping.

@@ -36,8 +36,8 @@ wire! {
     pub struct Signal [2120] {
         /// Number of actions: [`NR_SIGNALS`].
         nr_actions: u32,
-        /// Zero.
-        reserved: u32,
+        /// Number of SIGINFO records that follow, before the ITIMERS record.
+        nr_pending: u32,
         /// Blocked signals.
         blocked: u64,
         /// Alternate stack: address.
@@ -60,6 +60,10 @@ impl Record for Signal {
         ensure(
             self.nr_actions == NR_SIGNALS as u32,
             "number of signals is not 64",
+        )?;
+        ensure(
+            self.nr_pending <= super::pending::PENDING_MAX,
+            "too many signals are pending",
         )?;
         ensure(
             self.blocked & UNBLOCKABLE == 0,
@@ -91,9 +95,6 @@ impl Record for Signal {
             self.ss_sp < TASK_SIZE_MAX && self.ss_size < TASK_SIZE_MAX,
             "alternate stack is a kernel address",
         )?;
-        ensure(
-            self.reserved == 0 && self.reserved2 == [0; 4],
-            "reserved field is not zero",
-        )
+        ensure(self.reserved2 == [0; 4], "reserved field is not zero")
     }
 }

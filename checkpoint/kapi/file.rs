@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
 use kernel::error::to_result;
+use kernel::fs::file::File;
 use kernel::fs::file::LocalFile;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -62,13 +63,13 @@ pub(crate) fn flags(file: &FileRef) -> u32 {
 }
 
 /// Position in bytes.
-pub(crate) fn position(file: &FileRef) -> i64 {
+pub(crate) fn position(file: &LocalFile) -> i64 {
     // SAFETY: The reference keeps the file; the position is one word.
     unsafe { (*file.as_ptr()).f_pos }
 }
 
 /// Sets the position; the file is of a kind that has one.
-pub(crate) fn set_position(file: &FileRef, pos: i64) {
+pub(crate) fn set_position(file: &LocalFile, pos: i64) {
     // SAFETY: The reference keeps the file; the position is one word, and no
     // descriptor of a running task refers to this file yet.
     unsafe { (*file.as_ptr()).f_pos = pos };
@@ -108,8 +109,9 @@ pub(crate) struct Stat {
     pub(crate) rdev: (u32, u32),
 }
 
-/// Attributes of an open file.
-pub(crate) fn stat(file: &FileRef) -> Result<Stat> {
+/// Attributes of an open file. Without `ask`, what is known here will do: whoever
+/// serves the file elsewhere is not waited for.
+pub(crate) fn stat(file: &FileRef, ask: bool) -> Result<Stat> {
     let mut st = bindings::kstat::default();
     // SAFETY: The reference keeps the file and with it its path; `st` is ours.
     to_result(unsafe {
@@ -117,7 +119,7 @@ pub(crate) fn stat(file: &FileRef) -> Result<Stat> {
             bindings::ckpt_file_path(file.as_ptr()),
             &mut st,
             bindings::STATX_BASIC_STATS,
-            0,
+            if ask { 0 } else { bindings::AT_STATX_DONT_SYNC },
         )
     })?;
     Ok(Stat {
@@ -233,12 +235,15 @@ fn kvec(base: *mut u8, len: usize) -> bindings::kvec {
 /// Keeps the position as read(2) and write(2) do, and never accepts less than
 /// was asked for.
 pub(crate) struct ImageFile {
-    file: FileRef,
+    file: ARef<File>,
 }
 
 impl ImageFile {
     /// Wraps a file that was opened for the direction in question.
     pub(crate) fn new(file: FileRef) -> Self {
+        // SAFETY: The reference is one of its own, from fget(): this system call
+        // has not taken any with fdget_pos().
+        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
         Self { file }
     }
 

@@ -25,6 +25,11 @@ same! {
     ckpt_layout_CKPT_OFF_TASK_PERSONALITY: task_struct, personality;
     ckpt_layout_CKPT_OFF_TASK_CLEAR_TID: task_struct, clear_child_tid;
     ckpt_layout_CKPT_OFF_TASK_SLACK: task_struct, timer_slack_ns;
+    ckpt_layout_CKPT_OFF_TASK_JOBCTL: task_struct, jobctl;
+    ckpt_layout_CKPT_OFF_TASK_PTRACE: task_struct, ptrace;
+    ckpt_layout_CKPT_OFF_TASK_NSPROXY: task_struct, nsproxy;
+    ckpt_layout_CKPT_OFF_TASK_RESTART: task_struct, restart_block;
+    ckpt_layout_CKPT_OFF_TASK_SIGMASK: task_struct, saved_sigmask;
     ckpt_layout_CKPT_OFF_VMA_PGOFF: vm_area_struct, vm_pgoff;
     ckpt_layout_CKPT_OFF_VMA_FILE: vm_area_struct, vm_file;
     ckpt_layout_CKPT_OFF_SIG_RLIM: signal_struct, rlim;

@@ -7,6 +7,7 @@
 //! on the current task, which is the one that is saved or restored: nothing
 //! but its own system call runs on its behalf, and it is single-threaded.
 
+pub(crate) mod call;
 pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod fs;
@@ -15,7 +16,9 @@ pub(crate) mod limits;
 pub(crate) mod mm;
 pub(crate) mod mmswitch;
 pub(crate) mod pages;
+pub(crate) mod park;
 pub(crate) mod path;
+pub(crate) mod pending;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;

@@ -29,6 +29,10 @@ pub(crate) struct PageBatch {
     addrs: KVec<u64>,
 }
 
+// SAFETY: The references belong to the batch, not to a task: anybody may read
+// the pages through them and drop them.
+unsafe impl Send for PageBatch {}
+
 impl PageBatch {
     /// An empty batch with room for [`BATCH`] pages.
     pub(crate) fn new() -> Result<Self> {
@@ -36,6 +40,14 @@ impl PageBatch {
             pages: KVec::with_capacity(BATCH, GFP_KERNEL)?,
             addrs: KVec::with_capacity(BATCH, GFP_KERNEL)?,
         })
+    }
+
+    /// An empty batch without room, to be replaced by another one.
+    pub(crate) fn none() -> Self {
+        Self {
+            pages: KVec::new(),
+            addrs: KVec::new(),
+        }
     }
 
     /// The addresses.

@@ -20,6 +20,51 @@ pub(crate) fn breathe() -> Result {
     Ok(())
 }
 
+/// While it lives, the current task counts as frozen in its control group.
+pub(crate) struct Frozen(());
+
+impl Frozen {
+    /// See [`Frozen`].
+    pub(crate) fn enter() -> Self {
+        // SAFETY: The current task is at its way back to user mode, and takes no
+        // lock of the control groups.
+        unsafe { bindings::ckpt_frozen_enter() };
+        Self(())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // SAFETY: As above. If its group is frozen, the task stays so.
+        unsafe { bindings::ckpt_frozen_leave() };
+    }
+}
+
+/// While it lives, visits and other task work do not interrupt the current task's
+/// waits; signals do.
+pub(crate) struct Quiet(c_uint);
+
+impl Quiet {
+    /// See [`Quiet`].
+    pub(crate) fn enter() -> Self {
+        // SAFETY: Changes a flag of the current task, which only itself changes.
+        Self(unsafe { bindings::ckpt_quiet_enter() })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // SAFETY: As above.
+        unsafe { bindings::ckpt_quiet_leave(self.0) };
+    }
+}
+
+/// Is the current task being killed?
+pub(crate) fn is_killed() -> bool {
+    // SAFETY: Only looks at the current task.
+    unsafe { bindings::ckpt_fatal_signal_pending() }
+}
+
 /// Continues a crc32c (0 at the start) over `bytes`.
 pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     // SAFETY: The slice is valid for its length.

@@ -310,11 +310,6 @@ bool ckpt_thread_group_empty(void)
 	return thread_group_empty(current) && thread_group_leader(current);
 }
 
-bool ckpt_real_timer_active(void)
-{
-	return hrtimer_active(&current->signal->real_timer);
-}
-
 bool ckpt_has_posix_timers(void)
 {
 	return !hlist_empty(&current->signal->posix_timers);
@@ -348,6 +343,102 @@ void ckpt_set_no_new_privs(void)
 bool ckpt_may_trace(struct task_struct *task)
 {
 	return ptrace_may_access(task, PTRACE_MODE_ATTACH_REALCREDS);
+}
+
+int ckpt_wait_killable(struct completion *event)
+{
+	return wait_for_completion_state(event, TASK_KILLABLE | TASK_FREEZABLE);
+}
+
+void ckpt_send_signal(struct task_struct *task, int sig)
+{
+	do_send_sig_info(sig, SEND_SIG_NOINFO, task, PIDTYPE_TGID);
+}
+
+void ckpt_frozen_enter(void)
+{
+	cgroup_enter_frozen();
+}
+
+void ckpt_frozen_leave(void)
+{
+	cgroup_leave_frozen(false);
+}
+
+unsigned int ckpt_quiet_enter(void)
+{
+	return no_notify_signal_save();
+}
+
+void ckpt_quiet_leave(unsigned int flags)
+{
+	no_notify_signal_restore(flags);
+}
+
+bool ckpt_has_threads(struct task_struct *task)
+{
+	return !thread_group_empty(task);
+}
+
+void ckpt_restart_real_timer(void)
+{
+	hrtimer_set_expires(&current->signal->real_timer, ktime_get());
+}
+
+bool ckpt_other_child_ns(void)
+{
+	return current->nsproxy->pid_ns_for_children != task_active_pid_ns(current) ||
+	       current->nsproxy->time_ns_for_children != current->nsproxy->time_ns;
+}
+
+bool ckpt_other_pid_ns(struct task_struct *task)
+{
+	return task_active_pid_ns(task) != task_active_pid_ns(current);
+}
+
+bool ckpt_other_user_ns(struct task_struct *task)
+{
+	return task_cred_xxx(task, user_ns) != current_user_ns();
+}
+
+bool ckpt_restores_sigmask(void)
+{
+	return test_restore_sigmask();
+}
+
+void ckpt_list_add_tail(struct list_head *entry, struct list_head *head)
+{
+	list_add_tail(entry, head);
+}
+
+bool ckpt_signal_due(void)
+{
+	return task_sigpending(current);
+}
+
+void ckpt_notify_signal(void)
+{
+	set_thread_flag(TIF_NOTIFY_SIGNAL);
+}
+
+void ckpt_rseq_abort(struct pt_regs *regs)
+{
+	if (current->rseq.event.has_rseq)
+		__rseq_signal_deliver(0, regs);
+}
+
+s64 ckpt_clock_ns(clockid_t clock)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+		return ktime_get_real_ns();
+	case CLOCK_BOOTTIME:
+		return ktime_get_boottime_ns();
+	case CLOCK_TAI:
+		return ktime_get_clocktai_ns();
+	default:
+		return ktime_get_ns();
+	}
 }
 
 bool ckpt_has_affinity(void)
@@ -677,6 +768,11 @@ int ckpt_tls_set(const struct user_desc *tls, size_t bytes)
 	return -ENOSYS;
 }
 #endif
+
+void ckpt_mm_set_64bit(struct mm_struct *mm)
+{
+	set_bit(MM_CONTEXT_HAS_VSYSCALL, &mm->context.flags);
+}
 
 void ckpt_ldt_lock(struct mm_struct *mm)
 {

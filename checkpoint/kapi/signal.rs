@@ -15,37 +15,16 @@ pub(crate) struct Altstack {
     pub(crate) flags: u64,
 }
 
-/// Signals that wait to be delivered, as a mask.
-pub(crate) fn pending() -> u64 {
-    // SAFETY: The signal lock is held.
-    unsafe {
-        bindings::ckpt_siglock();
-        let private = (*super::task::current_ptr()).pending.signal.sig[0];
-        let shared = (*super::task::signal_ptr()).shared_pending.signal.sig[0];
-        bindings::ckpt_sigunlock();
-        (private | shared) as u64
-    }
+/// Has the current task something to do about its signals before it goes on?
+pub(crate) fn is_due() -> bool {
+    // SAFETY: Looks at a flag of the current task.
+    unsafe { bindings::ckpt_signal_due() }
 }
 
-/// A timer that is running or created, if there is any.
+/// A timer that cannot be saved, if there is any.
 pub(crate) fn timer() -> Option<&'static str> {
-    let signal = super::task::signal_ptr();
-    // SAFETY: The structure lives; only the current task changes its timers.
-    unsafe {
-        if bindings::ckpt_real_timer_active() || (*signal).it_real_incr != 0 {
-            Some("an interval timer (ITIMER_REAL) is not supported")
-        } else if (*signal)
-            .it
-            .iter()
-            .any(|it| it.expires != 0 || it.incr != 0)
-        {
-            Some("an interval timer (ITIMER_VIRTUAL or ITIMER_PROF) is not supported")
-        } else if bindings::ckpt_has_posix_timers() {
-            Some("POSIX timers are not supported")
-        } else {
-            None
-        }
-    }
+    // SAFETY: Only the current task changes its timers.
+    unsafe { bindings::ckpt_has_posix_timers() }.then_some("POSIX timers are not supported")
 }
 
 /// Ends all timers of the process: an image has none.
@@ -66,10 +45,17 @@ pub(crate) fn stop_timers() {
     }
 }
 
-/// Blocked signals.
+/// Blocked signals; not those that a call like ppoll(2) blocks while it waits.
 pub(crate) fn blocked() -> u64 {
-    // SAFETY: Only the task itself changes its mask.
-    unsafe { (*super::task::current_ptr()).blocked.sig[0] as u64 }
+    // SAFETY: Only the task itself changes its masks.
+    unsafe {
+        let t = super::task::current_ptr();
+        if bindings::ckpt_restores_sigmask() {
+            (*t).saved_sigmask.sig[0] as u64
+        } else {
+            (*t).blocked.sig[0] as u64
+        }
+    }
 }
 
 /// Sets the blocked signals; SIGKILL and SIGSTOP never are.
@@ -79,6 +65,16 @@ pub(crate) fn set_blocked(mask: u64) {
     };
     // SAFETY: Takes the signal lock itself.
     unsafe { bindings::set_current_blocked(&mut set) };
+}
+
+/// Looks at the pending signals anew: has the way back to user mode to deliver one?
+pub(crate) fn recalculate() {
+    // SAFETY: The signal lock is held.
+    unsafe {
+        bindings::ckpt_siglock();
+        bindings::recalc_sigpending();
+        bindings::ckpt_sigunlock();
+    }
 }
 
 /// The alternate stack.

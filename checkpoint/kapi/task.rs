@@ -53,23 +53,16 @@ pub(crate) fn ns_capable(cap: u32) -> bool {
     unsafe { bindings::ns_capable(bindings::ckpt_user_ns(), cap as i32) }
 }
 
+/// Is the current task on its way out?
+pub(crate) fn is_exiting() -> bool {
+    // The first of these is set when it begins to exit, and PF_EXITING late.
+    let ending = bindings::PF_POSTCOREDUMP | bindings::PF_SIGNALED | bindings::PF_EXITING;
+    flags() & ending != 0
+}
+
 /// Process id of the current task in its own namespace.
 pub(crate) fn pid_in_ns() -> i32 {
     ids().tgid
-}
-
-/// Could the current task trace the one of this id in its namespace? `None`
-/// when there is none.
-pub(crate) fn may_trace(pid: i32) -> Option<bool> {
-    // SAFETY: The task is found and looked at under the RCU lock, which keeps
-    // it; the check takes the task's own lock and does not sleep.
-    unsafe {
-        bindings::rcu_read_lock();
-        let task = bindings::find_task_by_vpid(pid);
-        let answer = (!task.is_null()).then(|| bindings::ckpt_may_trace(task));
-        bindings::rcu_read_unlock();
-        answer
-    }
 }
 
 /// Numbers of the current task in its own namespace.
@@ -133,6 +126,9 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         }
         if t.se.custom_slice != 0 {
             return Some("a scheduling slice is not supported");
+        }
+        if bindings::ckpt_other_child_ns() {
+            return Some("a namespace that only children enter is not supported");
         }
         if bindings::ckpt_has_uclamp() {
             return Some("utilisation clamps are not supported");
@@ -406,6 +402,12 @@ pub(crate) fn set_rseq(rseq: &Rseq) {
         bindings::ckpt_rseq_set_version(rseq.version as u8);
         bindings::ckpt_rseq_force_update();
     }
+}
+
+/// Has the way back to user mode look for a call that is to go on.
+pub(crate) fn notify_signal() {
+    // SAFETY: Sets a flag of the current task, which that way clears.
+    unsafe { bindings::ckpt_notify_signal() };
 }
 
 /// Does seccomp restrict the task?

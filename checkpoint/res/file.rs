@@ -132,7 +132,7 @@ fn describe(
     objref: u32,
     fd: Option<u32>,
 ) -> Outcome<(File, KVec<u8>)> {
-    let st = file::stat(file).why("the attributes of a file cannot be read")?;
+    let st = file::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
     ensure(
         file::flags(file) & O_ACCMODE != 3,
@@ -287,7 +287,7 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     let file = ctx
         .below_root(path)
         .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
-    let st = file::stat(&file).why("the attributes of a file cannot be read")?;
+    let st = file::stat(&file, true).why("the attributes of a file cannot be read")?;
     ensure(
         u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
             && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor)),

@@ -207,6 +207,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
         _personality: personality,
         mm: NewMm::begin().why("a new address space cannot be made")?,
     };
+    context::set_64bit();
     if rec.vdso != 0 {
         ensure(
             ctx.same_vdso,

@@ -14,6 +14,7 @@ pub(crate) mod fs;
 pub(crate) mod head;
 pub(crate) mod mm;
 pub(crate) mod pages;
+pub(crate) mod pending;
 pub(crate) mod rlimit;
 pub(crate) mod signal;
 pub(crate) mod task;

@@ -60,7 +60,7 @@ fn write_run(ctx: &mut SaveCtx, mm: u32) -> Outcome {
         return Ok(());
     }
     ctx.writer.pages(mm, ctx.batch.addrs()).written()?;
-    ctx.writer.sink().put_pages(&ctx.batch).written()?;
+    ctx.writer.sink().put_pages(&mut ctx.batch).written()?;
     let (batch, writer) = (&ctx.batch, &mut ctx.writer);
     batch.for_each(|bytes| writer.wrote_pages(bytes));
     ctx.batch.clear();

@@ -3,10 +3,10 @@
 
 //! Blocked signals, the alternate stack, and handlers.
 //!
-//! Pending signals and timers are refused at checkpoint; a restart ends the
-//! caller's timers. A signal that reaches the caller during a restart is
-//! delivered to the restarted task.
+//! Pending signals and interval timers follow, see [`super::pending`]. POSIX timers
+//! are refused at checkpoint; a restart ends the caller's timers.
 
+use super::pending;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
@@ -48,22 +48,27 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         action.flags &= SA_KNOWN;
         action.mask &= !UNBLOCKABLE;
     }
-    ctx.writer.record(task, rec).written()
+    let now = pending::look()?;
+    rec.nr_pending = now.signals.len() as u32;
+    ctx.writer.record(task, rec).written()?;
+    pending::save(ctx, task, &now)
 }
 
 /// Signal state that was read.
-pub(crate) struct Ready(Boxed);
+pub(crate) struct Ready(Boxed, pending::Ready);
 
 /// Reads the signal record.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
     let mut boxed = Boxed::new()?;
     ctx.reader.record_into(task, boxed.get()?)?;
-    Ok(Ready(boxed))
+    let nr_pending = boxed.get()?.nr_pending;
+    Ok(Ready(boxed, pending::restore(ctx, task, nr_pending)?))
 }
 
 impl Ready {
-    /// Sets handlers, alternate stack and blocked signals. Cannot fail.
+    /// Sets handlers, alternate stack, pending and blocked signals, and timers.
+    /// Cannot fail.
     #[inline(never)]
     pub(crate) fn commit(mut self) {
         signal::stop_timers();
@@ -81,6 +86,10 @@ impl Ready {
             size: rec.ss_size,
             flags: rec.ss_flags,
         });
+        self.1.queue();
         signal::set_blocked(rec.blocked);
+        // Also when the mask was the caller's: the queues are not what they were.
+        signal::recalculate();
+        self.1.start();
     }
 }

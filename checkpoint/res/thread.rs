@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! The thread: TLS, registers, FPU, and its registrations with the kernel.
+//! The thread: TLS, registers, FPU, an interrupted call, and its registrations with
+//! the kernel.
 
 use crate::arch;
 use crate::ctx::restore::RestoreCtx;
@@ -9,12 +10,18 @@ use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
 use crate::error::Explain;
 use crate::error::Outcome;
+use crate::error::Place;
 use crate::format;
+use crate::format::call::goes_on;
+use crate::format::call::RestartBlock;
+use crate::format::call::CONTINUE;
 use crate::format::cpu::Cpu;
 use crate::format::cpu::Thread;
 use crate::format::cpu::UserDesc;
 use crate::format::cpu::NR_TLS;
 use crate::image::Written;
+use crate::kapi::call;
+use crate::kapi::call::NR_RESTART_SYSCALL;
 use crate::kapi::task;
 use kernel::prelude::*;
 
@@ -33,10 +40,37 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     rec.rseq_sig = rseq.sig;
     rec.rseq_version = rseq.version;
     ctx.writer.record(task, &rec).written()?;
-    let cpu = arch::cpu::save().why("a segment register holds an unknown selector")?;
+    let mut cpu = if ctx.outside {
+        arch::cpu::save_interrupted()
+    } else {
+        arch::cpu::save()
+    }
+    .why("a segment register holds an unknown selector")?;
+    let call = interrupted(&cpu)?;
+    cpu.nr_restart = u32::from(call.is_some());
     ctx.writer.record(task, &cpu).written()?;
     let fpu = arch::fpu::save()?;
-    ctx.writer.bytes(format::FPU, task, &fpu).written()
+    ctx.writer.bytes(format::FPU, task, &fpu).written()?;
+    match call {
+        Some(call) => ctx.writer.record(task, &call).written(),
+        None => Ok(()),
+    }
+}
+
+/// What the interrupted call needs to go on.
+fn interrupted(cpu: &Cpu) -> Outcome<Option<RestartBlock>> {
+    // The second one: on its way to restart_syscall(2) already.
+    if cpu.orig_ax != u64::MAX && cpu.ax as i64 == CONTINUE || cpu.ax == NR_RESTART_SYSCALL {
+        let block = call::save();
+        ensure(
+            block.is_some() || call::is_none(),
+            EOPNOTSUPP,
+            "an interrupted system call of this kind is not supported",
+        )
+        .map_err(|f| f.at(Place::Number(cpu.orig_ax)))?;
+        return Ok(block);
+    }
+    Ok(None)
 }
 
 /// A thread that was read, not yet in the processor.
@@ -44,6 +78,7 @@ pub(crate) struct Ready {
     thread: Thread,
     cpu: Cpu,
     fpu: KVec<u8>,
+    call: Option<RestartBlock>,
 }
 
 /// Reads the thread, CPU and FPU records.
@@ -58,13 +93,23 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
     )?;
     let mut fpu = KVec::from_elem(0, cpu.xstate_size as usize, GFP_KERNEL)?;
     ctx.reader.bytes(format::FPU, task, &mut fpu)?;
-    Ok(Ready { thread, cpu, fpu })
+    let call = match cpu.nr_restart {
+        0 => None,
+        _ => Some(ctx.reader.record(task)?),
+    };
+    Ok(Ready {
+        thread,
+        cpu,
+        fpu,
+        call,
+    })
 }
 
 /// TLS and FPU of the image are loaded; the former ones are kept.
 pub(crate) struct Loaded {
     thread: Thread,
     cpu: Cpu,
+    call: Option<RestartBlock>,
     fpu: Option<arch::fpu::Loaded>,
     former_tls: [UserDesc; NR_TLS],
 }
@@ -78,6 +123,7 @@ impl Ready {
         Ok(Loaded {
             thread: self.thread,
             cpu: self.cpu,
+            call: self.call,
             fpu: Some(fpu),
             former_tls,
         })
@@ -96,6 +142,10 @@ impl Loaded {
         });
         if let Some(fpu) = self.fpu.take() {
             fpu.commit();
+        }
+        call::restore(self.call.as_ref());
+        if self.cpu.orig_ax != u64::MAX && goes_on(self.cpu.ax) {
+            task::notify_signal();
         }
         arch::cpu::restore(&self.cpu)
     }

@@ -8,6 +8,8 @@
 #define _LINUX_CHECKPOINT_H
 
 #include <linux/bvec.h>
+#include <linux/checkpoint_internal.h>
+#include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -19,6 +21,7 @@
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
+#include <linux/nsproxy.h>
 #include <linux/path.h>
 #include <linux/pagewalk.h>
 #include <linux/personality.h>
@@ -27,12 +30,15 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/stat.h>
+#include <linux/task_work.h>
+#include <linux/time64.h>
 #include <linux/types.h>
 #include <linux/uio.h>
 #include <linux/utsname.h>
 #include <uapi/linux/sched/types.h>
 #include <asm/desc.h>
 #include <asm/segment.h>
+#include <asm/unistd.h>
 #include <asm/vdso.h>
 #include <asm/vdso/vsyscall.h>
 
@@ -100,7 +106,6 @@ void ckpt_task_unlock(struct task_struct *task);
 void ckpt_siglock(void);
 void ckpt_sigunlock(void);
 bool ckpt_thread_group_empty(void);
-bool ckpt_real_timer_active(void);
 bool ckpt_has_posix_timers(void);
 void ckpt_stop_timers(void);
 bool ckpt_is_subreaper(void);
@@ -112,6 +117,23 @@ bool ckpt_has_affinity(void);
 bool ckpt_has_ioprio(void);
 bool ckpt_rseq_slice(void);
 bool ckpt_has_keyrings(void);
+int ckpt_wait_killable(struct completion *event);
+void ckpt_send_signal(struct task_struct *task, int sig);
+void ckpt_frozen_enter(void);
+void ckpt_frozen_leave(void);
+unsigned int ckpt_quiet_enter(void);
+void ckpt_quiet_leave(unsigned int flags);
+bool ckpt_has_threads(struct task_struct *task);
+void ckpt_restart_real_timer(void);
+bool ckpt_other_child_ns(void);
+bool ckpt_other_pid_ns(struct task_struct *task);
+bool ckpt_other_user_ns(struct task_struct *task);
+bool ckpt_restores_sigmask(void);
+void ckpt_list_add_tail(struct list_head *entry, struct list_head *head);
+bool ckpt_signal_due(void);
+void ckpt_notify_signal(void);
+void ckpt_rseq_abort(struct pt_regs *regs);
+s64 ckpt_clock_ns(clockid_t clock);
 bool ckpt_has_mempolicy(void);
 bool ckpt_has_uclamp(void);
 bool ckpt_has_core_cookie(void);
@@ -165,6 +187,7 @@ void ckpt_write_pkru(u32 pkru);
 int ckpt_tls_get(struct user_desc *tls, size_t bytes);
 int ckpt_tls_set(const struct user_desc *tls, size_t bytes);
 unsigned int ckpt_ldt_size(struct mm_struct *mm);
+void ckpt_mm_set_64bit(struct mm_struct *mm);
 void ckpt_ldt_lock(struct mm_struct *mm);
 void ckpt_ldt_unlock(struct mm_struct *mm);
 u64 ckpt_ldt_entry(struct mm_struct *mm, unsigned int nr);
@@ -203,6 +226,11 @@ enum ckpt_layout {
 	CKPT_OFF_TASK_PERSONALITY = offsetof(struct task_struct, personality),
 	CKPT_OFF_TASK_CLEAR_TID = offsetof(struct task_struct, clear_child_tid),
 	CKPT_OFF_TASK_SLACK = offsetof(struct task_struct, timer_slack_ns),
+	CKPT_OFF_TASK_JOBCTL = offsetof(struct task_struct, jobctl),
+	CKPT_OFF_TASK_PTRACE = offsetof(struct task_struct, ptrace),
+	CKPT_OFF_TASK_NSPROXY = offsetof(struct task_struct, nsproxy),
+	CKPT_OFF_TASK_RESTART = offsetof(struct task_struct, restart_block),
+	CKPT_OFF_TASK_SIGMASK = offsetof(struct task_struct, saved_sigmask),
 	CKPT_OFF_MM_BRK = offsetof(struct mm_struct, brk),
 	CKPT_OFF_MM_AUXV = offsetof(struct mm_struct, saved_auxv),
 	CKPT_OFF_MM_MAP_COUNT = offsetof(struct mm_struct, map_count),
@@ -215,6 +243,12 @@ enum ckpt_layout {
 	CKPT_OFF_FILE_POS = offsetof(struct file, f_pos),
 	CKPT_OFF_FILE_FLAGS = offsetof(struct file, f_flags),
 	CKPT_OFF_FILE_PATH = offsetof(struct file, f_path),
+};
+
+/* Values of macros that bindgen does not see. */
+enum ckpt_value {
+	CKPT_JOBCTL_STOPPED = JOBCTL_STOPPED,
+	CKPT_NR_RESTART_SYSCALL = __NR_restart_syscall,
 };
 
 #endif /* _LINUX_CHECKPOINT_H */

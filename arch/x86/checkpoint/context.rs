@@ -129,6 +129,13 @@ pub(crate) fn has_foreign_vdso() -> bool {
     }
 }
 
+/// Makes the new address space of the current task that of a 64-bit program: one
+/// that has the vsyscall page, if the kernel has it.
+pub(crate) fn set_64bit() {
+    // SAFETY: Sets an atomic flag of an address space that only this task uses.
+    unsafe { bindings::ckpt_mm_set_64bit(current_mm()) };
+}
+
 /// Maps the vDSO with its code at `addr` in the empty, new address space.
 ///
 /// # Errors

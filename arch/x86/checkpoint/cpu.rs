@@ -6,6 +6,8 @@
 //! sigreturn do. Not saved: debug registers, which only a tracer can set; a
 //! task that has some is refused.
 
+use crate::format::call::goes_on;
+use crate::format::call::NR_MAX;
 use crate::format::cpu::seg;
 use crate::format::cpu::Cpu;
 use crate::format::cpu::FIXED_FLAGS;
@@ -139,6 +141,42 @@ pub(crate) fn save() -> Result<Cpu> {
     cpu.has_fxsr = 1;
     cpu.xstate_size = super::fpu::size();
     Ok(cpu)
+}
+
+/// The registers of the current task at its way back to user mode, wherever it
+/// came from.
+///
+/// # Errors
+///
+/// As [`save`].
+pub(crate) fn save_interrupted() -> Result<Cpu> {
+    let mut cpu = save()?;
+    // SAFETY: As in save().
+    let regs = unsafe { &*bindings::ckpt_regs() };
+    cpu.ax = regs.ax as u64;
+    // Like the entry code, which takes the number from the lower half.
+    cpu.orig_ax = match regs.orig_ax as u32 {
+        nr if u64::from(nr) <= NR_MAX => nr.into(),
+        u32::MAX => u64::MAX,
+        _ if goes_on(cpu.ax) => return Err(EOPNOTSUPP),
+        _ => u64::MAX,
+    };
+    Ok(cpu)
+}
+
+/// Is the current task between two instructions of user code, as far as its
+/// registers tell? Not when it runs task work in the middle of a call.
+pub(crate) fn at_boundary() -> bool {
+    // SAFETY: As in save(). The entry code stores -ENOSYS until there is a result.
+    let regs = unsafe { &*bindings::ckpt_regs() };
+    regs.orig_ax as isize == -1 || regs.ax as isize != ENOSYS.to_errno() as isize
+}
+
+/// Ends a restartable sequence in progress, as every interruption does.
+pub(crate) fn settle() {
+    // SAFETY: As in save(); the call changes the instruction pointer only if it
+    // is in such a sequence.
+    unsafe { bindings::ckpt_rseq_abort(bindings::ckpt_regs()) };
 }
 
 /// # Safety

@@ -13,6 +13,13 @@
 
 /* checkpoint: errors and warnings go to logfd as lines of text */
 #define CHECKPOINT_LOG		0x1
+/* checkpoint: the task is killed when its image is complete */
+#define CHECKPOINT_KILL		0x2
+/*
+ * checkpoint: the task is stopped, as by SIGSTOP, when its image is complete;
+ * not together with CHECKPOINT_KILL
+ */
+#define CHECKPOINT_STOP		0x4
 
 /* restart: errors and warnings go to logfd as lines of text */
 #define RESTART_LOG		0x1

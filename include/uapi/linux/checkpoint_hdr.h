@@ -36,6 +36,9 @@ struct cr_hdr {
 #define CR_HDR_RLIMITS		107	/* Resource limits */
 #define CR_HDR_FS		108	/* umask; root and current directory */
 #define CR_HDR_SIGNAL		109	/* Mask, alternate stack, handlers */
+#define CR_HDR_RESTART_BLOCK	110	/* What an interrupted call needs */
+#define CR_HDR_SIGINFO		111	/* A signal that waits */
+#define CR_HDR_ITIMERS		112	/* Interval timers */
 #define CR_HDR_MM		201	/* An address space */
 #define CR_HDR_VMA		202	/* One mapping */
 #define CR_HDR_MM_CONTEXT	203	/* LDT, protection keys */
@@ -326,7 +329,11 @@ struct cr_hdr_cpu {
 	__u64 si;			/* rsi */
 	__u64 di;			/* rdi */
 	__u64 bp;			/* rbp */
-	/* rax: what the interrupted call returns after a restart */
+	/*
+	 * rax: what the interrupted call returns after a restart. With a call in
+	 * orig_ax, -512, -513, -514 and -516 say how the call goes on, see
+	 * CR_RESTART_*
+	 */
 	__u64 ax;
 	__u64 orig_ax;			/* Number of the interrupted call, or -1 */
 	__u64 ip;			/* Instruction pointer */
@@ -355,7 +362,10 @@ struct cr_hdr_cpu {
 	__u8 reserved;			/* Zero */
 	__u64 debugreg[6];		/* Debug registers 0 to 3, 6 and 7; zero */
 	__u32 xstate_size;		/* Bytes of the FPU record that follows */
-	__u32 reserved2;		/* Zero */
+	/*
+	 * Records that follow for the interrupted call: 0, or 1 RESTART_BLOCK
+	 */
+	__u32 nr_restart;
 	__u64 reserved3;		/* Zero */
 	__u64 reserved4;		/* Zero */
 };
@@ -368,6 +378,53 @@ struct cr_hdr_mm_context {
 	__u32 pkey_map;			/* Bit n: protection key n is allocated */
 	__u32 execute_only_pkey;	/* Key of execute-only mappings, or 0 */
 	__u64 reserved[2];		/* Zero */
+};
+
+/* How an interrupted system call goes on: values of cr_hdr_cpu.ax */
+/* Issued again, also behind a handler with SA_RESTART: ERESTARTSYS */
+#define CR_RESTART_AGAIN_UNLESS_HANDLED	(-512)
+/* Issued again, always: ERESTARTNOINTR */
+#define CR_RESTART_AGAIN		(-513)
+/* Issued again unless a handler runs: ERESTARTNOHAND */
+#define CR_RESTART_AGAIN_WITHOUT_HANDLER	(-514)
+/* Continued by restart_syscall(2): ERESTART_RESTARTBLOCK */
+#define CR_RESTART_CONTINUE		(-516)
+/* Largest number of a system call */
+#define CR_RESTART_NR_MAX		0xffff
+/* Longest time that is left, in nanoseconds: about 146 years */
+#define CR_RESTART_REMAINING_MAX	0x3fffffffffffffffULL
+
+/* Kinds of restart blocks */
+/* nanosleep(2) and relative clock_nanosleep(2) */
+#define CR_RESTART_KIND_NANOSLEEP	1
+#define CR_RESTART_KIND_POLL		2	/* poll(2) */
+#define CR_RESTART_KIND_FUTEX		3	/* A futex wait with a timeout */
+
+/* Bits of cr_hdr_restart_block.flags */
+/* There is a timeout: remaining_ns counts */
+#define CR_RESTART_FLAG_TIMEOUT		1
+/* Futex: shared between processes */
+#define CR_RESTART_FLAG_FUTEX_SHARED	2
+/* Futex: the timeout is one of the wall clock */
+#define CR_RESTART_FLAG_FUTEX_REALTIME	4
+
+/* struct cr_hdr_restart_block: what an interrupted call needs to go on */
+struct cr_hdr_restart_block {
+	__u32 kind;			/* See CR_RESTART_KIND_* */
+	__u32 flags;			/* See CR_RESTART_FLAG_* */
+	/* Sleep: number of the clock, as clock_gettime(2) has them */
+	__u32 clock;
+	__u32 nr_fds;			/* Poll: number of descriptors */
+	/*
+	 * Sleep: where the remaining time goes, or 0; poll: the descriptors;
+	 * futex: its address
+	 */
+	__u64 addr;
+	__u32 value;			/* Futex: the expected value */
+	__u32 bitset;			/* Futex: which wakers are heard */
+	/* Nanoseconds that were left of the timeout. Varies from image to image */
+	__u64 remaining_ns;
+	__u64 reserved[3];		/* Zero */
 };
 
 /* Number of signals */
@@ -384,13 +441,53 @@ struct cr_sigaction {
 /* struct cr_hdr_signal: blocked signals, alternate stack, handlers */
 struct cr_hdr_signal {
 	__u32 nr_actions;		/* Number of actions: CR_NR_SIGNALS */
-	__u32 reserved;			/* Zero */
+	/* Number of SIGINFO records that follow, before the ITIMERS record */
+	__u32 nr_pending;
 	__u64 blocked;			/* Blocked signals */
 	__u64 ss_sp;			/* Alternate stack: address */
 	__u64 ss_size;			/* Alternate stack: bytes */
 	__u64 ss_flags;			/* Alternate stack: SS_* flags */
 	__u64 reserved2[4];		/* Zero */
 	struct cr_sigaction actions[CR_NR_SIGNALS];	/* Actions, signal 1 first */
+};
+
+/* Most signals that may be pending */
+#define CR_PENDING_MAX			0x100000
+/* Longest value of a timer, in nanoseconds: about 146 years */
+#define CR_TIMER_MAX			0x3fffffffffffffffULL
+
+/* Where a signal waits */
+#define CR_SIGINFO_TASK			0	/* For the task */
+#define CR_SIGINFO_PROCESS		1	/* For the process, any thread of it */
+
+/* struct cr_hdr_siginfo: one signal that waits to be delivered */
+struct cr_hdr_siginfo {
+	__u32 queue;			/* See CR_SIGINFO_* */
+	__u32 reserved;			/* Zero */
+	__s32 signo;			/* si_signo: number of the signal */
+	__s32 err;			/* si_errno */
+	__s32 code;			/* si_code: why it was sent */
+	__u32 reserved2;		/* Zero */
+	/* The rest of siginfo_t, as sigaction(2) has it */
+	__u64 fields[4];
+	__u64 reserved3;		/* Zero */
+};
+
+/* struct cr_itimer: an interval timer */
+struct cr_itimer {
+	/*
+	 * Nanoseconds until it expires, or 0. Varies from image to image when
+	 * the timer runs.
+	 */
+	__u64 value;
+	__u64 interval;			/* Nanoseconds between two expiries, or 0 */
+};
+
+/* struct cr_hdr_itimers: the interval timers of a process */
+struct cr_hdr_itimers {
+	/* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
+	struct cr_itimer timers[3];
+	__u64 reserved;			/* Zero */
 };
 
 /* Pages of one run at most */

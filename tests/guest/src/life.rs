@@ -19,6 +19,8 @@ use crate::sys::Errno;
 pub const IMAGE: &str = "CKPT_IMAGE";
 /// Environment variable: directory for the test's files.
 pub const DIR: &str = "CKPT_DIR";
+/// Environment variable: `first`, or `reboot` after a reboot of the guest.
+pub const PHASE: &str = "CKPT_PHASE";
 /// Environment variable: skip the system call, to try a program on any kernel.
 pub const DRY: &str = "CKPT_DRY";
 

@@ -2,10 +2,12 @@
 
 //! Layout of every structure, as the compiler sees it: held against the C header.
 
+use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
+use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::Hdr;
@@ -48,9 +50,13 @@ layouts! {
     "cr_user_desc" = cpu::UserDesc,
     "cr_hdr_thread" = cpu::Thread,
     "cr_hdr_cpu" = cpu::Cpu,
+    "cr_hdr_restart_block" = call::RestartBlock,
     "cr_hdr_mm_context" = cpu::MmContext,
     "cr_sigaction" = signal::Sigaction,
     "cr_hdr_signal" = signal::Signal,
+    "cr_hdr_siginfo" = pending::Siginfo,
+    "cr_itimer" = pending::Itimer,
+    "cr_hdr_itimers" = pending::Itimers,
     "cr_hdr_mm" = mm::Mm,
     "cr_hdr_vma" = mm::Vma,
     "cr_guard_range" = mm::GuardRange,
@@ -83,7 +89,7 @@ pub const HDR: Layout = Layout {
 pub fn c_field<'a>(c: &str, field: &'a str) -> &'a str {
     match (c, field) {
         ("cr_hdr", "kind") => "type",
-        ("cr_hdr_error", "errno") => "err",
+        ("cr_hdr_error" | "cr_hdr_siginfo", "errno") => "err",
         _ => field,
     }
 }

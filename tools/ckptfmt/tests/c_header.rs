@@ -41,6 +41,8 @@ fn facts() -> BTreeMap<String, u64> {
         }
     }
     facts.insert("CHECKPOINT_LOG".into(), 1);
+    facts.insert("CHECKPOINT_KILL".into(), 2);
+    facts.insert("CHECKPOINT_STOP".into(), 4);
     facts.insert("RESTART_LOG".into(), 1);
     facts
 }

@@ -3,6 +3,8 @@
 //! What is written is read back, field by field and page by page.
 
 mod common;
+#[path = "roundtrip/parts.rs"]
+mod parts;
 
 use std::collections::BTreeSet;
 
@@ -10,6 +12,7 @@ use ckptfmt::build::split;
 use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
+use ckptfmt::format::call;
 use ckptfmt::format::cpu::UserDesc;
 use ckptfmt::format::files::file_kind;
 use ckptfmt::format::files::FdEnt;
@@ -19,8 +22,12 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::GuardRange;
 use ckptfmt::format::mm::Vma;
 use common::collect;
+use parts::itimer;
+use parts::restart_block;
+use parts::siginfo;
 use proptest::collection::btree_set;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 fn same(image: &Image) {
@@ -100,6 +107,42 @@ fn the_longest_run_and_the_longest_strings() {
     same(&image);
 }
 
+#[test]
+fn a_call_with_and_without_a_restart_block() {
+    let mut image = Image::minimal();
+    image.restart_block = Image::sample().restart_block;
+    image.settle();
+    assert_eq!(image.cpu.nr_restart, 1);
+    same(&image);
+    let mut image = Image::sample();
+    image.restart_block = None;
+    image.cpu.ax = call::AGAIN.cast_unsigned();
+    image.settle();
+    assert_eq!(image.cpu.nr_restart, 0);
+    same(&image);
+}
+
+#[test]
+fn pending_signals_and_timers() {
+    let mut image = Image::minimal();
+    image.pending = Image::sample().pending;
+    image.settle();
+    assert_eq!(image.signal.nr_pending, 2);
+    same(&image);
+    // The order of signals is that of their queues, and kept.
+    image.pending.reverse();
+    same(&image);
+    image.pending = vec![image.pending[0]; 3000];
+    image.settle();
+    same(&image);
+    let mut image = Image::sample();
+    image.pending.clear();
+    image.itimers = Image::minimal().itimers;
+    image.settle();
+    assert_eq!(image.signal.nr_pending, 0);
+    same(&image);
+}
+
 fn path() -> impl Strategy<Value = Vec<u8>> {
     vec(1..=255u8, 1..200)
 }
@@ -149,8 +192,10 @@ fn image() -> impl Strategy<Value = Image> {
         vec(any::<u32>(), 0..40),
         vec(any::<u8>(), 576..2000),
         [path(), path()],
+        (option::of(restart_block()), any::<u16>(), any::<u64>()),
+        (vec(siginfo(), 0..8), [itimer(), itimer(), itimer()]),
     )
-        .prop_flat_map(|(paths, slots, fds, groups, fpu, dirs)| {
+        .prop_flat_map(|(paths, slots, fds, groups, fpu, dirs, call, wait)| {
             let nr = paths.len();
             let mappings: Vec<_> = slots
                 .iter()
@@ -159,9 +204,9 @@ fn image() -> impl Strategy<Value = Image> {
                     mapping(slot, (!anon).then(|| 100 + file.index(nr) as u32))
                 })
                 .collect();
-            (mappings, Just((paths, fds, groups, fpu, dirs)))
+            (mappings, Just((paths, fds, groups, fpu, dirs, call, wait)))
         })
-        .prop_map(|(mappings, (paths, fds, groups, fpu, dirs))| {
+        .prop_map(|(mappings, (paths, fds, groups, fpu, dirs, call, wait))| {
             let nr = paths.len() as u32;
             let mut image = Image::minimal();
             image.fds = fds
@@ -195,6 +240,9 @@ fn image() -> impl Strategy<Value = Image> {
             image.mappings = mappings;
             image.groups = groups;
             image.fpu = fpu;
+            (image.restart_block, image.cpu.ax) = (call.0, call.2);
+            image.cpu.orig_ax = call.1.into();
+            (image.pending, image.itimers.timers) = wait;
             image.paths = dirs;
             image.settle();
             image

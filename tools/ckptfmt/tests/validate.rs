@@ -2,9 +2,15 @@
 
 //! One bad record for each rule of each `validate()`: the rule is what is named.
 
+#[path = "validate/call.rs"]
+mod call;
+#[path = "validate/pending.rs"]
+mod pending;
+
 use ckptfmt::build::Image;
 use ckptfmt::format::files::file_kind;
 use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::pending::PENDING_MAX;
 use ckptfmt::format::task::policy;
 use ckptfmt::format::Record;
 use ckptfmt::format::Why;
@@ -44,9 +50,16 @@ fn head() {
             (|r| r.nr_tasks = 2, "image has more than one task"),
             (|r| r.crid = 0, "image identifier is zero"),
             (|r| r.reserved = 1, RESERVED),
-            (|r| r.flags = 2, "image was made with unknown flags"),
+            (|r| r.flags = 6, "image was made with unknown flags"),
+            (|r| r.flags = 8, "image was made with unknown flags"),
+            (|r| r.flags = u32::MAX, "image was made with unknown flags"),
         ],
     );
+    for flags in 0..=5 {
+        let mut made = image.head;
+        made.flags = flags;
+        assert_eq!(made.validate(), Ok(()));
+    }
     check(
         image.arch,
         &[
@@ -148,10 +161,11 @@ fn registers() {
                 |r| r.gs_base = 0x0000_8000_0000_0000,
                 "gs base is not a user address",
             ),
-            (|r| r.orig_ax = 1, "a call is in progress: not supported"),
             (|r| r.uses_debug = 1, "debug registers are not supported"),
             (|r| r.debugreg[5] = 1, "debug registers are not supported"),
             (|r| r.used_math = 2, "FPU fields are wrong"),
+            (|r| r.reserved = 1, RESERVED),
+            (|r| r.reserved3 = 1, RESERVED),
             (|r| r.reserved4 = 1, RESERVED),
         ],
     );
@@ -221,6 +235,10 @@ fn registers() {
         image.signal,
         &[
             (|r| r.nr_actions = 63, "number of signals is not 64"),
+            (
+                |r| r.nr_pending = PENDING_MAX + 1,
+                "too many signals are pending",
+            ),
             (|r| r.blocked = 1 << 8, "SIGKILL or SIGSTOP is blocked"),
             (
                 |r| r.actions[0].flags = 1 << 63,

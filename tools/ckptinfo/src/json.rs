@@ -10,13 +10,18 @@ use ckptfmt::walk::Stop;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::call;
 use crate::model::Model;
+use crate::pending;
 use crate::tables::label;
 use crate::text;
 use crate::text::escape;
+use crate::time;
+use crate::timers;
 use crate::verdict;
 
-fn hex(value: u64) -> String {
+/// A number that JSON must not round.
+pub fn hex(value: u64) -> String {
     format!("{value:#x}")
 }
 
@@ -41,10 +46,12 @@ pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
         "head": head(model),
         "task": task(model),
         "registers": registers(model),
+        "call": call::json(model),
         "memory": memory(model),
         "files": fs(model),
         "descriptors": model.fds.iter().map(|e| descriptor(model, e.fd, e.file, e.flags)).collect::<Vec<_>>(),
         "signals": signals(model),
+        "timers": timers::json(model),
         "credentials": creds(model),
         "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
             (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))
@@ -73,12 +80,13 @@ fn head(model: &Model) -> Value {
         "version": head.version,
         "crid": head.crid,
         "flags": head.flags,
+        "made_with": text::checkpoint_flags(head.flags),
         "release": escape(&model.release),
         "kernel_version": escape(&model.version),
         "machine": escape(&model.machine),
         "page_size": head.page_size,
         "nr_tasks": head.nr_tasks,
-        "written": text::utc(head.realtime_ns),
+        "written": time::utc(head.realtime_ns),
         "realtime_ns": head.realtime_ns.to_string(),
         "monotonic_ns": head.monotonic_ns.to_string(),
         "boottime_ns": head.boottime_ns.to_string(),
@@ -125,7 +133,7 @@ fn registers(model: &Model) -> Value {
         "si": hex(cpu.si), "di": hex(cpu.di), "bp": hex(cpu.bp), "sp": hex(cpu.sp),
         "r8": hex(cpu.r8), "r9": hex(cpu.r9), "r10": hex(cpu.r10), "r11": hex(cpu.r11),
         "r12": hex(cpu.r12), "r13": hex(cpu.r13), "r14": hex(cpu.r14), "r15": hex(cpu.r15),
-        "ip": hex(cpu.ip), "flags": hex(cpu.flags),
+        "ip": hex(cpu.ip), "orig_ax": hex(cpu.orig_ax), "flags": hex(cpu.flags),
         "fs_base": hex(cpu.fs_base), "gs_base": hex(cpu.gs_base),
         "robust_list": model.thread.map(|t| hex(t.robust_list)),
         "clear_child_tid": model.thread.map(|t| hex(t.clear_child_tid)),
@@ -215,6 +223,7 @@ fn signals(model: &Model) -> Value {
         "blocked": text::signals(signal.blocked),
         "stack": { "address": hex(signal.ss_sp), "size": signal.ss_size, "flags": hex(signal.ss_flags) },
         "handlers": handlers,
+        "pending": model.pending.iter().map(pending::signal_json).collect::<Vec<_>>(),
     })
 }
 

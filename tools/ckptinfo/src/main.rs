@@ -17,10 +17,14 @@
 //! takes nothing behind the image from it. Whatever the image holds, the
 //! answer is text and an exit status.
 
+mod call;
 mod json;
 mod model;
+mod pending;
 mod tables;
 mod text;
+mod time;
+mod timers;
 mod tree;
 mod verdict;
 
@@ -41,7 +45,7 @@ use clap::Parser;
 use crate::model::Model;
 
 const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the task, its \
-memory, open files, signals and rights.\n\nAn image is what the system call checkpoint(2) writes. \
+memory, the system call that it was in, open files, signals, timers and rights.\n\nAn image is what the system call checkpoint(2) writes. \
 Without an option the image is printed as a tree. The image is read once, from front to end, so that \
 it may come through a pipe.";
 

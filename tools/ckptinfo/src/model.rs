@@ -7,10 +7,12 @@
 
 use std::collections::HashMap;
 
+use ckptfmt::format::call;
 use ckptfmt::format::cpu;
 use ckptfmt::format::files;
 use ckptfmt::format::head;
 use ckptfmt::format::mm;
+use ckptfmt::format::pending;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::walk::Event;
@@ -46,12 +48,15 @@ pub struct Model {
     pub context: Option<cpu::MmContext>,
     pub thread: Option<cpu::Thread>,
     pub cpu: Option<cpu::Cpu>,
+    pub restart_block: Option<call::RestartBlock>,
     pub fs: Option<task::Fs>,
     pub root: Vec<u8>,
     pub cwd: Vec<u8>,
     pub table: Option<files::Files>,
     pub fds: Vec<files::FdEnt>,
     pub signal: Option<signal::Signal>,
+    pub pending: Vec<pending::Siginfo>,
+    pub itimers: Option<pending::Itimers>,
     pub creds: Option<task::Creds>,
     pub groups: Vec<u32>,
     pub rlimits: Option<task::Rlimits>,
@@ -109,6 +114,7 @@ impl Model {
             Event::MmContext(r) => self.context = Some(*r),
             Event::Thread(r) => self.thread = Some(*r),
             Event::Cpu(r) => self.cpu = Some(*r),
+            Event::RestartBlock(r) => self.restart_block = Some(*r),
             Event::Fs(r) => self.fs = Some(*r),
             Event::Root(s) => self.root = s.into(),
             Event::Cwd(s) => self.cwd = s.into(),
@@ -119,6 +125,12 @@ impl Model {
                 }
             }
             Event::Signal(r) => self.signal = Some(*r),
+            Event::Siginfo(r) => {
+                if self.room(size_of_val(r)) {
+                    self.pending.push(*r);
+                }
+            }
+            Event::Itimers(r) => self.itimers = Some(*r),
             Event::Creds(r) => self.creds = Some(*r),
             Event::Groups(g) => self.groups.extend_from_slice(g),
             Event::Rlimits(r) => self.rlimits = Some(*r),

@@ -52,39 +52,6 @@ pub fn count(n: u64, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A time in nanoseconds since 1970, as UTC.
-pub fn utc(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    let (day, rest) = (seconds / 86_400, seconds % 86_400);
-    let (mut year, mut left) = (1970u64, day);
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    loop {
-        let days = if leap(year) { 366 } else { 365 };
-        if left < days {
-            break;
-        }
-        left = left.saturating_sub(days);
-        year = year.saturating_add(1);
-    }
-    let february = if leap(year) { 29 } else { 28 };
-    let mut month = 1u64;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if left < days {
-            break;
-        }
-        left = left.saturating_sub(days);
-        month = month.saturating_add(1);
-    }
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    let day = left.saturating_add(1);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// Seconds with three digits.
-pub fn seconds(ns: u64) -> String {
-    format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000)
-}
-
 /// Names of the first 31 signals.
 const SIGNALS: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
@@ -135,6 +102,36 @@ pub fn limit(value: u64) -> String {
     } else {
         value.to_string()
     }
+}
+
+/// Names of bits: those of `all` that `flags` has.
+fn names(all: &[(u32, &'static str)], flags: u32) -> Vec<&'static str> {
+    all.iter()
+        .filter(|(bit, _)| flags & bit != 0)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// Flags of a task.
+pub fn task_flags(flags: u32) -> Vec<&'static str> {
+    use ckptfmt::format::task::task_flags as f;
+
+    let all = [
+        (f::NO_NEW_PRIVS, "no-new-privs"),
+        (f::CHILD_SUBREAPER, "subreaper"),
+        (f::DUMPABLE, "dumpable"),
+        (f::FORKNOEXEC, "forked-no-exec"),
+        (f::SUPERPRIV, "used-privileges"),
+        (f::MCE_EARLY, "mce-early"),
+        (f::MCE_PROCESS, "mce-own-policy"),
+        (f::RESET_ON_FORK, "reset-on-fork"),
+    ];
+    names(&all, flags)
+}
+
+/// Flags of the checkpoint call, as the C header has them.
+pub fn checkpoint_flags(flags: u32) -> Vec<&'static str> {
+    names(&[(1, "log"), (2, "kill"), (4, "stop")], flags)
 }
 
 /// A scheduling policy.
@@ -190,7 +187,7 @@ pub fn open_flags(flags: u32) -> Vec<&'static str> {
         (f::IMAGE, "image"),
         (f::MAPPED, "mapped"),
     ];
-    names.extend(all.iter().filter(|(bit, _)| flags & bit != 0).map(|b| b.1));
+    names.extend(self::names(&all, flags));
     names
 }
 
@@ -270,14 +267,6 @@ mod tests {
         assert_eq!(escape(b"/a b/\xc3\xa4"), "/a b/\u{e4}");
         assert_eq!(escape(b"\x1b[2J\n\\"), "\\u{1b}[2J\\n\\\\");
         assert_eq!(escape(b"\xff\xe2\x80\xae"), "\\xff\\u{202e}");
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_782_399_000_000_000), "2000-02-28 23:59:59 UTC");
-        assert_eq!(utc(1_790_000_000_000_000_000), "2026-09-21 14:13:20 UTC");
-        assert_eq!(utc(u64::MAX), "2554-07-21 23:34:33 UTC");
     }
 
     #[test]

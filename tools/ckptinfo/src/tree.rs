@@ -2,19 +2,22 @@
 
 //! An image as a readable tree.
 
+mod signals;
+
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use ckptfmt::format::cpuid;
-use ckptfmt::format::signal::Signal;
-use ckptfmt::format::task::task_flags;
 use ckptfmt::format::task::Task;
 
+use crate::call;
 use crate::model::Model;
 use crate::tables::label;
 use crate::text;
 use crate::text::count;
 use crate::text::escape;
 use crate::text::size;
+use crate::time;
 
 /// Most lines of a list in the tree; the tables show all.
 const LIST: usize = 64;
@@ -34,7 +37,7 @@ impl Tree {
         self.out.push('\n');
     }
 
-    fn join(&mut self, level: usize, title: &str, values: &[String]) {
+    fn join(&mut self, level: usize, title: &str, values: &[impl Borrow<str>]) {
         if !values.is_empty() {
             self.line(level, title, values.join(" "));
         }
@@ -51,9 +54,7 @@ pub fn tree(model: &Model) -> String {
     memory(&mut tree, model);
     state(&mut tree, model);
     descriptors(&mut tree, model);
-    if let Some(signal) = &model.signal {
-        signals(&mut tree, signal);
-    }
+    signals::signals(&mut tree, model);
     rights(&mut tree, model);
     if model.dropped != 0 {
         tree.line(
@@ -74,10 +75,11 @@ fn image(tree: &mut Tree, model: &Model) {
         "image",
         format!("{}, format version {}", head.crid, head.version),
     );
-    tree.line(1, "written", text::utc(head.realtime_ns));
-    tree.line(1, "uptime", text::seconds(head.boottime_ns));
+    tree.line(1, "written", time::utc(head.realtime_ns));
+    tree.line(1, "uptime", time::seconds(head.boottime_ns));
     let kernel = [&model.release, &model.version, &model.machine].map(|s| escape(s));
     tree.line(1, "kernel", kernel.join(" ").trim());
+    tree.join(1, "made with", &text::checkpoint_flags(head.flags));
     tree.line(1, "pages of", size(head.page_size.into()));
     if let Some(arch) = &model.arch {
         let has = |word: usize, bit: u32| arch.cpuid.get(word).is_some_and(|w| w >> bit & 1 == 1);
@@ -131,29 +133,14 @@ fn task(tree: &mut Tree, model: &Model, task: &Task) {
     tree.line(1, "scheduling", scheduling);
     let time = format!(
         "user {}, system {}",
-        text::seconds(task.utime),
-        text::seconds(task.stime)
+        time::seconds(task.utime),
+        time::seconds(task.stime)
     );
     tree.line(1, "time", time);
     if task.personality != 0 {
         tree.line(1, "personality", format!("{:#x}", task.personality));
     }
-    let names = [
-        (task_flags::NO_NEW_PRIVS, "no-new-privs"),
-        (task_flags::CHILD_SUBREAPER, "subreaper"),
-        (task_flags::DUMPABLE, "dumpable"),
-        (task_flags::FORKNOEXEC, "forked-no-exec"),
-        (task_flags::SUPERPRIV, "used-privileges"),
-        (task_flags::MCE_EARLY, "mce-early"),
-        (task_flags::MCE_PROCESS, "mce-own-policy"),
-        (task_flags::RESET_ON_FORK, "reset-on-fork"),
-    ];
-    let flags: Vec<String> = names
-        .iter()
-        .filter(|(bit, _)| task.flags & bit != 0)
-        .map(|(_, name)| name.to_string())
-        .collect();
-    tree.join(1, "flags", &flags);
+    tree.join(1, "flags", &text::task_flags(task.flags));
 }
 
 fn memory(tree: &mut Tree, model: &Model) {
@@ -211,6 +198,12 @@ fn state(tree: &mut Tree, model: &Model) {
         );
         tree.line(1, "registers", registers);
     }
+    if let Some(call) = model.cpu.as_ref().and_then(call::interrupted) {
+        tree.line(1, "interrupted", call.to_string());
+    }
+    if let Some(block) = &model.restart_block {
+        tree.line(1, "restart block", call::block(block));
+    }
     if let Some(thread) = model.thread.as_ref().filter(|t| t.rseq_addr != 0) {
         tree.line(
             1,
@@ -253,25 +246,6 @@ fn descriptors(tree: &mut Tree, model: &Model) {
     }
     if model.fds.len() > LIST {
         tree.line(2, "...", "see --fds");
-    }
-}
-
-fn signals(tree: &mut Tree, signal: &Signal) {
-    let handled = |wanted: fn(u64) -> bool| -> Vec<String> {
-        signal
-            .actions
-            .iter()
-            .zip(1..)
-            .filter(|(action, _)| wanted(action.handler))
-            .map(|(_, number)| text::signal(number))
-            .collect()
-    };
-    tree.join(1, "signals blocked", &text::signals(signal.blocked));
-    tree.join(1, "signals ignored", &handled(|h| h == 1));
-    tree.join(1, "signals handled", &handled(|h| h > 1));
-    if signal.ss_size != 0 {
-        let stack = format!("{:#x}, {}", signal.ss_sp, size(signal.ss_size));
-        tree.line(1, "signal stack", stack);
     }
 }
 

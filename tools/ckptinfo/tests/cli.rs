@@ -2,6 +2,11 @@
 
 //! The tool as a person uses it: options, output, exit status, pipes.
 
+#[path = "cli/call.rs"]
+mod call;
+#[path = "cli/pending.rs"]
+mod pending;
+
 use std::fs;
 use std::io::Read;
 use std::io::Write;
@@ -41,6 +46,20 @@ fn run(args: &[&str], image: &[u8]) -> Ran {
         out: text(output.stdout),
         err: text(output.stderr),
     }
+}
+
+/// Each of `texts` is in what is printed of `image`.
+fn shows(image: &Image, texts: &[&str]) {
+    let ran = run(&[], &image.bytes());
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    for text in texts {
+        assert!(ran.out.contains(text), "{text:?} is not in:\n{}", ran.out);
+    }
+}
+
+/// What the tool prints of `image` as JSON.
+fn json(image: &[u8]) -> serde_json::Value {
+    serde_json::from_str(&run(&["--json"], image).out).unwrap()
 }
 
 fn failed() -> Vec<u8> {
@@ -121,8 +140,7 @@ fn the_tables() {
 
 #[test]
 fn json_is_json() {
-    let ran = run(&["--json"], &Image::sample().bytes());
-    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let value = json(&Image::sample().bytes());
     assert_eq!(value["complete"], true);
     assert_eq!(value["task"]["comm"], "ckpt");
     assert_eq!(value["memory"]["mappings"][2]["pages_saved"], 3);

@@ -7,11 +7,13 @@
 //! and comes back from the reader as it was.
 
 use ckptfmt::build::Memory;
+use ckptfmt::format::call;
 use ckptfmt::format::cpu;
 use ckptfmt::format::cpuid;
 use ckptfmt::format::files;
 use ckptfmt::format::head;
 use ckptfmt::format::mm;
+use ckptfmt::format::pending;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::format::Hdr;
@@ -73,8 +75,11 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<task::Fs>,
     check::<cpu::Thread>,
     check::<cpu::Cpu>,
+    check::<call::RestartBlock>,
     check::<cpu::MmContext>,
     check::<signal::Signal>,
+    check::<pending::Siginfo>,
+    check::<pending::Itimers>,
     check::<mm::Mm>,
     check::<mm::Vma>,
     check::<mm::Pgarr>,

@@ -15,10 +15,12 @@ use std::convert::Infallible;
 use zerocopy::IntoBytes;
 
 use crate::format;
+use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
+use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
 use crate::stream::writer::Writer;
@@ -69,12 +71,17 @@ pub struct Image {
     pub thread: cpu::Thread,
     pub cpu: cpu::Cpu,
     pub fpu: Vec<u8>,
+    /// What the call that was interrupted needs, if it needs something.
+    pub restart_block: Option<call::RestartBlock>,
     pub fs: task::Fs,
     /// Root and current directory.
     pub paths: [Vec<u8>; 2],
     pub table: files::Files,
     pub fds: Vec<files::FdEnt>,
     pub signal: signal::Signal,
+    /// Signals that wait to be delivered, in the order of their queues.
+    pub pending: Vec<pending::Siginfo>,
+    pub itimers: pending::Itimers,
     pub creds: task::Creds,
     pub groups: Vec<u32>,
     pub rlimits: task::Rlimits,
@@ -120,7 +127,9 @@ impl Image {
         self.mm_context.nldt = len(self.ldt.len());
         self.arch.xsave_size = len(self.fpu.len());
         self.cpu.xstate_size = len(self.fpu.len());
+        self.cpu.nr_restart = u32::from(self.restart_block.is_some());
         self.table.nr_fds = len(self.fds.len());
+        self.signal.nr_pending = len(self.pending.len());
         self.creds.ngroups = len(self.groups.len());
     }
 
@@ -170,6 +179,9 @@ impl Image {
         to.record(t, &self.thread)?;
         to.record(t, &self.cpu)?;
         to.bytes(format::FPU, t, &self.fpu)?;
+        if let Some(block) = &self.restart_block {
+            to.record(t, block)?;
+        }
         to.record(t, &self.fs)?;
         for path in &self.paths {
             to.bytes(format::STR, t, path)?;
@@ -180,6 +192,10 @@ impl Image {
             to.record(self.table.objref, entry)?;
         }
         to.record(t, &self.signal)?;
+        for info in &self.pending {
+            to.record(t, info)?;
+        }
+        to.record(t, &self.itimers)?;
         to.record(t, &self.creds)?;
         for groups in self.groups.chunks(task::GROUPS_CHUNK) {
             to.bytes(format::GROUPS, t, groups.as_bytes())?;

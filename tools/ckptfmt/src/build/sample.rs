@@ -5,6 +5,8 @@
 use super::Image;
 use super::Mapping;
 use super::OpenFile;
+use crate::format::call;
+use crate::format::call::RestartBlock;
 use crate::format::cpu;
 use crate::format::cpu::seg;
 use crate::format::files;
@@ -15,6 +17,9 @@ use crate::format::mm;
 use crate::format::mm::mm_flags;
 use crate::format::mm::vma_flags as vf;
 use crate::format::mm::vma_kind;
+use crate::format::pending;
+use crate::format::pending::queue;
+use crate::format::pending::Siginfo;
 use crate::format::signal;
 use crate::format::task;
 
@@ -77,11 +82,14 @@ impl Image {
             thread: cpu::Thread::zeroed(),
             cpu: cpu::Cpu::zeroed(),
             fpu: vec![0; 576],
+            restart_block: None,
             fs: task::Fs::zeroed(),
             paths: [b"/".to_vec(), b"/".to_vec()],
             table: files::Files::zeroed(),
             fds: Vec::new(),
             signal: signal::Signal::zeroed(),
+            pending: Vec::new(),
+            itimers: pending::Itimers::zeroed(),
             creds: task::Creds::zeroed(),
             groups: Vec::new(),
             rlimits: task::Rlimits::zeroed(),
@@ -145,6 +153,7 @@ impl Image {
         image.cpu.sp = 0x7ffd_0002_0000;
         image.cpu.fs = seg::TLS;
         image.cpu.used_math = 1;
+        image.sleep();
         image.ldt = (0..2)
             .map(|entry_number| cpu::UserDesc {
                 entry_number,
@@ -158,7 +167,8 @@ impl Image {
             action.flags = 0x0400_0000;
             action.restorer = 0x40_1200;
         }
-        image.signal.blocked = 1 << 9;
+        image.signal.blocked = 1 << 9 | 1 << 33;
+        image.wait();
         image.groups = vec![4, 24, 27];
         for limit in &mut image.rlimits.limits {
             limit.cur = 1024;
@@ -166,6 +176,37 @@ impl Image {
         }
         image.settle();
         image
+    }
+
+    /// Interrupts the task in a nanosleep(2) with 1.5 seconds left.
+    fn sleep(&mut self) {
+        self.cpu.orig_ax = 35;
+        self.cpu.ax = call::CONTINUE.cast_unsigned();
+        let mut block = RestartBlock::zeroed();
+        block.kind = call::kind::NANOSLEEP;
+        block.flags = call::flags::TIMEOUT;
+        block.clock = 1;
+        block.addr = 0x7ffd_0001_fff0;
+        block.remaining_ns = 1_500_000_000;
+        self.restart_block = Some(block);
+    }
+
+    /// Lets blocked signals wait, and the timer of the wall clock run: 0.25 seconds
+    /// are left, and it comes again every 2 seconds.
+    fn wait(&mut self) {
+        // From tkill(2), and from sigqueue(3) with the value 42.
+        for (queue, signo, code, sender, value) in [
+            (queue::TASK, 10, -6, (100, 0), 0),
+            (queue::PROCESS, 34, -1, (7, 1000), 42),
+        ] {
+            let mut info = Siginfo::zeroed();
+            (info.queue, info.signo, info.code) = (queue, signo, code);
+            let (pid, uid): (u64, u64) = sender;
+            info.fields = [pid | uid << 32, value, 0, 0];
+            self.pending.push(info);
+        }
+        let [real, ..] = &mut self.itimers.timers;
+        (real.value, real.interval) = (250_000_000, 2_000_000_000);
     }
 
     fn fill_memory(&mut self) {

@@ -12,6 +12,9 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("task_flags", "CR_TASK_"),
     ("policy", "CR_POLICY_"),
     ("seg", "CR_SEG_"),
+    ("kind", "CR_RESTART_KIND_"),
+    ("flags", "CR_RESTART_FLAG_"),
+    ("queue", "CR_SIGINFO_"),
     ("mm_flags", "CR_MM_"),
     ("vma_kind", "CR_VMA_KIND_"),
     ("vma_flags", "CR_VMA_"),
@@ -20,14 +23,25 @@ pub const PREFIXES: &[(&str, &str)] = &[
 ];
 
 /// Constants that are no part of the interface: masks of what this release
-/// knows, and what follows from a structure.
+/// knows, what follows from a structure, and numbers of others.
 const INTERNAL: &[&str] = &[
     "ALL",
     "INCOMPAT_KNOWN",
     "SA_KNOWN",
     "UNBLOCKABLE",
     "HDR_SIZE",
+    "NSEC_PER_SEC",
+    "SI_TIMER",
 ];
+
+/// What the names of the constants of `module` in `file` start with in C.
+fn prefix(file: &str, module: &str) -> Option<&'static str> {
+    // Apart from other numbers that a header of system calls has.
+    if (file, module) == ("call", "") {
+        return Some("CR_RESTART_");
+    }
+    PREFIXES.iter().find(|p| p.0 == module).map(|p| p.1)
+}
 
 /// A constant of the interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +52,7 @@ pub struct Constant {
     pub rust: String,
     /// Its name in C.
     pub c: String,
-    /// Its value.
+    /// Its value; a negative one in two's complement.
     pub value: u64,
     /// What it means.
     pub about: String,
@@ -55,11 +69,8 @@ pub fn constants(source: &Source, all: &[Source]) -> Result<Vec<Constant>, Strin
         .iter()
         .filter(|c| !INTERNAL.contains(&c.rust.as_str()))
         .map(|c| {
-            let prefix = PREFIXES
-                .iter()
-                .find(|p| p.0 == c.module)
-                .ok_or_else(|| format!("module {} has no prefix in C", c.module))?
-                .1;
+            let prefix = prefix(&source.file, &c.module)
+                .ok_or_else(|| format!("module {} has no prefix in C", c.module))?;
             let value = value(&c.value, &c.module, all, 4)
                 .ok_or_else(|| format!("value of {}: {}", c.rust, c.value))?;
             Ok(Constant {
@@ -141,9 +152,7 @@ pub fn in_c(about: &str, all: &[Source]) -> String {
 
 fn target(link: &str, all: &[Source]) -> String {
     let last = link.rsplit("::").next().unwrap_or(link);
-    if let Some((_, prefix)) = PREFIXES.iter().find(|p| !last.is_empty() && p.0 == last) {
-        return format!("{prefix}*");
-    }
+    // Structures first: a field may be called as a module is.
     for source in all {
         if let Some(s) = source
             .structs
@@ -160,8 +169,16 @@ fn target(link: &str, all: &[Source]) -> String {
             .iter()
             .any(|c| c.rust == last && c.module.is_empty())
         {
-            return format!("CR_{last}");
+            return format!("{}{last}", prefix(&source.file, "").unwrap_or_default());
         }
     }
-    last.into()
+    // A module inside a file, or a whole file, by the numbers that it declares.
+    let file = all.iter().find(|s| s.file == last).map(|s| s.file.as_str());
+    match prefix(
+        file.unwrap_or_default(),
+        if file.is_some() { "" } else { last },
+    ) {
+        Some(prefix) if !last.is_empty() => format!("{prefix}*"),
+        _ => last.into(),
+    }
 }

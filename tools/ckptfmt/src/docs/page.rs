@@ -90,8 +90,10 @@ fn generate(sources: &[Source]) -> Result<String, String> {
                 "mod" => "Numbers of the framing",
                 "head" => "Numbers of header and trailer",
                 "cpu" => "Numbers of registers and segments",
+                "call" => "Numbers of interrupted calls",
                 "files" => "Limits of descriptors",
                 "mm" => "Limits of an address space",
+                "pending" => "Limits of pending signals and timers",
                 "signal" => "Limits of signals",
                 _ => "Limits of a task",
             };
@@ -151,7 +153,9 @@ fn numbers(out: &mut String, rows: &[&super::names::Constant], sources: &[Source
     let rows = rows.iter().map(|c| {
         vec![
             format!("``{}``", c.c),
-            if c.value < 10 || c.module.is_empty() && c.value <= 1 << 20 {
+            if c.value.cast_signed() < 0 {
+                c.value.cast_signed().to_string()
+            } else if c.value < 10 || c.module.is_empty() && c.value <= 1 << 20 {
                 c.value.to_string()
             } else {
                 format!("{:#x}", c.value)

@@ -11,7 +11,9 @@ use std::io;
 use super::top;
 
 /// The files, in the order of the page; the part before `.rs`.
-pub const FILES: &[&str] = &["mod", "head", "task", "cpu", "signal", "mm", "files"];
+pub const FILES: &[&str] = &[
+    "mod", "head", "task", "cpu", "call", "signal", "pending", "mm", "files",
+];
 
 /// A field of a structure.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +120,10 @@ pub fn parse(file: &str, text: &str) -> Source {
             between(line, "pub struct ", "] {").and_then(|l| l.split_once(" ["))
         {
             source.structs.push(structure(name, &about, &mut lines));
-        } else if let Some(rest) = line.strip_prefix("pub const ") {
+        } else if let Some(rest) = line
+            .strip_prefix("pub const ")
+            .filter(|rest| !rest.starts_with("fn "))
+        {
             let mut whole = rest.to_string();
             while !whole.ends_with(';') {
                 let Some(more) = lines.next() else { break };
@@ -170,7 +175,11 @@ fn structure<'a>(name: &str, about: &[&str], lines: &mut impl Iterator<Item = &'
 fn constant(module: &str, text: &str, about: &[&str]) -> Option<Const> {
     let (name, rest) = text.strip_suffix(';')?.split_once(": ")?;
     let (ty, value) = rest.split_once(" = ")?;
-    matches!(ty, "u8" | "u16" | "u32" | "u64" | "usize" | "i16").then(|| Const {
+    let integer = matches!(
+        ty,
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i16" | "i32" | "i64"
+    );
+    integer.then(|| Const {
         module: module.into(),
         rust: name.into(),
         value: value.into(),
@@ -202,6 +211,18 @@ mod tests {
         );
         assert_eq!(s.fields[0].about, "A number.");
         assert_eq!(s.fields[1].ty, "[u32; 3]");
+    }
+
+    #[test]
+    fn a_function_is_no_constant() {
+        let source = parse(
+            "call",
+            "/// Ends here.\npub const LAST: i64 = -5;\n/// Is it?\npub const fn is(ax: u64) -> bool {\n    \
+             ax == 1\n}\n\n/// Kinds.\npub mod kind {\n    /// One.\n    pub const ONE: u32 = 1;\n}\n",
+        );
+        assert_eq!(source.consts.len(), 2);
+        assert_eq!(source.consts[0].value, "-5");
+        assert_eq!(source.consts[1].module, "kind");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 //! What a walk reports.
 
+use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
+use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
 
@@ -55,6 +57,8 @@ pub enum Event<'a> {
     Cpu(&'a cpu::Cpu),
     /// FPU state, non-compacted XSAVE layout.
     Fpu(&'a [u8]),
+    /// What an interrupted system call needs to go on.
+    RestartBlock(&'a call::RestartBlock),
     Fs(&'a task::Fs),
     /// Path of the root directory.
     Root(&'a [u8]),
@@ -63,6 +67,10 @@ pub enum Event<'a> {
     Files(&'a files::Files),
     Fd(&'a files::FdEnt),
     Signal(&'a signal::Signal),
+    /// A signal that waits to be delivered.
+    Siginfo(&'a pending::Siginfo),
+    /// Interval timers.
+    Itimers(&'a pending::Itimers),
     Creds(&'a task::Creds),
     /// Supplementary groups.
     Groups(&'a [u32]),

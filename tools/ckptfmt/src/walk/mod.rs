@@ -12,9 +12,11 @@
 //! TASK                                               task.rs
 //!   MM AUXV { VMA STR GUARD { PAD PGARR } PGARR(0) } mm.rs
 //!   MM_CONTEXT LDT                                   mm.rs
-//!   THREAD CPU FPU FS STR STR                        task.rs
+//!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
+//!   FS STR STR                                       task.rs
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
-//!   SIGNAL CREDS GROUPS RLIMITS                      task.rs
+//!   SIGNAL { SIGINFO } ITIMERS                       task.rs
+//!   CREDS GROUPS RLIMITS                             task.rs
 //! TAIL
 //! ```
 

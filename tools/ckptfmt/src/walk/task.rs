@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A task: registers, file system view, signals, credentials, limits.
+//! A task: registers, interrupted call, file system view, signals, timers,
+//! credentials, limits.
 
 use zerocopy::FromBytes;
 
@@ -10,8 +11,11 @@ use super::Event;
 use super::Step;
 use super::Walker;
 use crate::format;
+use crate::format::call::RestartBlock;
 use crate::format::cpu::Cpu;
 use crate::format::cpu::Thread;
+use crate::format::pending::Itimers;
+use crate::format::pending::Siginfo;
 use crate::format::signal::Signal;
 use crate::format::task;
 use crate::format::Why;
@@ -28,8 +32,7 @@ impl<S: Source> Walker<'_, S> {
         self.registers()?;
         self.fs()?;
         self.files()?;
-        let signal: Signal = self.record(self.task)?;
-        (self.on)(&Event::Signal(&signal));
+        self.signals()?;
         self.creds()?;
         let limits: task::Rlimits = self.record(self.task)?;
         (self.on)(&Event::Rlimits(&limits));
@@ -48,6 +51,11 @@ impl<S: Source> Walker<'_, S> {
         let len = cpu.xstate_size as usize;
         self.bytes(format::FPU, self.task, len)?;
         (self.on)(&Event::Fpu(cut(&self.buf, len)));
+        // A valid CPU record announces at most one.
+        if cpu.nr_restart != 0 {
+            let block: RestartBlock = self.record(self.task)?;
+            (self.on)(&Event::RestartBlock(&block));
+        }
         Ok(())
     }
 
@@ -58,6 +66,18 @@ impl<S: Source> Walker<'_, S> {
         (self.on)(&Event::Root(cut(&self.buf, len)));
         let len = self.string(self.task, format::STR_MAX)?;
         (self.on)(&Event::Cwd(cut(&self.buf, len)));
+        Ok(())
+    }
+
+    fn signals(&mut self) -> Step<S> {
+        let signal: Signal = self.record(self.task)?;
+        (self.on)(&Event::Signal(&signal));
+        for _ in 0..signal.nr_pending {
+            let info: Siginfo = self.record(self.task)?;
+            (self.on)(&Event::Siginfo(&info));
+        }
+        let timers: Itimers = self.record(self.task)?;
+        (self.on)(&Event::Itimers(&timers));
         Ok(())
     }
 

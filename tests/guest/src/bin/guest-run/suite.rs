@@ -67,7 +67,7 @@ impl Suite {
             match (test.kind, self.phase) {
                 (Kind::Cycle, Phase::First) => self.cycle(test),
                 (Kind::Cycle, Phase::Reboot) => self.after_reboot(test),
-                (Kind::Once, Phase::First) => self.once(test),
+                (Kind::Phases, _) | (Kind::Once, Phase::First) => self.once(test),
                 (Kind::Once, Phase::Reboot) => {}
             }
         }
@@ -109,7 +109,9 @@ impl Suite {
             return self.tap.skip(test.name, "needs the system calls");
         }
         let _ = std::fs::remove_file(self.path(test, "out"));
-        let _ = std::fs::remove_dir_all(self.path(test, "d"));
+        if self.phase == Phase::First {
+            let _ = std::fs::remove_dir_all(self.path(test, "d"));
+        }
         let run = self.program(test);
         let mut cases_failed = false;
         if let Ok(run) = &run {
@@ -149,6 +151,13 @@ impl Suite {
             .current_dir(&dir)
             .env(life::IMAGE, &image)
             .env(life::DIR, &dir)
+            .env(
+                life::PHASE,
+                match self.phase {
+                    Phase::First => "first",
+                    Phase::Reboot => "reboot",
+                },
+            )
             .env("CKPT_BIN", &self.bin);
         if self.dry {
             command.env(life::DRY, "1");

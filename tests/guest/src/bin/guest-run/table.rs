@@ -10,6 +10,8 @@ pub enum Kind {
     Cycle,
     /// A program of many cases, run once.
     Once,
+    /// A program of many cases, run in both phases.
+    Phases,
 }
 
 /// One test.
@@ -43,6 +45,15 @@ const fn once(name: &'static str, seconds: u64) -> Test {
     }
 }
 
+const fn phases(name: &'static str, seconds: u64) -> Test {
+    Test {
+        name,
+        program: name,
+        kind: Kind::Phases,
+        seconds,
+    }
+}
+
 /// All tests, the small ones first.
 pub const TESTS: &[Test] = &[
     cycle("smoke"),
@@ -63,10 +74,15 @@ pub const TESTS: &[Test] = &[
     cycle("place"),
     cycle("chrooted"),
     cycle("signals"),
+    cycle("pending"),
     cycle("attributes"),
     cycle("undumpable"),
     cycle("rollback"),
     cycle("python"),
+    once("outside", 300),
+    once("delivered", 60),
+    once("commands", 120),
+    phases("programs", 600),
     once("samples", 120),
     once("streams", 120),
     once("same-bytes", 60),

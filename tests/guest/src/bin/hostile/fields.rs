@@ -163,7 +163,9 @@ pub fn privileges(base: &Base) -> List<'_> {
         .map(|bit| now | bit)
         .collect();
     set(format::CPU, "flags", &bad);
-    set(format::CPU, "orig_ax", &[0, 1, 15, 473, 0xffff_ffff]);
+    set(format::CPU, "orig_ax", &[0x1_0000, 0xffff_ffff, 1 << 63]);
+    set(format::CPU, "nr_restart", &[1, 2, 0xffff_ffff]);
+    set(format::HEAD, "flags", &[6, 7, 8, 0xffff_ffff]);
     set(format::CPU, "uses_debug", &[1, 255]);
     set(format::CREDS, "uid", &[1, 65534, 0xffff_ffff]);
     set(format::CREDS, "securebits", &[0xff]);

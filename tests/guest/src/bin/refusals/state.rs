@@ -41,28 +41,6 @@ fn zombie(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
-fn pending(signal: i32) -> Result<Place, String> {
-    let mut mask = 1u64 << (signal - 1);
-    let args = [libc::SIG_BLOCK as usize, 0, 0, 8, 0, 0];
-    had(
-        "block",
-        with_data(libc::SYS_rt_sigprocmask, args, 1, &mut mask),
-    )?;
-    had("kill", sys::signal_self(signal))?;
-    NOWHERE
-}
-
-fn itimer(which: usize) -> Result<Place, String> {
-    // Interval none, value 1000 s.
-    let mut value = [0u64, 0, 1000, 0];
-    let args = [which, 0, 0, 0, 0, 0];
-    had(
-        "setitimer",
-        with_data(libc::SYS_setitimer, args, 1, &mut value),
-    )?;
-    NOWHERE
-}
-
 fn posix_timer(_: &Desk) -> Result<Place, String> {
     let mut id = 0i32;
     let args = [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0];
@@ -70,6 +48,30 @@ fn posix_timer(_: &Desk) -> Result<Place, String> {
         "timer_create",
         with_data(libc::SYS_timer_create, args, 2, &mut id),
     )?;
+    NOWHERE
+}
+
+/// A timer that has expired, and whose signal is pending.
+fn posix_timer_signal(_: &Desk) -> Result<Place, String> {
+    let mut mask = 1u64 << (libc::SIGALRM - 1);
+    let args = [libc::SIG_BLOCK as usize, 0, 0, 8, 0, 0];
+    had(
+        "block",
+        with_data(libc::SYS_rt_sigprocmask, args, 1, &mut mask),
+    )?;
+    let mut id = 0i32;
+    let args = [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0];
+    had(
+        "timer_create",
+        with_data(libc::SYS_timer_create, args, 2, &mut id),
+    )?;
+    let mut soon = [0u64, 0, 0, 1];
+    let args = [id as usize, 0, 0, 0, 0, 0];
+    had(
+        "timer_settime",
+        with_data(libc::SYS_timer_settime, args, 2, &mut soon),
+    )?;
+    std::thread::sleep(std::time::Duration::from_millis(20));
     NOWHERE
 }
 
@@ -183,15 +185,7 @@ pub const THINGS: &[Thing] = &[
     thing("task-thread", thread, &["thread"]),
     thing("task-child", child, &["child"]),
     thing("task-zombie", zombie, &["child", "zombie"]),
-    thing("task-signal", |_| pending(libc::SIGUSR1), &["signal"]),
-    thing(
-        "task-signal-real-time",
-        |_| pending(libc::SIGRTMIN() + 1),
-        &["signal"],
-    ),
-    thing("task-itimer-real", |_| itimer(0), &["timer"]),
-    thing("task-itimer-virtual", |_| itimer(1), &["timer"]),
-    thing("task-itimer-prof", |_| itimer(2), &["timer"]),
+    thing("task-posix-timer-signal", posix_timer_signal, &["timer"]),
     thing("task-posix-timer", posix_timer, &["timer"]),
     thing("task-seccomp", seccomp, &["seccomp"]),
     thing(

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Visits: code of ours that another task runs, at its way back to user mode.
+//!
+//! A visit is task work that is queued like a signal (TWA_SIGNAL): the task
+//! leaves its system call as for a signal with a handler, runs our function,
+//! and then goes on as if nothing had been. Its parent hears nothing.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ops::Deref;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use kernel::task::Task;
+use kernel::types::Opaque;
+
+/// What a task does on a visit.
+pub(crate) trait Host: Send + Sync + Sized {
+    /// Runs in the visited task, where it may sleep. The task is between two
+    /// instructions of user code, or it is exiting.
+    fn arrive(visit: &Arc<Visit<Self>>);
+}
+
+/// A visit to one task, shared with it. See [`Host`].
+#[pin_data]
+pub(crate) struct Visit<T: Host> {
+    work: Opaque<bindings::callback_head>,
+    #[pin]
+    host: T,
+}
+
+// SAFETY: The work is touched only by task_work_add() and its run, which the
+// kernel orders; the rest is Send by the bound.
+unsafe impl<T: Host> Send for Visit<T> {}
+// SAFETY: As above.
+unsafe impl<T: Host> Sync for Visit<T> {}
+
+impl<T: Host> Deref for Visit<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.host
+    }
+}
+
+impl<T: Host> Visit<T> {
+    /// A visit that was not sent yet.
+    pub(crate) fn new(host: impl PinInit<T>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                work: Opaque::uninit(),
+                host <- host,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Sends the visit on its way. Not again before it has arrived.
+    ///
+    /// # Errors
+    ///
+    /// ESRCH when the task is exiting.
+    pub(crate) fn send(this: &Arc<Self>, task: &Task) -> Result {
+        let work = this.work.get();
+        let queued = this.clone().into_raw();
+        // SAFETY: The visit is not queued, so that nobody else looks at the
+        // work. The queue owns the reference that was just taken, which keeps
+        // the work in place until it has run or was cancelled.
+        let done = unsafe {
+            (*work).func = Some(arrived::<T>);
+            bindings::task_work_add(
+                task.as_ptr(),
+                work,
+                bindings::task_work_notify_mode_TWA_SIGNAL,
+            )
+        };
+        to_result(done).inspect_err(|_| {
+            // SAFETY: The work was not queued: the reference is ours again.
+            drop(unsafe { Arc::<Self>::from_raw(queued) });
+        })
+    }
+
+    /// Calls a visit back that has not arrived yet; false when it has.
+    pub(crate) fn cancel(this: &Arc<Self>, task: &Task) -> bool {
+        // SAFETY: The task is held; the work is ours. When it is taken out of
+        // the queue, the reference of the queue comes back to us.
+        unsafe {
+            let cancelled = bindings::task_work_cancel(task.as_ptr(), this.work.get());
+            if cancelled {
+                drop(Arc::from_raw(Arc::as_ptr(this)));
+            }
+            cancelled
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by task_work_run() with the work of a [`Visit`] that was queued by
+/// [`Visit::send`].
+unsafe extern "C" fn arrived<T: Host>(work: *mut bindings::callback_head) {
+    // SAFETY: The work is a field of the visit, and the queue's reference is
+    // handed over to us.
+    let visit = unsafe {
+        Arc::from_raw(
+            work.byte_sub(offset_of!(Visit<T>, work))
+                .cast::<Visit<T>>()
+                .cast_const(),
+        )
+    };
+    T::arrive(&visit);
+}
+
+/// Something that is announced once and waited for once, as often as needed.
+#[pin_data]
+pub(crate) struct Event {
+    #[pin]
+    inner: Opaque<bindings::completion>,
+}
+
+// SAFETY: A completion is made for use by several tasks.
+unsafe impl Send for Event {}
+// SAFETY: As above.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// Nothing announced.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: The slot is valid and becomes a completion.
+                unsafe { bindings::init_completion(slot) };
+            }),
+        })
+    }
+
+    /// Announces once.
+    pub(crate) fn announce(&self) {
+        // SAFETY: The completion was initialised and is in place.
+        unsafe { bindings::complete(self.inner.get()) };
+    }
+
+    /// Waits for an announcement.
+    ///
+    /// # Errors
+    ///
+    /// EINTR when the task is killed.
+    pub(crate) fn wait_killable(&self) -> Result {
+        // SAFETY: As above.
+        to_result(unsafe { bindings::ckpt_wait_killable(self.inner.get()) }).map_err(|_| EINTR)
+    }
+
+    /// Waits for an announcement, at most `jiffies`; false when there was none.
+    ///
+    /// # Errors
+    ///
+    /// ERESTARTSYS when a signal is pending.
+    pub(crate) fn wait_interruptible(&self, jiffies: usize) -> Result<bool> {
+        // SAFETY: As above.
+        let left = unsafe {
+            bindings::wait_for_completion_interruptible_timeout(self.inner.get(), jiffies)
+        };
+        match left {
+            0 => Ok(false),
+            left if left < 0 => Err(ERESTARTSYS),
+            _ => Ok(true),
+        }
+    }
+}
+
+/// The task with this id in the namespace of the current one.
+pub(crate) fn find(pid: i32) -> Option<ARef<Task>> {
+    // SAFETY: The call takes a reference, which the result adopts; Task is a
+    // transparent wrapper of the C structure.
+    let task = unsafe { bindings::find_get_task_by_vpid(pid) };
+    // SAFETY: As above.
+    core::ptr::NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
+}
+
+/// Does the task run our code for good? Kernel threads and their like.
+pub(crate) fn is_kernel(task: &Task) -> bool {
+    const KERNEL: u32 = bindings::PF_KTHREAD | bindings::PF_USER_WORKER | bindings::PF_IO_WORKER;
+    // SAFETY: The task is held; these flags are set before it runs.
+    unsafe { (*task.as_ptr()).flags & KERNEL != 0 }
+}
+
+/// Has the process of this task other threads, as far as can be seen from outside?
+pub(crate) fn has_threads(task: &Task) -> bool {
+    // SAFETY: The task is held; the list is only compared with its head.
+    unsafe { bindings::ckpt_has_threads(task.as_ptr()) }
+}
+
+/// Is the task stopped, by a signal or a terminal?
+pub(crate) fn is_stopped(task: &Task) -> bool {
+    // SAFETY: The task is held; one word, which may change at once.
+    let jobctl = unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).jobctl) };
+    jobctl & bindings::ckpt_value_CKPT_JOBCTL_STOPPED as usize != 0
+}
+
+/// Is the task traced?
+pub(crate) fn is_traced(task: &Task) -> bool {
+    // SAFETY: The task is held; one word, which may change at once.
+    unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).ptrace) != 0 }
+}
+
+/// May the current task trace this one?
+pub(crate) fn may_trace(task: &Task) -> bool {
+    // SAFETY: The task is held.
+    unsafe { bindings::ckpt_may_trace(task.as_ptr()) }
+}
+
+/// Sends a signal as the kernel does.
+pub(crate) fn signal(task: &Task, signal: u32) {
+    // SAFETY: The task is held; the call takes the locks it needs. It fails
+    // only for a task that is gone.
+    unsafe { bindings::ckpt_send_signal(task.as_ptr(), signal as c_int) };
+}
+
+/// A namespace of the task that is not the current task's, if there is one.
+///
+/// The task stands still: nobody else changes its namespaces.
+pub(crate) fn other_namespace(task: &Task) -> Option<&'static str> {
+    let pointer = |p: *const c_void| p;
+    // SAFETY: Both tasks are held; the lock keeps the proxy of the other one.
+    unsafe {
+        let ours = &*(*super::task::current_ptr()).nsproxy;
+        bindings::ckpt_task_lock(task.as_ptr());
+        let theirs = (*task.as_ptr()).nsproxy.as_ref();
+        let differs = theirs.and_then(|theirs| {
+            [
+                (
+                    pointer(ours.mnt_ns.cast()),
+                    pointer(theirs.mnt_ns.cast()),
+                    "mount namespace",
+                ),
+                (
+                    ours.net_ns.cast(),
+                    theirs.net_ns.cast(),
+                    "network namespace",
+                ),
+                (ours.ipc_ns.cast(), theirs.ipc_ns.cast(), "IPC namespace"),
+                (ours.uts_ns.cast(), theirs.uts_ns.cast(), "UTS namespace"),
+                (ours.time_ns.cast(), theirs.time_ns.cast(), "time namespace"),
+                (
+                    ours.cgroup_ns.cast(),
+                    theirs.cgroup_ns.cast(),
+                    "cgroup namespace",
+                ),
+            ]
+            .into_iter()
+            .find_map(|(a, b, name)| (a != b).then_some(name))
+        });
+        bindings::ckpt_task_unlock(task.as_ptr());
+        // The task may be killed and reaped: its ids live under RCU only.
+        bindings::rcu_read_lock();
+        let other = bindings::ckpt_other_pid_ns(task.as_ptr());
+        bindings::rcu_read_unlock();
+        if differs.is_none() && other {
+            return Some("PID namespace");
+        }
+        if differs.is_none() && bindings::ckpt_other_user_ns(task.as_ptr()) {
+            return Some("user namespace");
+        }
+        differs
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Pending signals and interval timers.
+//!
+//! A restart has everything it needs before it commits: the entries of the
+//! queues are made aside, counted against the caller's limit. Signals that the
+//! caller has pending itself are delivered to the restarted task, too.
+
+use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
+use crate::error::Explain;
+use crate::error::Locate;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format::pending::Itimers;
+use crate::format::pending::Siginfo;
+use crate::format::pending::PENDING_MAX;
+use crate::format::pending::SI_TIMER;
+use crate::format::signal::UNBLOCKABLE;
+use crate::image::Written;
+use crate::kapi::pending;
+use crate::kapi::pending::Queued;
+use kernel::prelude::*;
+
+/// Pending signals and interval timers, at one moment.
+pub(crate) struct Now {
+    /// Signals, in the order of their queues.
+    pub(crate) signals: KVVec<Siginfo>,
+    timers: Itimers,
+}
+
+/// Looks at what can be saved.
+pub(crate) fn look() -> Outcome<Now> {
+    let mut signals = pending::list()?;
+    let timers = loop {
+        let mut timers = Itimers::zeroed();
+        for (which, timer) in (0..).zip(&mut timers.timers) {
+            *timer = pending::itimer(which);
+        }
+        // A timer that has expired in between would be in neither.
+        let again = pending::list()?;
+        if *again == *signals {
+            break timers;
+        }
+        signals = again;
+    };
+    for info in &signals {
+        let place = Place::Number(info.signo as u64);
+        ensure(
+            info.code != SI_TIMER,
+            EOPNOTSUPP,
+            "a pending signal of a POSIX timer is not supported",
+        )
+        .at(place)?;
+        ensure(
+            UNBLOCKABLE >> (info.signo.wrapping_sub(1) & 63) & 1 == 0,
+            EBUSY,
+            "a signal that cannot be blocked is pending",
+        )
+        .at(place)?;
+    }
+    ensure(
+        signals.len() <= PENDING_MAX as usize,
+        EOPNOTSUPP,
+        "too many signals are pending",
+    )?;
+    Ok(Now { signals, timers })
+}
+
+/// Writes a record for each pending signal, and the interval timers.
+#[inline(never)]
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32, now: &Now) -> Outcome {
+    for info in &now.signals {
+        ctx.writer.record(task, info).written()?;
+    }
+    ctx.writer.record(task, &now.timers).written()
+}
+
+/// Signals and timers that were read.
+pub(crate) struct Ready {
+    signals: KVVec<Queued>,
+    timers: Itimers,
+}
+
+/// Reads the records of `nr` pending signals, and the interval timers.
+#[inline(never)]
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, nr: u32) -> Outcome<Ready> {
+    let mut signals = KVVec::new();
+    for _ in 0..nr {
+        let rec: Siginfo = ctx.reader.record(task)?;
+        let queued = Queued::new(&rec)
+            .why("the caller may not have so many pending signals (RLIMIT_SIGPENDING)")?;
+        signals.push(queued, GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(Ready {
+        signals,
+        timers: ctx.reader.record(task)?,
+    })
+}
+
+impl Ready {
+    /// Queues the signals. Cannot fail. Before the blocked signals are set.
+    pub(crate) fn queue(&mut self) {
+        for signal in core::mem::replace(&mut self.signals, KVVec::new()) {
+            signal.send();
+        }
+    }
+
+    /// Starts the timers. Cannot fail. When all handlers are in place.
+    pub(crate) fn start(&self) {
+        for (which, timer) in (0..).zip(&self.timers.timers) {
+            pending::set_itimer(which, timer);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Victims that sleep in a system call. None may see EINTR, none may sleep shorter
+//! than it wanted, and a restarted one sleeps what was left.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use ckpt_guest::sys;
+use ckpt_guest::sys::Errno;
+use ckpt_guest::sys::Ret;
+
+use crate::victim::Scene;
+use crate::Act;
+
+/// How long each sleeps, in milliseconds.
+const SLEEP: u64 = 1500;
+const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
+
+type Time = [i64; 2];
+
+fn time(millis: u64) -> Time {
+    [millis as i64 / 1000, millis as i64 % 1000 * 1_000_000]
+}
+
+fn now(clock: i32) -> Time {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes a structure of ours.
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    [now.tv_sec, now.tv_nsec]
+}
+
+fn later(clock: i32, millis: u64) -> Time {
+    let [sec, nsec] = now(clock);
+    let nsec = nsec + millis as i64 * 1_000_000;
+    [sec + nsec / 1_000_000_000, nsec % 1_000_000_000]
+}
+
+fn call(nr: libc::c_long, args: &[usize]) -> Ret {
+    let mut all = [0; 6];
+    all[..args.len()].copy_from_slice(args);
+    // SAFETY: pointers among the arguments are to structures of the callers, of the
+    // size that the call expects.
+    unsafe { sys::raw(nr as usize, all) }
+}
+
+/// The call must end with `want`, and not before its time. The clock of a restarted
+/// victim has gone on, so that only too short a sleep can be seen here.
+fn sleeps(want: Ret, body: impl FnOnce() -> Ret) -> Result<(), String> {
+    let start = Instant::now();
+    let ret = body();
+    let passed = start.elapsed();
+    if ret != want {
+        return Err(format!("{ret:?}, not {want:?}, after {passed:?}"));
+    }
+    if passed < Duration::from_millis(SLEEP) {
+        return Err(format!("only {passed:?}"));
+    }
+    Ok(())
+}
+
+fn nanosleep(_: &Scene) -> Result<(), String> {
+    let (time, mut rest) = (time(SLEEP), [0i64; 2]);
+    sleeps(Ok(0), || {
+        let rest = (&raw mut rest) as usize;
+        call(libc::SYS_nanosleep, &[(&raw const time) as usize, rest])
+    })
+}
+
+fn clock_nanosleep(clock: i32) -> Result<(), String> {
+    let time = time(SLEEP);
+    let at = (&raw const time) as usize;
+    sleeps(Ok(0), || {
+        call(libc::SYS_clock_nanosleep, &[clock as usize, 0, at, 0])
+    })
+}
+
+fn until(clock: i32) -> Result<(), String> {
+    let time = later(clock, SLEEP);
+    let at = (&raw const time) as usize;
+    sleeps(Ok(0), || {
+        call(libc::SYS_clock_nanosleep, &[clock as usize, ABSOLUTE, at])
+    })
+}
+
+fn poll(_: &Scene) -> Result<(), String> {
+    sleeps(Ok(0), || call(libc::SYS_poll, &[0, 0, SLEEP as usize]))
+}
+
+fn ppoll(_: &Scene) -> Result<(), String> {
+    let (mut time, mask) = (time(SLEEP), 1u64 << (libc::SIGUSR2 - 1));
+    let args = [
+        0,
+        0,
+        (&raw mut time) as usize,
+        (&raw const mask) as usize,
+        8,
+    ];
+    sleeps(Ok(0), || call(libc::SYS_ppoll, &args))?;
+    let mut blocked = 0u64;
+    let at = (&raw mut blocked) as usize;
+    let _ = call(libc::SYS_rt_sigprocmask, &[0, 0, at, 8]);
+    if blocked != 0 {
+        return Err(format!("signals {blocked:#x} are left blocked"));
+    }
+    Ok(())
+}
+
+fn select(_: &Scene) -> Result<(), String> {
+    let mut time = [0i64, SLEEP as i64 * 1000];
+    let at = (&raw mut time) as usize;
+    sleeps(Ok(0), || call(libc::SYS_select, &[0, 0, 0, 0, at]))
+}
+
+fn futex(op: i32, time: &Time) -> Result<(), String> {
+    let word = 17u32;
+    let args = [
+        (&raw const word) as usize,
+        op as usize,
+        17,
+        std::ptr::from_ref(time) as usize,
+        0,
+        usize::MAX,
+    ];
+    sleeps(Err(Errno(libc::ETIMEDOUT)), || call(libc::SYS_futex, &args))
+}
+
+fn futex_private(_: &Scene) -> Result<(), String> {
+    futex(libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, &time(SLEEP))
+}
+
+fn futex_shared(_: &Scene) -> Result<(), String> {
+    futex(libc::FUTEX_WAIT, &time(SLEEP))
+}
+
+fn futex_wall_clock(_: &Scene) -> Result<(), String> {
+    futex(
+        libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME,
+        &later(libc::CLOCK_REALTIME, SLEEP),
+    )
+}
+
+/// Many short sleeps, so that many are interrupted at their edges.
+fn naps(scene: &Scene) -> Result<(), String> {
+    let nap = time(1);
+    let mut i = 0;
+    while !scene.finished() {
+        i += 1;
+        let ret = call(libc::SYS_nanosleep, &[(&raw const nap) as usize, 0]);
+        if ret != Ok(0) {
+            return Err(format!("nap {i}: {ret:?}"));
+        }
+    }
+    Ok(())
+}
+
+const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
+    Act {
+        name,
+        play,
+        waits: SLEEP,
+    }
+}
+
+/// Victims that sleep.
+pub const ACTS: &[Act] = &[
+    act("nanosleep", nanosleep),
+    act("sleep-monotonic", |_| {
+        clock_nanosleep(libc::CLOCK_MONOTONIC)
+    }),
+    act("sleep-boottime", |_| clock_nanosleep(libc::CLOCK_BOOTTIME)),
+    act("sleep-tai", |_| clock_nanosleep(libc::CLOCK_TAI)),
+    act("sleep-until-monotonic", |_| until(libc::CLOCK_MONOTONIC)),
+    act("sleep-until-realtime", |_| until(libc::CLOCK_REALTIME)),
+    act("poll", poll),
+    act("ppoll", ppoll),
+    act("select", select),
+    act("futex-private", futex_private),
+    act("futex-shared", futex_shared),
+    act("futex-wall-clock", futex_wall_clock),
+    act("naps", naps),
+];

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks that cannot be checkpointed from outside: each is named, and runs on.
+
+use std::time::Duration;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::sys;
+
+use crate::kills::Body;
+use crate::victim::Scene;
+use crate::victim::Victim;
+
+type Play = fn(&Scene) -> Result<(), String>;
+
+fn sleep(_: &Scene) -> Result<(), String> {
+    std::thread::sleep(Duration::from_millis(400));
+    Ok(())
+}
+
+fn with_thread(_: &Scene) -> Result<(), String> {
+    let other = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(400)));
+    other
+        .join()
+        .map_err(|_| "the thread has panicked".to_string())
+}
+
+fn with_child(scene: &Scene) -> Result<(), String> {
+    let child = sys::fork().map_err(|e| e.to_string())?;
+    if child == 0 {
+        scene.wait();
+        sys::exit(0);
+    }
+    match sys::wait_for(child, 10) {
+        sys::Ended::Exit(0) => Ok(()),
+        other => Err(format!("its child ended with {other:?}")),
+    }
+}
+
+extern "C" fn sleep_in_vfork(millis: *mut libc::c_void) -> libc::c_int {
+    std::thread::sleep(Duration::from_millis(millis as u64));
+    0
+}
+
+/// Waits, as vfork(2) does, for a child that takes its time.
+fn vfork(scene: &Scene, millis: u64) -> Result<(), String> {
+    let mut stack = vec![0u64; 8192];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the child has a stack of its own, and the parent waits in the kernel
+    // until the child has ended.
+    let child = unsafe {
+        let top = stack.as_mut_ptr().add(stack.len()).cast();
+        libc::clone(sleep_in_vfork, top, flags, millis as *mut libc::c_void)
+    };
+    // The child, which has ended, is still one.
+    scene.wait();
+    match sys::wait_for(child, 10) {
+        sys::Ended::Exit(0) => Ok(()),
+        other => Err(format!("its child ended with {other:?}")),
+    }
+}
+
+fn refused(name: &'static str, play: Play, errno: i32, word: &str) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
+    scene.pause(50);
+    let said = victim.refuses(errno, word)?;
+    victim.unnoticed()?;
+    victim.ends_well(12_000)?;
+    pass_with(said.trim())
+}
+
+fn stopped() -> Case {
+    let scene = Scene::new("refused-stopped");
+    let victim = scene.start(sleep)?;
+    victim.signal(libc::SIGSTOP);
+    let mut status = 0;
+    // SAFETY: `status` is an int of ours.
+    unsafe { libc::waitpid(victim.pid, &mut status, libc::WUNTRACED) };
+    let said = victim.refuses(libc::EBUSY, "stopped by a signal")?;
+    victim.signal(libc::SIGCONT);
+    victim.ends_well(400)?;
+    pass_with(said.trim())
+}
+
+fn traced() -> Case {
+    let scene = Scene::new("refused-traced");
+    let victim = scene.start(sleep)?;
+    let ptrace = |request: libc::c_uint| {
+        let args = [request as usize, victim.pid as usize, 0, 0];
+        sys::plain(libc::SYS_ptrace, &args).map_err(|e| format!("ptrace: {e}"))
+    };
+    ptrace(libc::PTRACE_SEIZE)?;
+    let said = victim.refuses(libc::EBUSY, "traced")?;
+    ptrace(libc::PTRACE_INTERRUPT)?;
+    let mut status = 0;
+    // SAFETY: `status` is an int of ours.
+    unsafe { libc::waitpid(victim.pid, &mut status, libc::__WALL) };
+    ptrace(libc::PTRACE_DETACH)?;
+    victim.ends_well(400)?;
+    pass_with(said.trim())
+}
+
+/// A pid without a victim of ours.
+fn pid(name: &'static str, pid: i32, errno: i32, word: &str) -> Case {
+    let scene = Scene::new(name);
+    let said = Victim::other(pid, &scene).refuses(errno, word)?;
+    pass_with(said.trim())
+}
+
+fn zombie() -> Case {
+    let scene = Scene::new("refused-zombie");
+    let victim = scene.start(|_| Ok(()))?;
+    scene.pause(100);
+    let said = victim.refuses(libc::ESRCH, "")?;
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
+/// Somebody else's task.
+fn not_ours() -> Case {
+    let scene = Scene::new("refused-not-ours");
+    let victim = scene.start(sleep)?;
+    let ended = sys::in_child(20, || {
+        // SAFETY: changes the identity of this child only.
+        unsafe {
+            libc::setgid(1234);
+            libc::setuid(1234);
+        }
+        match sys::checkpoint(victim.pid, 1, 0, 0) {
+            Err(errno) => errno.0,
+            Ok(_) => 0,
+        }
+    });
+    victim.ends_well(400)?;
+    match ended {
+        sys::Ended::Exit(libc::EPERM) => pass_with("EPERM"),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// Two wishes that exclude each other, and an unknown one.
+fn flags() -> Case {
+    let scene = Scene::new("refused-flags");
+    let victim = scene.start(sleep)?;
+    for flags in [2 | 4, 8, 1 << 40] {
+        match victim.try_checkpoint("flags", flags) {
+            Err((errno, _)) if errno.0 == libc::EINVAL => {}
+            other => return Err(format!("flags {flags:#x}: {other:?}")),
+        }
+    }
+    victim.ends_well(400)?;
+    pass_with("EINVAL")
+}
+
+/// Cases.
+pub const CASES: &[(&str, Body)] = &[
+    ("refused-thread", || {
+        refused("refused-thread", with_thread, libc::EOPNOTSUPP, "thread")
+    }),
+    ("refused-child", || {
+        refused("refused-child", with_child, libc::EOPNOTSUPP, "child")
+    }),
+    ("refused-vfork", || {
+        refused(
+            "refused-vfork",
+            |scene| vfork(scene, 11_000),
+            libc::EBUSY,
+            "10 seconds",
+        )
+    }),
+    ("refused-after-vfork", || {
+        refused(
+            "refused-after-vfork",
+            |scene| vfork(scene, 200),
+            libc::EOPNOTSUPP,
+            "child",
+        )
+    }),
+    ("refused-stopped", stopped),
+    ("refused-traced", traced),
+    ("refused-kernel-thread", || {
+        pid("refused-kernel-thread", 2, libc::EOPNOTSUPP, "kernel")
+    }),
+    ("refused-no-task", || {
+        pid("refused-no-task", 4_000_000, libc::ESRCH, "no such task")
+    }),
+    ("refused-zombie", zombie),
+    ("refused-not-ours", not_ours),
+    ("refused-flags", flags),
+];

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Times in nanoseconds, for people.
+
+/// A time in nanoseconds since 1970, as UTC.
+pub fn utc(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (day, rest) = (seconds / 86_400, seconds % 86_400);
+    let (mut year, mut left) = (1970u64, day);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    loop {
+        let days = if leap(year) { 366 } else { 365 };
+        if left < days {
+            break;
+        }
+        left = left.saturating_sub(days);
+        year = year.saturating_add(1);
+    }
+    let february = if leap(year) { 29 } else { 28 };
+    let mut month = 1u64;
+    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if left < days {
+            break;
+        }
+        left = left.saturating_sub(days);
+        month = month.saturating_add(1);
+    }
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let day = left.saturating_add(1);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Seconds with three digits.
+pub fn seconds(ns: u64) -> String {
+    format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000)
+}
+
+/// A span of time in the two units that matter; only zero is none.
+pub fn span(ns: u64) -> String {
+    let all = ns / 1_000_000_000;
+    let (days, hours, minutes) = (all / 86_400, all / 3600 % 24, all / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if ns == 0 => "no time".into(),
+        (0, 0, 0) if ns < 1_000_000 => format!("{ns} ns"),
+        (0, 0, 0) if all == 0 => {
+            format!("{}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000)
+        }
+        (0, 0, 0) => seconds(ns),
+        (0, 0, _) => format!("{minutes} min {} s", all % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{} {hours} h", super::text::count(days, "day")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399_000_000_000), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(1_790_000_000_000_000_000), "2026-09-21 14:13:20 UTC");
+        assert_eq!(utc(u64::MAX), "2554-07-21 23:34:33 UTC");
+    }
+
+    #[test]
+    fn spans_have_units_that_fit() {
+        let second = 1_000_000_000;
+        for (ns, text) in [
+            (0, "no time"),
+            (999_999, "999999 ns"),
+            (1_000_000, "1.000 ms"),
+            (999_999_999, "999.999 ms"),
+            (1_500_000_000, "1.500 s"),
+            (60 * second, "1 min 0 s"),
+            (3599 * second, "59 min 59 s"),
+            (7260 * second, "2 h 1 min"),
+            (90_000 * second, "1 day 1 h"),
+            (u64::MAX, "213503 days 23 h"),
+        ] {
+            assert_eq!(span(ns), text);
+        }
+    }
+}

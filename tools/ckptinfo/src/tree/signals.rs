@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Signals and timers in the tree.
+
+use ckptfmt::format::signal::Signal;
+
+use super::Tree;
+use super::LIST;
+use crate::model::Model;
+use crate::pending;
+use crate::text;
+use crate::text::size;
+use crate::timers;
+
+/// What is done about signals, those that wait, and the timers that send some.
+pub(super) fn signals(tree: &mut Tree, model: &Model) {
+    if let Some(signal) = &model.signal {
+        actions(tree, signal);
+    }
+    waiting(tree, model);
+}
+
+fn actions(tree: &mut Tree, signal: &Signal) {
+    let handled = |wanted: fn(u64) -> bool| -> Vec<String> {
+        signal
+            .actions
+            .iter()
+            .zip(1..)
+            .filter(|(action, _)| wanted(action.handler))
+            .map(|(_, number)| text::signal(number))
+            .collect()
+    };
+    tree.join(1, "signals blocked", &text::signals(signal.blocked));
+    tree.join(1, "signals ignored", &handled(|h| h == 1));
+    tree.join(1, "signals handled", &handled(|h| h > 1));
+    if signal.ss_size != 0 {
+        let stack = format!("{:#x}, {}", signal.ss_sp, size(signal.ss_size));
+        tree.line(1, "signal stack", stack);
+    }
+}
+
+fn waiting(tree: &mut Tree, model: &Model) {
+    if let Some(signal) = model.signal.as_ref().filter(|s| s.nr_pending != 0) {
+        tree.line(1, "signals pending", signal.nr_pending.to_string());
+    }
+    for info in model.pending.iter().take(LIST) {
+        tree.line(2, &pending::name(info), pending::signal(info));
+    }
+    if model.pending.len() > LIST {
+        tree.line(2, "...", "see --json");
+    }
+    for (name, timer) in model.itimers.iter().flat_map(timers::set) {
+        tree.line(1, &format!("timer {name}"), timers::text(timer));
+    }
+}
