@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap_complete::Shell;
+
+const ABOUT: &str = "Saves a running process as an image: its memory, registers, open files and \
+signal handling. restart(1) brings it back from there, later or after a reboot.\n\nThe process is \
+held still while its image is written, and does not notice. What an image cannot hold, like threads \
+or sockets, is refused with the reason; then the process goes on and no image is left.\n\nAn image \
+holds all that the memory holds, also passwords and keys. A file is made for its owner only.";
+
+const AFTER: &str = "Exit status:\n  \
+0  the image is complete, and in its place\n  \
+1  the kernel refused or failed; the reason is on standard error\n  \
+2  wrong usage, or a file cannot be opened\n  \
+3  interrupted by a signal, or by --timeout\n\n\
+Examples:\n  \
+checkpoint 4711 -o job.ckpt                  save it, and let it go on\n  \
+checkpoint 4711 -o job.ckpt --kill           save it, and end it\n  \
+checkpoint 4711 -o - | zstd > job.ckpt.zst   through a pipe\n  \
+checkpoint 4711 -o - | ssh other restart     to another machine\n  \
+ckptinfo job.ckpt                            look into the image\n  \
+restart -i job.ckpt                          bring the process back\n";
+
+/// Save a running process as an image
+#[derive(Debug, Parser)]
+#[command(
+    name = "checkpoint",
+    version,
+    long_about = ABOUT,
+    after_help = AFTER,
+    override_usage = "checkpoint PID [-o FILE] [OPTIONS]"
+)]
+pub struct Args {
+    /// The process to save, by its id
+    #[arg(
+        value_name = "PID",
+        value_parser = clap::value_parser!(i32).range(1..),
+        required_unless_present = "completion"
+    )]
+    pub pid: Option<i32>,
+
+    /// Where the image goes; "-" is standard output, and may be left out when that
+    /// is no terminal
+    ///
+    /// A file gets its name, and takes the place of an older one, when the image is
+    /// complete.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// The process goes on when its image is complete (the default)
+    #[arg(long, group = "then")]
+    pub leave_running: bool,
+
+    /// The process is stopped when its image is complete, as by SIGSTOP
+    #[arg(long, group = "then")]
+    pub stop: bool,
+
+    /// The process is killed when its image is complete, by SIGKILL
+    #[arg(long, group = "then")]
+    pub kill: bool,
+
+    /// Also write all messages to the end of this file
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Give up after this many seconds, and let the process go on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeout: Option<u32>,
+
+    /// No progress and no summary, only failures
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Print a completion script for a shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completion: Option<Shell>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Args, ErrorKind> {
+        Args::try_parse_from([&["checkpoint"], args].concat()).map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_full_line() {
+        let args = parse(&[
+            "42",
+            "-o",
+            "a.ckpt",
+            "--kill",
+            "--log",
+            "l",
+            "--timeout",
+            "5",
+            "-q",
+        ])
+        .unwrap();
+        assert_eq!(args.pid, Some(42));
+        assert_eq!(args.output.unwrap().to_str(), Some("a.ckpt"));
+        assert!(args.kill && args.quiet && !args.stop && !args.leave_running);
+        assert_eq!(args.timeout, Some(5));
+        assert_eq!(
+            parse(&["42", "-o", "-"]).unwrap().output.unwrap().to_str(),
+            Some("-")
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(parse(&[]).unwrap_err(), ErrorKind::MissingRequiredArgument);
+        for pid in ["0", "4294967296", "abc", ""] {
+            assert_eq!(
+                parse(&[pid]).unwrap_err(),
+                ErrorKind::ValueValidation,
+                "{pid:?}"
+            );
+        }
+        assert_eq!(
+            parse(&["1", "--timeout", "0"]).unwrap_err(),
+            ErrorKind::ValueValidation
+        );
+        for (a, b) in [
+            ("--kill", "--stop"),
+            ("--kill", "--leave-running"),
+            ("--stop", "--leave-running"),
+        ] {
+            assert_eq!(
+                parse(&["1", a, b]).unwrap_err(),
+                ErrorKind::ArgumentConflict
+            );
+        }
+        assert!(parse(&["--completion", "bash"]).unwrap().pid.is_none());
+    }
+}

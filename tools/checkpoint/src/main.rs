@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+//! Saves a running process as an image.
+//!
+//! ```text
+//! args -> output: a file without its name, or a stream
+//!         call:   a child makes the system call; answer, signal or time come first
+//!         output: the file gets its name, or is removed
+//! ```
+
+mod args;
+mod call;
+mod output;
+mod progress;
+mod sys;
+mod trailer;
+mod words;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+use ckpttool::status;
+use ckpttool::Report;
+use ckpttool::Signals;
+use clap::CommandFactory;
+use clap::Parser;
+use indicatif::BinaryBytes;
+use nix::sys::signal::Signal;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::call::Ended;
+use crate::output::Goal;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// The kernel refused, or a file could not be completed.
+const FAILED: u8 = 1;
+/// Wrong usage, or a file cannot be opened.
+const USAGE: u8 = 2;
+/// A signal or the time came first.
+const INTERRUPTED: u8 = 3;
+
+/// Signals that end the work.
+const ENDING: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+];
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(shell) = args.completion {
+        clap_complete::generate(shell, &mut Args::command(), "checkpoint", &mut io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let report = match Report::new("checkpoint", args.log.as_deref()) {
+        Ok(report) => report,
+        Err(e) => {
+            let name = args.log.unwrap_or_default();
+            eprintln!("checkpoint: log {}: {e}", name.display());
+            return USAGE.into();
+        }
+    };
+    // The parser lets no command line through that has none.
+    let pid = args.pid.unwrap_or_default();
+    match save(&args, pid, &report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status.into(),
+    }
+}
+
+/// Saves the process; the error is the exit status.
+fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
+    let trouble = |status, e: &dyn std::fmt::Display| {
+        report.say(e);
+        status
+    };
+    let goal = Goal::new(args.output.as_deref()).map_err(|e| trouble(USAGE, &e))?;
+    let name = goal.name();
+    let named = |e| format!("{name}: {e}");
+    // From here on a signal does not leave a half-written file behind.
+    let signals = Signals::block(&ENDING).map_err(|e| trouble(FAILED, &e))?;
+    let output = goal.begin().map_err(|e| trouble(USAGE, &named(e)))?;
+    let (ended, log) = call(args, pid, &signals, &output).map_err(|e| trouble(FAILED, &e))?;
+    match ended {
+        Ended::Saved(crid) => {
+            let bytes = output.len();
+            output
+                .commit(args.kill)
+                .map_err(|e| trouble(FAILED, &named(e)))?;
+            if !args.quiet {
+                report.say(summary(args, pid, crid, bytes, &name));
+            }
+            Ok(())
+        }
+        Ended::Refused(errno) => {
+            if !report.kernel(&log) {
+                report.say(format_args!(
+                    "process {pid}: {}",
+                    status::errno_words(errno)
+                ));
+            }
+            if let Some(remedy) = words::remedy(errno, pid) {
+                report.say(remedy);
+            }
+            Err(FAILED)
+        }
+        Ended::Killed(signal) => {
+            report.say(format_args!(
+                "the part of this program that makes the call was killed by {}; there is no image",
+                status::signal_name(signal)
+            ));
+            Err(FAILED)
+        }
+        Ended::Interrupted(signal) => given_up(args, output, &name, report, signal.as_str()),
+        Ended::TimedOut => given_up(args, output, &name, report, "--timeout"),
+    }
+}
+
+/// Makes the call, and shows how it gets on.
+fn call(args: &Args, pid: i32, signals: &Signals, output: &Output) -> io::Result<(Ended, Vec<u8>)> {
+    let mut flags = 0;
+    if args.kill {
+        flags |= sys::CHECKPOINT_KILL;
+    }
+    if args.stop {
+        flags |= sys::CHECKPOINT_STOP;
+    }
+    let deadline = args
+        .timeout
+        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())));
+    let call = Call::start(pid, output.fd(), flags)?;
+    let progress = output
+        .len()
+        .filter(|_| !args.quiet)
+        .and_then(|_| Progress::new(pid));
+    let every = progress.as_ref().map(|_| Progress::every());
+    call.wait(signals, deadline, every, &mut || {
+        if let (Some(progress), Some(bytes)) = (&progress, output.len()) {
+            progress.show(bytes);
+        }
+    })
+}
+
+/// The end of work that `why` has ended.
+fn given_up(args: &Args, output: Output, name: &str, report: &Report, why: &str) -> Result<(), u8> {
+    // The process may have been killed already, as it was asked for: then this is
+    // all that is left of it.
+    if output.is_complete() {
+        match output.commit(true) {
+            Ok(()) => report.say(format_args!("ended by {why}, but {name} is complete")),
+            Err(e) => report.say(format_args!("ended by {why}; {name}: {e}")),
+        }
+        if args.kill || args.stop {
+            report.say("see for yourself whether the process still runs");
+        }
+    } else if let Output::Stream(_) = output {
+        report.say(format_args!(
+            "ended by {why}; what was written to {name} is no complete image, unless \
+             ckptinfo --verify says so"
+        ));
+    } else {
+        report.say(format_args!("ended by {why}; there is no image"));
+    }
+    Err(INTERRUPTED)
+}
+
+fn summary(args: &Args, pid: i32, crid: i32, bytes: Option<u64>, name: &str) -> String {
+    let size = bytes.map_or_else(String::new, |bytes| format!("{}, ", BinaryBytes(bytes)));
+    let then = match (args.kill, args.stop) {
+        (true, _) => "was killed",
+        (_, true) => "is stopped",
+        _ => "goes on",
+    };
+    format!("process {pid} is saved to {name} ({size}image {crid}) and {then}")
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Where the image goes.
+//!
+//! A regular file is written under another name in the same directory, and gets its
+//! own name when the image is complete and on the disk: whoever finds a file under
+//! that name has a whole image, and an older one is there until then. Anything else,
+//! a pipe or a device, is written to as it is.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::ErrorKind;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::path::PathBuf;
+
+use tempfile::NamedTempFile;
+
+use crate::trailer;
+
+/// What was asked for, looked at but not yet touched.
+#[derive(Debug)]
+pub enum Goal {
+    /// This file is to have the image.
+    File(PathBuf),
+    /// This is to be written to, and is called so.
+    Stream(File, String),
+}
+
+/// Open for the image.
+#[derive(Debug)]
+pub enum Output {
+    /// A file that does not have its name yet.
+    File(NamedTempFile, PathBuf),
+    /// Something that is written to as it is.
+    Stream(File),
+}
+
+fn no_terminal(file: File, name: String) -> io::Result<Goal> {
+    if file.is_terminal() {
+        return Err(io::Error::other(format!(
+            "{name} is a terminal, and an image is not text: name a file with -o FILE, \
+             or write to a pipe"
+        )));
+    }
+    Ok(Goal::Stream(file, name))
+}
+
+impl Goal {
+    /// Looks at the argument of `--output`.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot go there.
+    pub fn new(output: Option<&Path>) -> io::Result<Self> {
+        let name = |path: &Path| path.display().to_string();
+        let of_path = |e: io::Error, path| io::Error::other(format!("{}: {e}", name(path)));
+        let Some(path) = output.filter(|path| *path != "-") else {
+            let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+            return no_terminal(stdout.into(), "standard output".into());
+        };
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => {
+                Err(of_path(io::Error::from(ErrorKind::IsADirectory), path))
+            }
+            // Behind symbolic links, which stay.
+            Ok(found) if found.is_file() => fs::canonicalize(path)
+                .map(Self::File)
+                .map_err(|e| of_path(e, path)),
+            Ok(_) => {
+                let file = OpenOptions::new().write(true).open(path);
+                no_terminal(file.map_err(|e| of_path(e, path))?, name(path))
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound && path.file_name().is_some() => {
+                Ok(Self::File(path.to_path_buf()))
+            }
+            Err(e) => Err(of_path(e, path)),
+        }
+    }
+
+    /// How messages call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stream(_, name) => name.clone(),
+        }
+    }
+
+    /// Makes it ready to be written to.
+    ///
+    /// # Errors
+    ///
+    /// Those of creating a file.
+    pub fn begin(self) -> io::Result<Output> {
+        match self {
+            Self::Stream(file, _) => Ok(Output::Stream(file)),
+            Self::File(path) => tempfile::Builder::new()
+                .prefix(".checkpoint-")
+                .suffix(".part")
+                .tempfile_in(directory(&path))
+                .map(|temp| Output::File(temp, path)),
+        }
+    }
+}
+
+impl Output {
+    /// The descriptor for the kernel.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::File(temp, _) => temp.as_file().as_fd(),
+            Self::Stream(file) => file.as_fd(),
+        }
+    }
+
+    /// How many bytes there are by now, where one can tell.
+    pub fn len(&self) -> Option<u64> {
+        match self {
+            Self::File(temp, _) => temp.as_file().metadata().ok().map(|found| found.len()),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// Does the image end as a complete one does? A stream does not say.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::File(temp, _) => trailer::is_there(temp.as_file()).unwrap_or(false),
+            Self::Stream(_) => false,
+        }
+    }
+
+    /// The image is complete: gives the file its name. Dropped without this it is
+    /// removed.
+    ///
+    /// # Errors
+    ///
+    /// When the data does not get to the disk, or the name not to the file. With
+    /// `keep` the file stays under the name that it has, which the error names.
+    pub fn commit(self, keep: bool) -> io::Result<()> {
+        let Self::File(temp, path) = self else {
+            return Ok(());
+        };
+        let (e, temp) = match temp.as_file().sync_all() {
+            Err(e) => (e, temp),
+            Ok(()) => match temp.persist(&path) {
+                // The name as well is to be on the disk.
+                Ok(_) => return File::open(directory(&path))?.sync_all(),
+                Err(e) => (e.error, e.file),
+            },
+        };
+        let kept = keep.then(|| temp.keep().ok()).flatten();
+        Err(match kept {
+            Some((_, at)) => io::Error::other(format!("{e}; the image stays in {}", at.display())),
+            None => e,
+        })
+    }
+}
+
+/// The directory that a path is in.
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| *dir != OsStr::new(""))
+        .unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn begin(path: &Path) -> Output {
+        Goal::new(Some(path)).unwrap().begin().unwrap()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    fn put(output: &Output, bytes: &[u8]) {
+        let mut file = File::from(output.fd().try_clone_to_owned().unwrap());
+        file.write_all(bytes).unwrap();
+    }
+
+    #[test]
+    fn a_file_gets_its_name_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        fs::write(&path, "old").unwrap();
+        let output = begin(&path);
+        put(&output, b"new");
+        assert_eq!(output.len(), Some(3));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(dir.path()).len(), 2);
+        output.commit(false).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["a.ckpt"]);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        drop(begin(&path));
+        assert!(names(dir.path()).is_empty());
+        fs::write(&path, "old").unwrap();
+        drop(begin(&path));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn an_image_of_a_killed_process_is_never_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        for (keep, left) in [(false, 1), (true, 2)] {
+            let output = begin(&path);
+            put(&output, b"image");
+            // In the way of the name.
+            let _ = fs::create_dir(&path);
+            let message = output.commit(keep).unwrap_err().to_string();
+            assert_eq!(message.contains("the image stays in "), keep, "{message}");
+            assert_eq!(names(dir.path()).len(), left);
+            if keep {
+                let at = message.rsplit(' ').next().unwrap();
+                assert_eq!(fs::read(at).unwrap(), b"image");
+            }
+            fs::remove_dir(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn symbolic_links_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        symlink("file", &link).unwrap();
+        let output = begin(&link);
+        put(&output, b"new");
+        output.commit(false).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[test]
+    fn devices_are_written_to_and_stay_devices() {
+        let goal = Goal::new(Some(Path::new("/dev/null"))).unwrap();
+        assert_eq!(goal.name(), "/dev/null");
+        let output = goal.begin().unwrap();
+        assert_eq!(output.len(), None);
+        assert!(!output.is_complete());
+        output.commit(true).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_written_to() {
+        let text = |path: &str| match Goal::new(Some(Path::new(path))).map(Goal::begin) {
+            Ok(Ok(output)) => panic!("{output:?}"),
+            Ok(Err(e)) | Err(e) => e.to_string(),
+        };
+        assert!(text("/tmp").starts_with("/tmp: "));
+        assert!(text("").contains("No such file"));
+        assert!(text("/no/such/directory/a.ckpt").contains("No such file"));
+    }
+}

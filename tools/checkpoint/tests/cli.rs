@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tool as a person uses it: arguments, where the image goes, reasons.
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+
+use common::kernel;
+use common::kernel::Answer;
+use common::*;
+use nix::libc;
+
+#[test]
+fn a_file_and_its_summary() {
+    for (option, flags, then) in [
+        ("--leave-running", 1, "goes on"),
+        ("--kill", 3, "was killed"),
+        ("--stop", 5, "is stopped"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        let path = path.to_str().unwrap();
+        let ran = run_with(&["42", option, "-o", path], move |call| {
+            assert_eq!((call.args[0], call.args[2]), (42, flags));
+            write_image(call)
+        });
+        let bytes = sample();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(
+            ran.err.contains("image 7") && ran.err.contains(then),
+            "{}",
+            ran.err
+        );
+        assert_eq!(ran.err.lines().count(), 1);
+        assert_eq!(fs::read(path).unwrap(), bytes);
+        assert_eq!(names(dir.path()), ["a.ckpt"]);
+        assert!(ran.out.is_empty());
+    }
+}
+
+#[test]
+fn standard_output_is_the_default_and_gets_nothing_else() {
+    for args in [&["42"][..], &["42", "-o", "-"], &["42", "-q"]] {
+        let ran = run_with(args, write_image);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert_eq!(ran.out, sample());
+        assert_eq!(ran.err.is_empty(), args.contains(&"-q"));
+    }
+}
+
+#[test]
+fn the_reason_goes_to_standard_error_and_to_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name| dir.path().join(name).to_str().unwrap().to_string();
+    fs::write(at("a.ckpt"), "old").unwrap();
+    let ran = run_with(&["42", "-o", &at("a.ckpt"), "--log", &at("log")], |call| {
+        call.output(1).write_all(b"half an image").unwrap();
+        call.log("checkpoint: pid 42: fd 6: sockets are not supported (errno 95)\n");
+        Answer::Fail(libc::EOPNOTSUPP)
+    });
+    assert_eq!(ran.status, 1);
+    let mut lines = ran.err.lines();
+    assert_eq!(
+        lines.next(),
+        Some("checkpoint: pid 42: fd 6: sockets are not supported (errno 95)")
+    );
+    assert!(lines.next().unwrap().contains("cannot hold this"));
+    assert_eq!(fs::read_to_string(at("log")).unwrap(), ran.err);
+    fs::remove_file(at("log")).unwrap();
+    // What was there before is still there, and nothing else.
+    assert_eq!(names(dir.path()), ["a.ckpt"]);
+    assert_eq!(fs::read(at("a.ckpt")).unwrap(), b"old");
+}
+
+#[test]
+fn without_the_call_the_message_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.ckpt");
+    let ran = run_with(&["42", "-o", path.to_str().unwrap()], |_| {
+        Answer::Fail(libc::ENOSYS)
+    });
+    assert_eq!(ran.status, 1);
+    assert!(ran
+        .err
+        .starts_with("checkpoint: process 42: Function not implemented (ENOSYS)\n"));
+    assert!(ran.err.contains("CONFIG_CHECKPOINT"));
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn the_kernel_of_this_machine_has_the_call_or_says_so() {
+    // A process id that no kernel gives.
+    let ran = run(&["2147483647"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.is_empty());
+    assert!(
+        ran.err.contains("(ENOSYS)") || ran.err.contains("no such task"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn wrong_usage() {
+    for args in [
+        &[][..],
+        &["0"],
+        &["1", "--kill", "--stop"],
+        &["1", "-o", "/"],
+        &["1", "-o", "/no/such/directory/file"],
+        &["1", "--log", "/no/such/directory/file"],
+    ] {
+        let ran = run(args);
+        assert_eq!(ran.status, 2, "{args:?}: {}", ran.err);
+        assert!(!ran.err.is_empty());
+    }
+}
+
+#[test]
+fn help_version_and_completion() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status, 0);
+    let text = String::from_utf8(help.out).unwrap();
+    for part in ["Exit status", "Examples", "restart -i job.ckpt"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(String::from_utf8(run(&["-V"]).out)
+        .unwrap()
+        .starts_with("checkpoint 0."));
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&["--completion", shell]);
+        assert_eq!(ran.status, 0);
+        assert!(String::from_utf8(ran.out)
+            .unwrap()
+            .contains("leave-running"));
+    }
+}
+
+#[test]
+fn a_pipe_whose_reader_is_gone() {
+    let mut child = kernel::start(tool(&["42"]), |call| {
+        call.log("checkpoint: pid 42: the image cannot be written (errno 32)\n");
+        Answer::Fail(libc::EPIPE)
+    });
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(
+        err.contains("what should read the image has ended"),
+        "{err}"
+    );
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+#![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+//! What the tools `checkpoint` and `restart` share.
+//!
+//! Both put the system call into a child process and wait for three things at
+//! once: what the child says, what the kernel writes into its log, and signals.
+//! Here is what that needs: [`Report`] for messages, [`Signals`] for signals that
+//! are read like a file, [`status`] for how a process ended.
+
+mod report;
+mod signals;
+pub mod status;
+
+pub use report::Report;
+pub use signals::await_input;
+pub use signals::Caught;
+pub use signals::Signals;

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap_complete::Shell;
+
+const ABOUT: &str = "Brings a process back from the image that checkpoint(1) made of it. It goes on \
+where it was, with the same memory, registers and open files, as a child of this program.\n\nThe \
+files that it had open are opened again by their names, and the ids and capabilities of the caller \
+must be those of the image: see --user. Without --wait this program ends when the process goes on.\n\n\
+To restart an image is to run it, with your rights. Restart only what you would execute.";
+
+const AFTER: &str = "Process id:\n  \
+The process gets the id that it had. That needs CAP_CHECKPOINT_RESTORE, as root has it, and the id\n  \
+must be free. --new-pids does without; --pidns makes a PID namespace in which all ids are free.\n\n\
+Exit status:\n  \
+0  the process goes on; with --wait: it has ended with status 0\n  \
+1  it could not be restarted; the reason is on standard error\n  \
+2  wrong usage, or a file cannot be opened\n  \
+3  interrupted by a signal before the restart was complete\n  \
+With --wait and a process that goes on: its status; 128 + N when signal N has killed it\n\n\
+Examples:\n  \
+restart -i job.ckpt                    bring it back\n  \
+restart -i job.ckpt --new-pids --wait  with any process id; stay until it ends\n  \
+restart -i job.ckpt --pidns            its id is taken: in a PID namespace\n  \
+sudo restart -i job.ckpt --user $USER  a process of yours, with its process id\n  \
+zstd -dc job.ckpt.zst | restart        from a pipe\n";
+
+/// Bring a process back from its image
+#[derive(Debug, Parser)]
+#[command(name = "restart", version, long_about = ABOUT, after_help = AFTER)]
+pub struct Args {
+    /// The image; standard input if absent or "-"
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// Let the kernel choose the process id
+    #[arg(long, group = "ids")]
+    pub new_pids: bool,
+
+    /// Make a PID namespace for the process, with an init of its own and a new /proc
+    #[arg(long, group = "ids")]
+    pub pidns: bool,
+
+    /// Make this the root directory first: for a process that ran in it
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// Become this user first, with all groups of the user: a name or an id
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+
+    /// Stay until the process ends, hand signals on to it, and end with its status
+    #[arg(short, long)]
+    pub wait: bool,
+
+    /// Also write all messages to the end of this file
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Do not say which process goes on
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Print a completion script for a shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completion: Option<Shell>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Args, ErrorKind> {
+        Args::try_parse_from([&["restart"], args].concat()).map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_full_line() {
+        let line = "-i a.ckpt --pidns --root /srv --user me --wait --log l -q";
+        let args = parse(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        assert_eq!(args.input.unwrap().to_str(), Some("a.ckpt"));
+        assert_eq!(args.root.unwrap().to_str(), Some("/srv"));
+        assert_eq!(args.user.as_deref(), Some("me"));
+        assert!(args.pidns && args.wait && args.quiet && !args.new_pids);
+        assert!(parse(&[]).unwrap().input.is_none());
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(
+            parse(&["--new-pids", "--pidns"]).unwrap_err(),
+            ErrorKind::ArgumentConflict
+        );
+        assert_eq!(parse(&["a.ckpt"]).unwrap_err(), ErrorKind::UnknownArgument);
+        assert_eq!(
+            parse(&["--completion", "sh"]).unwrap_err(),
+            ErrorKind::InvalidValue
+        );
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! A thread that writes an image into a pipe: what was looked at, and the rest.
+
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::io::PipeReader;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::thread::JoinHandle;
+
+use nix::fcntl::fcntl;
+use nix::fcntl::FcntlArg;
+
+/// Bytes that the pipe holds, where so many are allowed.
+const PIPE_BYTES: i32 = 1 << 20;
+
+/// What is to be written, and the pipe.
+#[derive(Debug)]
+pub struct Feed {
+    taken: Vec<u8>,
+    rest: File,
+    to: File,
+}
+
+impl Feed {
+    /// Makes a pipe that is to get `taken` and then all of `rest`.
+    ///
+    /// # Errors
+    ///
+    /// Those of pipe(2).
+    pub fn new(taken: Vec<u8>, rest: File) -> io::Result<(PipeReader, Self)> {
+        let (reader, writer) = io::pipe()?;
+        let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        // As a file, so that the kernel moves the data by itself.
+        let to = OwnedFd::from(writer).into();
+        Ok((reader, Self { taken, rest, to }))
+    }
+
+    /// Begins to write. No process can be made any more.
+    pub fn start(mut self) -> JoinHandle<io::Result<()>> {
+        thread::spawn(move || {
+            let written = self
+                .to
+                .write_all(&self.taken)
+                .and_then(|()| io::copy(&mut self.rest, &mut self.to));
+            match written {
+                // The image was read, or will not be.
+                Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+                done => done.map(|_| ()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn rest(bytes: &[u8]) -> File {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let bytes = bytes.to_vec();
+        thread::spawn(move || writer.write_all(&bytes));
+        OwnedFd::from(reader).into()
+    }
+
+    #[test]
+    fn everything_comes_out_in_order() {
+        let large = vec![7; 3 << 20];
+        for (taken, follows) in [(&b"head"[..], &large[..]), (&large, b""), (b"", b"x")] {
+            let (mut reader, feed) = Feed::new(taken.to_vec(), rest(follows)).unwrap();
+            let feeder = feed.start();
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).unwrap();
+            feeder.join().unwrap().unwrap();
+            assert!(bytes == [taken, follows].concat());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        let (mut reader, feed) = Feed::new(b"head".to_vec(), rest(&[7; 3 << 20])).unwrap();
+        let feeder = feed.start();
+        reader.read_exact(&mut [0; 4]).unwrap();
+        drop(reader);
+        feeder.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let (_reader, feed) = Feed::new(b"head".to_vec(), File::open("/").unwrap()).unwrap();
+        let e = feed.start().join().unwrap().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::IsADirectory);
+    }
+}

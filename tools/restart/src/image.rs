@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The image: which process it is of, and how it gets to the kernel.
+//!
+//! Of a regular file the head is looked at, and the position does not move: the
+//! kernel reads the file itself. Of a pipe what was looked at is gone; then a thread
+//! feeds it, and all that follows, into a pipe of our own.
+
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::io::IsTerminal;
+use std::io::Read;
+use std::io::Seek;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use ckptfmt::format::head::Head;
+use ckptfmt::format::head::HeadArch;
+use ckptfmt::format::task::Task;
+use ckptfmt::format::Why;
+use ckptfmt::io::IoSource;
+use ckptfmt::stream::reader::Fault;
+use ckptfmt::stream::reader::Reader;
+use ckptfmt::walk::UTS_MAX;
+
+use crate::feed::Feed;
+
+/// An image that was opened.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    name: String,
+    regular: bool,
+    /// What was taken from a stream.
+    taken: Vec<u8>,
+}
+
+/// What the kernel is to read, and the thread that writes it if there is one.
+pub type Input = (OwnedFd, Option<Feed>);
+
+impl Image {
+    /// Opens the argument of `--input`.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2); and a terminal has no image.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
+        let (file, name) = match path.filter(|path| *path != "-") {
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path);
+                (
+                    file.map_err(|e| io::Error::other(format!("{name}: {e}")))?,
+                    name,
+                )
+            }
+            None => (
+                File::from(io::stdin().as_fd().try_clone_to_owned()?),
+                "standard input".into(),
+            ),
+        };
+        if file.is_terminal() {
+            return Err(io::Error::other(format!(
+                "{name} is a terminal, not an image: name a file with -i FILE"
+            )));
+        }
+        Ok(Self {
+            regular: file.metadata()?.is_file(),
+            file,
+            name,
+            taken: Vec::new(),
+        })
+    }
+
+    /// The process id that the image's task had.
+    ///
+    /// # Errors
+    ///
+    /// Why this is no image, for a person to read.
+    pub fn pid(&mut self) -> Result<i32, String> {
+        let found = if self.regular {
+            let at = self.file.stream_position().map_err(|e| e.to_string());
+            at.and_then(|at| {
+                head(&mut At {
+                    file: &self.file,
+                    at,
+                })
+            })
+        } else {
+            head(&mut Recorder {
+                file: &self.file,
+                taken: &mut self.taken,
+            })
+        };
+        found.map_err(|why| format!("{}: {why}", self.name))
+    }
+
+    /// Makes the image ready to be read by the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Those of pipe(2).
+    pub fn input(self) -> io::Result<Input> {
+        if self.taken.is_empty() {
+            return Ok((self.file.into(), None));
+        }
+        let (reader, feed) = Feed::new(self.taken, self.file)?;
+        Ok((reader.into(), Some(feed)))
+    }
+
+    /// How messages call it.
+    pub fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// Reads a file from a place on, whatever its position is.
+struct At<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buf, self.at)?;
+        self.at = self.at.saturating_add(len as u64);
+        Ok(len)
+    }
+}
+
+/// Keeps what was read.
+struct Recorder<'a> {
+    file: &'a File,
+    taken: &'a mut Vec<u8>,
+}
+
+impl Read for Recorder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read(buf)?;
+        self.taken
+            .extend_from_slice(buf.get(..len).unwrap_or_default());
+        Ok(len)
+    }
+}
+
+/// Reads an image up to the record of its task, and not a byte more.
+fn head(input: &mut dyn Read) -> Result<i32, String> {
+    let mut reader = Reader::new(IoSource(input));
+    let _: Head = reader.record(0).map_err(words)?;
+    for _release_version_machine in 0..3 {
+        reader.string(0, &mut [0; UTS_MAX]).map_err(words)?;
+    }
+    let _: HeadArch = reader.record(0).map_err(words)?;
+    let task: Task = reader.record(0).map_err(words)?;
+    let pid = i32::try_from(task.tgid).ok().filter(|pid| *pid > 0);
+    pid.ok_or_else(|| words(Fault::Bad(Why("process id is out of range"))))
+}
+
+fn words(fault: Fault<io::Error>) -> String {
+    match fault {
+        Fault::Source(e) if e.kind() == ErrorKind::UnexpectedEof => {
+            "the image ends too early".into()
+        }
+        Fault::Source(e) => format!("cannot read: {e}"),
+        Fault::Bad(why) | Fault::Checksum(why) => format!("no image for restart: {}", why.0),
+        Fault::Failed(error) => {
+            let text = error.text.get(..error.text_len.into()).unwrap_or_default();
+            format!(
+                "the checkpoint that made this image failed: {}",
+                text.escape_ascii()
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ckptfmt::build;
+    use ckptfmt::format::head::ErrorRec;
+    use std::io::Write;
+    use std::thread;
+
+    fn sample(pid: u32) -> Vec<u8> {
+        let mut image = build::Image::sample();
+        image.task.pid = pid;
+        image.task.tgid = pid;
+        image.bytes()
+    }
+
+    /// An image that comes through a pipe.
+    fn piped(bytes: Vec<u8>) -> Image {
+        let (reader, mut writer) = io::pipe().unwrap();
+        thread::spawn(move || writer.write_all(&bytes));
+        Image {
+            file: OwnedFd::from(reader).into(),
+            name: "pipe".into(),
+            regular: false,
+            taken: Vec::new(),
+        }
+    }
+
+    fn all(input: Input) -> Vec<u8> {
+        let feeder = input.1.map(Feed::start);
+        let mut bytes = Vec::new();
+        File::from(input.0).read_to_end(&mut bytes).unwrap();
+        if let Some(feeder) = feeder {
+            feeder.join().unwrap().unwrap();
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_file_keeps_its_position() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        let bytes = [&b"before"[..], &sample(4711)].concat();
+        std::fs::write(&path, &bytes).unwrap();
+        let mut image = Image::open(Some(&path)).unwrap();
+        image.file.seek(io::SeekFrom::Start(6)).unwrap();
+        assert_eq!(image.pid(), Ok(4711));
+        let input = image.input().unwrap();
+        assert!(input.1.is_none());
+        assert_eq!(all(input), bytes[6..]);
+    }
+
+    #[test]
+    fn of_a_pipe_no_more_than_the_head_is_taken() {
+        let mut bytes = sample(4711);
+        bytes.extend(vec![7; 3 << 20]);
+        let mut image = piped(bytes.clone());
+        assert_eq!(image.pid(), Ok(4711));
+        assert!(image.taken.len() < 1024);
+        assert!(all(image.input().unwrap()) == bytes);
+        // Not looked at: nothing to feed.
+        let input = piped(bytes.clone()).input().unwrap();
+        assert!(input.1.is_none());
+        assert!(all(input) == bytes);
+    }
+
+    #[test]
+    fn what_is_no_image() {
+        let text = |bytes: &[u8]| piped(bytes.to_vec()).pid().unwrap_err();
+        let image = sample(4711);
+        assert_eq!(text(b""), "pipe: the image ends too early");
+        assert_eq!(text(&image[..300]), "pipe: the image ends too early");
+        assert!(text(&[0; 4096]).contains("no image for restart"));
+        assert!(text(&sample(0)).contains("process id is out of range"));
+        assert!(text(&sample(u32::MAX)).contains("process id is out of range"));
+        let mut error = ErrorRec::zeroed();
+        error.errno = 95;
+        error.text_len = 7;
+        error.text[..7].copy_from_slice(b"sockets");
+        let failed = build::Image::sample().failed(&error);
+        assert!(text(&failed).ends_with("image failed: sockets"));
+    }
+
+    #[test]
+    fn what_cannot_be_opened() {
+        let text = |path: &str| Image::open(Some(Path::new(path))).unwrap_err().to_string();
+        assert!(text("/no/such/image").starts_with("/no/such/image: No such file"));
+        let mut image = Image::open(Some(Path::new("/"))).unwrap();
+        assert!(image.pid().unwrap_err().starts_with("/: cannot read"));
+    }
+}

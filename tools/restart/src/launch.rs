@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! The child that becomes the task of the image.
+//!
+//! How it gets on is told by a pipe. A restart that succeeds puts the descriptors of
+//! the image in the place of the child's, and with them goes the writing end: the
+//! pipe ends without a word. A failure is a few bytes, a [`Trouble`].
+
+use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::io::PipeReader;
+use std::io::PipeWriter;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use ckpttool::await_input;
+use ckpttool::Signals;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::kill;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::unistd::chdir;
+use nix::unistd::chroot;
+use nix::unistd::Pid;
+
+use crate::login::Login;
+use crate::sys;
+use crate::sys::Change;
+use crate::trouble::Step;
+use crate::trouble::Trouble;
+use crate::trouble::ENDING;
+
+/// Name of a process that is not the image's yet. A restart changes it.
+pub const MARK: &CStr = c"restart-begins";
+
+/// How long a child that was killed may take to be dead.
+const DYING: Duration = Duration::from_secs(1);
+
+/// What is to be restarted, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the kernel reads.
+    pub image: OwnedFd,
+    /// The id that the process is to have.
+    pub pid: Option<i32>,
+    /// Its root directory, when it is not this one.
+    pub root: Option<PathBuf>,
+    /// Its user, when it is not this one.
+    pub user: Option<Login>,
+}
+
+/// A child on its way.
+#[derive(Debug)]
+pub struct Started {
+    /// The child.
+    pub child: Pid,
+    status: PipeReader,
+}
+
+impl Started {
+    /// Makes a child that does `work`, which may tell of trouble. The child has
+    /// nothing that this tool has opened, but what `work` holds and `keep` names.
+    ///
+    /// # Errors
+    ///
+    /// When there is none to be had: then `step` has failed.
+    pub fn new(
+        step: Step,
+        namespaces: i32,
+        pid: Option<i32>,
+        keep: &[RawFd],
+        work: impl FnOnce(PipeWriter) -> i32,
+    ) -> Result<Self, Trouble> {
+        let trouble = |errno| Trouble::new(step, errno);
+        let (status, tell) =
+            io::pipe().map_err(|e| trouble(Errno::try_from(e).unwrap_or(Errno::EIO)))?;
+        let child = sys::spawn(namespaces, pid, || {
+            let _ = prctl::set_name(MARK);
+            sys::close_ours(&[keep, &[tell.as_raw_fd()]].concat());
+            work(tell)
+        });
+        let child = child.map_err(trouble)?;
+        Ok(Self { child, status })
+    }
+
+    /// Waits until the child is the task of the image, and hands signals on to it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get so far. Then it has ended.
+    pub fn watch(mut self, signals: &Signals) -> Result<Pid, Trouble> {
+        let unknown = |_| Trouble::new(Step::Unknown, Errno::EIO);
+        loop {
+            let inputs = [self.status.as_fd(), signals.as_fd()];
+            let [told, signalled] = await_input(inputs, None).map_err(unknown)?;
+            if told {
+                break;
+            }
+            if signalled {
+                hand_on(self.child, signals);
+            }
+        }
+        let mut bytes = Vec::new();
+        self.status.read_to_end(&mut bytes).map_err(unknown)?;
+        let trouble = Trouble::from_bytes(&bytes).or_else(|| killed(self.child));
+        trouble.map_or(Ok(self.child), Err)
+    }
+}
+
+/// Hands the next signal on, unless the child has got it as well.
+fn hand_on(child: Pid, signals: &Signals) {
+    match signals.next() {
+        Some(caught) if caught.signal != Signal::SIGCHLD && !caught.from_kernel => {
+            let _ = kill(child, caught.signal);
+        }
+        _ => {}
+    }
+}
+
+/// The signal that has killed a child which was not restarted yet: the pipe ends
+/// without a word in that case, too.
+fn killed(child: Pid) -> Option<Trouble> {
+    let name = fs::read(format!("/proc/{child}/comm")).ok()?;
+    if name.strip_suffix(b"\n")? != MARK.to_bytes() {
+        return None;
+    }
+    let step = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    while waited < DYING {
+        match sys::news(Some(child), false) {
+            Ok(Some((_, Change::Killed(number)))) => {
+                return Some(Trouble {
+                    step: Step::Killed,
+                    number,
+                })
+            }
+            Ok(Some((_, Change::Exited(_)))) => return None,
+            _ => {
+                sleep(step);
+                waited = waited.saturating_add(step);
+            }
+        }
+    }
+    None
+}
+
+/// Starts the task of `plan`.
+///
+/// # Errors
+///
+/// As of [`Started::new`].
+pub fn task(plan: &Plan, namespaces: i32, log: &PipeWriter) -> Result<Started, Trouble> {
+    let inside = namespaces != 0;
+    let step = if inside { Step::Namespace } else { Step::Clone };
+    // The first process of a namespace has the id 1.
+    let pid = plan.pid.filter(|_| !inside);
+    let keep = [plan.image.as_raw_fd(), log.as_raw_fd()];
+    Started::new(step, namespaces, pid, &keep, |mut tell| {
+        let trouble = if inside {
+            crate::init::mounts(plan)
+        } else {
+            Ok(())
+        }
+        .and_then(|()| become_task(plan, log, &mut tell));
+        if let Err(trouble) = trouble {
+            let _ = tell.write_all(&trouble.to_bytes());
+        }
+        1
+    })
+}
+
+/// Becomes the task of the image, and does not return.
+fn become_task(plan: &Plan, log: &PipeWriter, tell: &mut PipeWriter) -> Result<(), Trouble> {
+    let at = |step| move |errno| Trouble::new(step, errno);
+    // The image may name descriptors of the caller: ours are not meant.
+    let image = sys::high(plan.image.as_fd());
+    let log = sys::high(log.as_fd());
+    let (image, log) = (
+        image.map_err(at(Step::Restart))?,
+        log.map_err(at(Step::Restart))?,
+    );
+    *tell = sys::high(tell.as_fd()).map_err(at(Step::Restart))?.into();
+    sys::close_ours(&[image.as_raw_fd(), log.as_raw_fd(), tell.as_raw_fd()]);
+    // Other signals wait until the task is there that they are for.
+    let mut blocked = SigSet::all();
+    ENDING.iter().for_each(|signal| blocked.remove(*signal));
+    blocked.thread_set_mask().map_err(at(Step::Restart))?;
+    if let Some(root) = &plan.root {
+        chroot(root).map_err(at(Step::Root))?;
+        chdir("/").map_err(at(Step::Root))?;
+    }
+    if let Some(user) = &plan.user {
+        user.enter().map_err(at(Step::User))?;
+    }
+    Err(at(Step::Restart)(sys::restart(image.as_fd(), log.as_fd())))
+}

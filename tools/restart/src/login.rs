@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Another user for the process.
+//!
+//! The kernel compares ids, groups and capabilities of the caller with those of the
+//! image. Root can take the process id and then become the user that the process ran
+//! as; its capabilities go away with that, as those of a login do.
+
+use std::ffi::CString;
+
+use nix::errno::Errno;
+use nix::unistd::getgrouplist;
+use nix::unistd::setgroups;
+use nix::unistd::setresgid;
+use nix::unistd::setresuid;
+use nix::unistd::Gid;
+use nix::unistd::Uid;
+use nix::unistd::User;
+
+/// A user and all groups of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Login {
+    /// Looks a user up, by name or by number.
+    ///
+    /// # Errors
+    ///
+    /// In words, when there is none.
+    pub fn find(user: &str) -> Result<Self, String> {
+        let found = User::from_name(user).and_then(|found| match (found, user.parse()) {
+            (None, Ok(number)) => User::from_uid(Uid::from_raw(number)),
+            (found, _) => Ok(found),
+        });
+        let why = |errno: Errno| format!("user {user}: {}", errno.desc());
+        let found = found.map_err(why)?;
+        let found = found.ok_or_else(|| format!("there is no user {user}"))?;
+        let name = CString::new(found.name).map_err(|_| why(Errno::EINVAL))?;
+        Ok(Self {
+            uid: found.uid,
+            gid: found.gid,
+            groups: getgrouplist(&name, found.gid).map_err(why)?,
+        })
+    }
+
+    /// Becomes this user, for good.
+    ///
+    /// # Errors
+    ///
+    /// EPERM without the right to.
+    pub fn enter(&self) -> Result<(), Errno> {
+        setgroups(&self.groups)?;
+        setresgid(self.gid, self.gid, self.gid)?;
+        setresuid(self.uid, self.uid, self.uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_name_and_by_number() {
+        let root = Login::find("root").unwrap();
+        assert!(root.uid.is_root());
+        assert!(root.groups.contains(&root.gid));
+        assert_eq!(Login::find("0").unwrap(), root);
+        let none = "no-such-user-anywhere";
+        assert_eq!(
+            Login::find(none).unwrap_err(),
+            format!("there is no user {none}")
+        );
+        assert!(Login::find("").is_err());
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+//! Brings a process back from its image.
+//!
+//! ```text
+//! args -> image:  the process id in its head; a feeder when it is a pipe
+//!         launch: a child with that id calls restart(2) and is the process
+//!         init:   with --pidns, the process between this tool and the child
+//!         wait:   with --wait, until the process ends
+//! ```
+
+mod args;
+mod feed;
+mod image;
+mod init;
+mod launch;
+mod login;
+mod sys;
+mod trouble;
+mod wait;
+
+use std::io;
+use std::io::PipeReader;
+use std::io::Read;
+use std::process::ExitCode;
+use std::thread::JoinHandle;
+
+use ckpttool::Report;
+use ckpttool::Signals;
+use clap::CommandFactory;
+use clap::Parser;
+use nix::unistd::Pid;
+
+use crate::args::Args;
+use crate::feed::Feed;
+use crate::image::Image;
+use crate::launch::Plan;
+use crate::login::Login;
+use crate::trouble::Step;
+use crate::trouble::Trouble;
+use crate::wait::Stop;
+
+/// There is no process.
+const FAILED: u8 = 1;
+/// Wrong usage, or a file cannot be opened.
+const USAGE: u8 = 2;
+/// A signal came first.
+const INTERRUPTED: u8 = 3;
+
+/// The thread that feeds a pipe.
+type Feeder = JoinHandle<io::Result<()>>;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(shell) = args.completion {
+        clap_complete::generate(shell, &mut Args::command(), "restart", &mut io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let report = match Report::new("restart", args.log.as_deref()) {
+        Ok(report) => report,
+        Err(e) => {
+            let name = args.log.unwrap_or_default();
+            eprintln!("restart: log {}: {e}", name.display());
+            return USAGE.into();
+        }
+    };
+    let (Ok(status) | Err(status)) = restart(args, &report);
+    status.into()
+}
+
+/// Restarts the process, and returns the exit status, in both cases.
+fn restart(args: Args, report: &Report) -> Result<u8, u8> {
+    let says = |status: u8| {
+        move |e: &dyn std::fmt::Display| {
+            report.say(e);
+            status
+        }
+    };
+    let mut image = Image::open(args.input.as_deref()).map_err(|e| says(USAGE)(&e))?;
+    let user = args.user.as_deref().map(Login::find);
+    let user = user.transpose().map_err(|e| says(USAGE)(&e))?;
+    let pid = match args.new_pids {
+        true => None,
+        false => Some(image.pid().map_err(|e| says(FAILED)(&e))?),
+    };
+    let name = image.name();
+    let (image, feed) = image.input().map_err(|e| says(FAILED)(&e))?;
+    let (log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
+    sys::want_children();
+    let signals = Signals::block(&wait::WATCHED).map_err(|e| says(FAILED)(&e))?;
+    let plan = Plan {
+        image,
+        pid,
+        root: args.root,
+        user,
+    };
+    let started = match (args.pidns, pid) {
+        (false, _) => launch::task(&plan, 0, &to_log),
+        // What was the first process of a namespace is that again.
+        (true, Some(1)) => launch::task(&plan, sys::NEW_NAMESPACES, &to_log),
+        (true, _) => init::start(&plan, &to_log, &signals),
+    };
+    // The child has its own: what is still open here would never end.
+    drop((plan, to_log));
+    let mut feeder = None;
+    let process = started.and_then(|started| {
+        feeder = feed.map(Feed::start);
+        started.watch(&signals)
+    });
+    let process = process.map_err(|trouble| failed(trouble, pid, log, feeder, &name, report))?;
+    if !args.wait {
+        if !args.quiet {
+            report.say(goes_on(process, pid.filter(|_| args.pidns)));
+        }
+        return Ok(0);
+    }
+    let stop = if args.pidns {
+        Stop::WithTerminal
+    } else {
+        Stop::WithProcess
+    };
+    Ok(wait::stand_by(process, &signals, stop))
+}
+
+/// Says why there is no process; returns the exit status.
+fn failed(
+    trouble: Trouble,
+    pid: Option<i32>,
+    mut log: PipeReader,
+    feeder: Option<Feeder>,
+    name: &str,
+    report: &Report,
+) -> u8 {
+    let mut lines = Vec::new();
+    // Up to the end: nobody who could write is left.
+    let _ = log.read_to_end(&mut lines);
+    if trouble.step != Step::Restart || !report.kernel(&lines) {
+        report.say(trouble.words(pid));
+    }
+    // If the image could not be read, that is the cause of all else.
+    if let Some(Ok(Err(e))) = feeder.filter(|f| f.is_finished()).map(|f| f.join()) {
+        report.say(format_args!("{name}: cannot read: {e}"));
+    }
+    if let Some(remedy) = trouble.remedy() {
+        report.say(remedy);
+    }
+    if trouble.is_interruption() {
+        INTERRUPTED
+    } else {
+        FAILED
+    }
+}
+
+fn goes_on(process: Pid, inside: Option<i32>) -> String {
+    match inside {
+        None => format!("process {process} goes on"),
+        Some(1) => format!("process {process} goes on, as process 1 of a PID namespace"),
+        Some(pid) => format!(
+            "process {pid} goes on in a PID namespace, whose init is process {process} here"
+        ),
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Why there is no process: as it goes through a pipe, and in words.
+
+use std::fs;
+
+use ckpttool::status;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+/// Signals that end the work, and with it a child that is not restarted yet.
+pub const ENDING: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+];
+
+/// The step that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// The namespaces were to be made.
+    Namespace,
+    /// /proc was to be mounted in them.
+    Proc,
+    /// The process was to get its id.
+    Clone,
+    /// The root directory was to be changed.
+    Root,
+    /// The user was to be changed.
+    User,
+    /// restart(2) itself.
+    Restart,
+    /// A signal, instead of an errno, came before the end.
+    Killed,
+    /// Something was said that nobody understands.
+    Unknown,
+}
+
+const STEPS: [Step; 7] = [
+    Step::Namespace,
+    Step::Proc,
+    Step::Clone,
+    Step::Root,
+    Step::User,
+    Step::Restart,
+    Step::Killed,
+];
+
+/// A step and its errno.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The step.
+    pub step: Step,
+    /// Its errno, or the signal.
+    pub number: i32,
+}
+
+impl Trouble {
+    /// `step` has failed.
+    pub fn new(step: Step, errno: Errno) -> Self {
+        let number = errno as i32;
+        Self { step, number }
+    }
+
+    /// As it goes through the pipe.
+    pub fn to_bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = self.number.to_ne_bytes();
+        [self.step as u8, a, b, c, d]
+    }
+
+    /// As it comes out of the pipe; nothing is no trouble.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [] => None,
+            [step, a, b, c, d] => Some(Self {
+                step: *STEPS.get(usize::from(step)).unwrap_or(&Step::Unknown),
+                number: i32::from_ne_bytes([a, b, c, d]),
+            }),
+            _ => Some(Self::new(Step::Unknown, Errno::EIO)),
+        }
+    }
+
+    /// Somebody who may do so has ended the work.
+    pub fn is_interruption(self) -> bool {
+        self.step == Step::Killed && ENDING.iter().any(|s| *s as i32 == self.number)
+    }
+
+    /// What has happened, in one line.
+    pub fn words(self, pid: Option<i32>) -> String {
+        let errno = Errno::from_raw(self.number);
+        let why = status::errno_words(errno);
+        let pid = pid.unwrap_or_default();
+        match self.step {
+            Step::Namespace => format!("a PID namespace cannot be made: {why}"),
+            Step::Proc => format!("/proc cannot be mounted in the namespace: {why}"),
+            Step::Clone if errno == Errno::EEXIST => format!(
+                "process id {pid}, which the process had, is taken{}",
+                owner(pid)
+            ),
+            Step::Clone if pid == 0 => format!("a process cannot be made: {why}"),
+            Step::Clone => format!("a process with id {pid} cannot be made: {why}"),
+            Step::Root => format!("the root directory cannot be changed: {why}"),
+            Step::User => format!("the user cannot be changed: {why}"),
+            Step::Restart => format!("restart(2): {why}"),
+            Step::Killed => format!(
+                "{} came before the restart was complete",
+                status::signal_name(self.number)
+            ),
+            Step::Unknown => "the child ended without a reason".into(),
+        }
+    }
+
+    /// What helps.
+    pub fn remedy(self) -> Option<&'static str> {
+        let errno = Errno::from_raw(self.number);
+        Some(match (self.step, errno) {
+            (Step::Clone, Errno::EEXIST) => {
+                "end what has this id, take any other with --new-pids, or keep it in a PID \
+                 namespace with --pidns"
+            }
+            (Step::Clone, Errno::EPERM) => {
+                "to choose a process id needs CAP_CHECKPOINT_RESTORE: run this as root (and with \
+                 --user), or take any id with --new-pids"
+            }
+            (Step::Clone, Errno::EINVAL) => {
+                "the id is above kernel.pid_max, or set_tid of clone3(2) is missing (Linux 5.5); \
+                 --new-pids does without"
+            }
+            (Step::Namespace | Step::Proc, Errno::EPERM) => {
+                "--pidns needs CAP_SYS_ADMIN: run this as root, or use --new-pids"
+            }
+            (Step::Root, Errno::EPERM) => "--root needs CAP_SYS_CHROOT: run this as root",
+            (Step::User, Errno::EPERM) => {
+                "--user needs CAP_SETUID and CAP_SETGID: run this as root"
+            }
+            (Step::Restart, errno) => return of_restart(errno),
+            (Step::Killed, _) if self.number == Signal::SIGKILL as i32 => {
+                "the machine may have been out of memory: see dmesg"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What helps when restart(2) has failed.
+fn of_restart(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::ENOSYS => {
+            "this kernel has no restart(2); boot one that was built with CONFIG_CHECKPOINT=y"
+        }
+        Errno::EPERM => {
+            "ids, groups and capabilities must be those that the process had: run this as that \
+             user, or as root with --user; kernel.checkpoint_restart can forbid it as well. \
+             ckptinfo shows what the image asks for"
+        }
+        Errno::EOPNOTSUPP => {
+            "this machine or its kernel is not like the one that made the image; ckptinfo shows \
+             both the processor and the kernel of the image"
+        }
+        Errno::ESTALE => {
+            "a file that the process has in use is another one now: bring back the old one, with \
+             its time, or make the image anew"
+        }
+        Errno::ENOENT | Errno::ENOTDIR => {
+            "a file or directory of the process is missing: bring it back under its name"
+        }
+        Errno::EACCES => "this user may not open a file that the process had open; see --user",
+        Errno::EBADF => {
+            "the process had a pipe or socket that the image went to: give this program a \
+             descriptor with that number, as in 7>/dev/null; ckptinfo --fds shows it"
+        }
+        Errno::EIO | Errno::EBADMSG | Errno::EINVAL => {
+            "the image is not as it was written: check it with ckptinfo --verify, and copy it again"
+        }
+        Errno::ECANCELED => "there was no complete checkpoint; ckptinfo --error shows why",
+        Errno::EMFILE => "raise the limit of open files: ulimit -n",
+        Errno::EAGAIN => "raise the limit of locked memory: ulimit -l",
+        Errno::ENOMEM => "there is not enough memory, or a limit of it is too low: see ulimit -a",
+        _ => return None,
+    })
+}
+
+/// Who has a process id.
+fn owner(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map(|name| format!(" by {}", name.trim_end().escape_debug()))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_goes_through_a_pipe() {
+        for step in STEPS {
+            let trouble = Trouble { step, number: 9 };
+            assert_eq!(Trouble::from_bytes(&trouble.to_bytes()), Some(trouble));
+            assert!(!trouble.words(Some(1)).is_empty());
+        }
+        assert_eq!(Trouble::from_bytes(b""), None);
+        for odd in [&b"x"[..], b"\xff1234", b"123456"] {
+            assert_eq!(Trouble::from_bytes(odd).unwrap().step, Step::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_taken_id_names_its_owner_and_the_ways_out() {
+        let me = std::process::id() as i32;
+        let trouble = Trouble::new(Step::Clone, Errno::EEXIST);
+        let words = trouble.words(Some(me));
+        assert!(words.contains(&format!("process id {me}")) && words.contains(" by "));
+        let remedy = trouble.remedy().unwrap();
+        assert!(remedy.contains("--new-pids") && remedy.contains("--pidns"));
+        assert_eq!(owner(i32::MAX), "");
+    }
+
+    #[test]
+    fn interruptions_are_told_from_accidents() {
+        let killed = |signal: Signal| Trouble {
+            step: Step::Killed,
+            number: signal as i32,
+        };
+        assert!(killed(Signal::SIGINT).is_interruption());
+        assert!(!killed(Signal::SIGKILL).is_interruption());
+        assert!(killed(Signal::SIGKILL).remedy().unwrap().contains("memory"));
+        assert!(!Trouble::new(Step::Restart, Errno::EINTR).is_interruption());
+        assert_eq!(
+            killed(Signal::SIGTERM).words(None),
+            "SIGTERM came before the restart was complete"
+        );
+    }
+}
