@@ -13,11 +13,16 @@ use ckpt_guest::sys::Ret;
 use crate::victim::Scene;
 use crate::Act;
 
-/// How long each sleeps, in milliseconds.
+/// How long each sleeps, in milliseconds, where checkpoints are fast.
 const SLEEP: u64 = 1500;
 const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
 
 type Time = [i64; 2];
+
+/// How long each sleeps, in milliseconds.
+fn duration() -> u64 {
+    SLEEP * crate::slowness()
+}
 
 fn time(millis: u64) -> Time {
     [millis as i64 / 1000, millis as i64 % 1000 * 1_000_000]
@@ -56,14 +61,14 @@ fn sleeps(want: Ret, body: impl FnOnce() -> Ret) -> Result<(), String> {
     if ret != want {
         return Err(format!("{ret:?}, not {want:?}, after {passed:?}"));
     }
-    if passed < Duration::from_millis(SLEEP) {
+    if passed < Duration::from_millis(duration()) {
         return Err(format!("only {passed:?}"));
     }
     Ok(())
 }
 
 fn nanosleep(_: &Scene) -> Result<(), String> {
-    let (time, mut rest) = (time(SLEEP), [0i64; 2]);
+    let (time, mut rest) = (time(duration()), [0i64; 2]);
     sleeps(Ok(0), || {
         let rest = (&raw mut rest) as usize;
         call(libc::SYS_nanosleep, &[(&raw const time) as usize, rest])
@@ -71,7 +76,7 @@ fn nanosleep(_: &Scene) -> Result<(), String> {
 }
 
 fn clock_nanosleep(clock: i32) -> Result<(), String> {
-    let time = time(SLEEP);
+    let time = time(duration());
     let at = (&raw const time) as usize;
     sleeps(Ok(0), || {
         call(libc::SYS_clock_nanosleep, &[clock as usize, 0, at, 0])
@@ -79,7 +84,7 @@ fn clock_nanosleep(clock: i32) -> Result<(), String> {
 }
 
 fn until(clock: i32) -> Result<(), String> {
-    let time = later(clock, SLEEP);
+    let time = later(clock, duration());
     let at = (&raw const time) as usize;
     sleeps(Ok(0), || {
         call(libc::SYS_clock_nanosleep, &[clock as usize, ABSOLUTE, at])
@@ -87,11 +92,11 @@ fn until(clock: i32) -> Result<(), String> {
 }
 
 fn poll(_: &Scene) -> Result<(), String> {
-    sleeps(Ok(0), || call(libc::SYS_poll, &[0, 0, SLEEP as usize]))
+    sleeps(Ok(0), || call(libc::SYS_poll, &[0, 0, duration() as usize]))
 }
 
 fn ppoll(_: &Scene) -> Result<(), String> {
-    let (mut time, mask) = (time(SLEEP), 1u64 << (libc::SIGUSR2 - 1));
+    let (mut time, mask) = (time(duration()), 1u64 << (libc::SIGUSR2 - 1));
     let args = [
         0,
         0,
@@ -110,7 +115,7 @@ fn ppoll(_: &Scene) -> Result<(), String> {
 }
 
 fn select(_: &Scene) -> Result<(), String> {
-    let mut time = [0i64, SLEEP as i64 * 1000];
+    let mut time = [0i64, duration() as i64 * 1000];
     let at = (&raw mut time) as usize;
     sleeps(Ok(0), || call(libc::SYS_select, &[0, 0, 0, 0, at]))
 }
@@ -129,17 +134,20 @@ fn futex(op: i32, time: &Time) -> Result<(), String> {
 }
 
 fn futex_private(_: &Scene) -> Result<(), String> {
-    futex(libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, &time(SLEEP))
+    futex(
+        libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+        &time(duration()),
+    )
 }
 
 fn futex_shared(_: &Scene) -> Result<(), String> {
-    futex(libc::FUTEX_WAIT, &time(SLEEP))
+    futex(libc::FUTEX_WAIT, &time(duration()))
 }
 
 fn futex_wall_clock(_: &Scene) -> Result<(), String> {
     futex(
         libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME,
-        &later(libc::CLOCK_REALTIME, SLEEP),
+        &later(libc::CLOCK_REALTIME, duration()),
     )
 }
 
