@@ -53,7 +53,8 @@ fn identifiers(desk: &Desk) -> Case {
 }
 
 fn flags(desk: &Desk) -> Case {
-    for flags in [2, 4, 3, 1 << 31, 1 << 32, 1 << 63, usize::MAX] {
+    // 2 and 4 together: killed or stopped. Apart, they are for restart(2) unknown.
+    for flags in [6, 7, 8, 9, 1 << 31, 1 << 32, 1 << 63, usize::MAX] {
         both(
             &format!("flags {flags:#x}"),
             desk.image,
@@ -61,6 +62,10 @@ fn flags(desk: &Desk) -> Case {
             desk.log,
             libc::EINVAL,
         )?;
+    }
+    for flags in [2, 4, 3, 5] {
+        let got = Err(sys::restart(0, desk.image, flags, desk.log));
+        expect(&format!("restart, flags {flags}"), got, libc::EINVAL)?;
     }
     // Without the flag the fourth argument is not looked at.
     sys::checkpoint(0, desk.image, 0, -77).map_err(|e| format!("three arguments: {e}"))?;
