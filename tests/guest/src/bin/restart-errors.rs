@@ -15,6 +15,7 @@ use ckpt_guest::life::c_path;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 
 const NOBODY: usize = 65534;
@@ -190,7 +191,8 @@ fn with_a_thread() -> Case {
     desk.make(|| ())?;
     let (stop, wait) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || wait.recv().is_err());
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    // Until it waits: its stack is memory of the caller.
+    std::thread::sleep(std::time::Duration::from_millis(100 * pace::factor()));
     let (errno, said) = desk.refuses()?;
     drop(stop);
     if !thread.join().unwrap_or(false) {
