@@ -22,6 +22,7 @@ use crate::kapi::file::FileRef;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::path::PathRef;
+use crate::kapi::refuse;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::objhash::Restored;
@@ -54,7 +55,7 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
         EBUSY,
         "the caller has other threads or shares its memory",
     )?;
-    if let Some(why) = task::in_the_way().or_else(arch::cpu::unsupported) {
+    if let Some(why) = refuse::in_the_way().or_else(arch::cpu::unsupported) {
         return Err(Failure::new(EBUSY, why));
     }
     let _quiet = sched::Quiet::enter();

@@ -21,6 +21,7 @@ use crate::kapi::file::ImageFile;
 use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park;
+use crate::kapi::refuse;
 use crate::kapi::sched;
 use crate::kapi::signal;
 use crate::kapi::task;
@@ -74,7 +75,7 @@ fn check(ctx: &SaveCtx) -> Outcome {
         EPERM,
         "the task is not dumpable",
     )?;
-    let odd = task::unsupported()
+    let odd = refuse::unsupported()
         .or_else(arch::cpu::unsupported)
         .or_else(mm::unsupported)
         .or_else(signal::timer);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the current task has that is not supported, or is in the way.
+
+use super::task::current_ptr;
+use kernel::bindings;
+
+/// State of the task itself that cannot be saved, if there is any.
+pub(crate) fn unsupported() -> Option<&'static str> {
+    let task = current_ptr();
+    // SAFETY: All look at the current task, which does nothing else.
+    unsafe {
+        let t = &*task;
+        if !bindings::ckpt_thread_group_empty() {
+            return Some("threads are not supported");
+        }
+        if !bindings::current_is_single_threaded() {
+            return Some("memory shared with another process is not supported");
+        }
+        if t.children.next.cast_const() != &raw const t.children {
+            return Some("child processes are not supported");
+        }
+        if bindings::ckpt_has_io_uring() {
+            return Some("io_uring is not supported");
+        }
+        if bindings::ckpt_has_sem_undo() {
+            return Some("undo lists of System V semaphores are not supported");
+        }
+        if bindings::ckpt_seccomp_active() {
+            return Some("seccomp is not supported");
+        }
+        if bindings::ckpt_has_affinity() {
+            return Some("a CPU affinity is not supported");
+        }
+        if bindings::ckpt_has_ioprio() {
+            return Some("an I/O priority is not supported");
+        }
+        if t.se.custom_slice != 0 {
+            return Some("a scheduling slice is not supported");
+        }
+        if bindings::ckpt_other_child_ns() {
+            return Some("a namespace that only children enter is not supported");
+        }
+        if bindings::ckpt_has_uclamp() {
+            return Some("utilisation clamps are not supported");
+        }
+        if bindings::ckpt_has_core_cookie() {
+            return Some("a core scheduling cookie is not supported");
+        }
+        if bindings::ckpt_has_mempolicy() {
+            return Some("a memory policy of the task is not supported");
+        }
+        if bindings::ckpt_rseq_slice() {
+            return Some("slice extensions of restartable sequences are not supported");
+        }
+        if bindings::ckpt_has_keyrings() {
+            return Some("keyrings of a thread or process are not supported");
+        }
+        if bindings::ckpt_has_spec_ctrl() {
+            return Some("speculation control by prctl is not supported");
+        }
+        if bindings::ckpt_syscall_dispatch() {
+            return Some("system call user dispatch is not supported");
+        }
+        if t.flags & (bindings::PF_MEMALLOC_NOIO | bindings::PF_LOCAL_THROTTLE) != 0 {
+            return Some("PR_SET_IO_FLUSHER is not supported");
+        }
+        if (*t.files).count.counter != 1 {
+            return Some("a descriptor table shared with another process is not supported");
+        }
+        if (*t.fs).users != 1 {
+            return Some("a file system view shared with another process is not supported");
+        }
+        None
+    }
+}
+
+/// State of the restarting task that an image would inherit, if there is any.
+pub(crate) fn in_the_way() -> Option<&'static str> {
+    // SAFETY: Both look at the current task.
+    unsafe {
+        if bindings::ckpt_has_io_uring() {
+            Some("the caller uses io_uring")
+        } else if bindings::ckpt_syscall_dispatch() {
+            Some("the caller uses system call user dispatch")
+        } else {
+            None
+        }
+    }
+}
