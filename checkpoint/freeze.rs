@@ -105,6 +105,21 @@ impl Berth {
         drop(former);
     }
 
+    /// The task's last word. A result that the caller has still to take stays; without
+    /// a caller nothing does, since the context in it leads back here.
+    fn leave(&self) {
+        let mut mail = self.mail.lock();
+        let kept = !mail.closed && matches!(mail.report, Some(Report::Saved(..)));
+        let former = if kept {
+            None
+        } else {
+            mail.report.replace(Report::Gone)
+        };
+        drop(mail);
+        self.to_caller.announce();
+        drop(former);
+    }
+
     fn take_report(&self) -> Option<Report> {
         self.mail.lock().report.take()
     }
@@ -182,12 +197,18 @@ impl Host for Berth {
         while let Some(order) = visit.next_order() {
             if let Order::Save(mut ctx) = order {
                 ctx.writer.sink().relay(Relay(visit.clone()));
-                let done = ctx.save_current();
+                let done = ctx.save_current().map_err(|failure| {
+                    // Whatever it was in the middle of.
+                    if sched::is_killed() {
+                        ended()
+                    } else {
+                        failure
+                    }
+                });
                 visit.report(Report::Saved(ctx, done));
             }
         }
-        // Read only by a caller that still waits.
-        visit.report(Report::Gone);
+        visit.leave();
     }
 }
 

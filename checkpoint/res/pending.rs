@@ -22,6 +22,7 @@ use crate::format::signal::UNBLOCKABLE;
 use crate::image::Written;
 use crate::kapi::pending;
 use crate::kapi::pending::Queued;
+use crate::kapi::sched;
 use kernel::prelude::*;
 
 /// Pending signals and interval timers, at one moment.
@@ -45,6 +46,7 @@ pub(crate) fn look() -> Outcome<Now> {
             break timers;
         }
         signals = again;
+        sched::breathe()?;
     };
     for info in &signals {
         let place = Place::Number(info.signo as u64);
