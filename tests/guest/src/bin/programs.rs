@@ -4,8 +4,9 @@
 //!
 //! Each runs once undisturbed. Then it runs again and is checkpointed twenty times
 //! on its way; its output must be the same. Some of the images are restarted, and
-//! the last one once more after a reboot of the guest: each must end with the same
-//! output. Files outlive the reboot, so that they are in the test's directory.
+//! one once more after a reboot of the guest: each must end with the same output,
+//! whose end was spoilt before. Files outlive the reboot, so that they are in the
+//! test's directory.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -191,6 +192,7 @@ impl Stage {
 
     fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
         let log = self.file("log");
+        self.spoil()?;
         let ended = sys::in_child(SECONDS * pace::factor(), || {
             let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
             let image = sys::open(&life::c_path(image), libc::O_RDONLY, 0);
@@ -204,6 +206,16 @@ impl Stage {
             return Err(format!("{what}: {ended:?}: {log}"));
         }
         self.same(what)
+    }
+
+    /// Spoils the end of the output, which the restarted program has still to write.
+    fn spoil(&self) -> Result<(), String> {
+        let path = self.file("out");
+        let mut bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
+        let last = bytes.last_mut().ok_or("the output is empty")?;
+        *last = !*last;
+        // In place: the image has the file, and not its length.
+        std::fs::write(&path, bytes).map_err(|e| e.to_string())
     }
 
     /// Checkpoints a run at its moments, until it has ended; returns the images.
@@ -259,9 +271,12 @@ impl Stage {
         };
         self.ends(pid)?;
         self.same("went on")?;
-        let last = images.last().ok_or("no image")?;
-        let bytes = std::fs::copy(last, self.file("img")).map_err(|e| e.to_string())?;
-        let chosen = images.iter().skip(EVERY - 1).step_by(EVERY);
+        // One from the middle is for after the reboot. The last one may be from
+        // behind the last write: it is not restarted.
+        let middle = images.get(images.len() / 2).ok_or("no image")?;
+        let bytes = std::fs::copy(middle, self.file("img")).map_err(|e| e.to_string())?;
+        let before_last = images.iter().take(images.len() - 1);
+        let chosen = before_last.skip(EVERY / 2).step_by(EVERY);
         let mut restarts = 0;
         for image in chosen {
             restarts += 1;
@@ -278,7 +293,7 @@ impl Stage {
         ))
     }
 
-    /// The last image, after a reboot of the guest.
+    /// The kept image, after a reboot of the guest.
     fn reboot(&self) -> Case {
         let image = self.file("img");
         if !image.exists() {
