@@ -48,16 +48,6 @@ pub fn checkpoint(
     Errno::result(crid).map(|crid| crid as i32)
 }
 
-/// Ends the process when it is dropped, without anything that belongs to the parent.
-struct Leave;
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        // SAFETY: Ends the process at once; nothing of it is used any more.
-        unsafe { libc::_exit(0) }
-    }
-}
-
 /// Runs `work` in a child process, which then ends.
 ///
 /// # Errors
@@ -69,11 +59,11 @@ pub fn in_child(work: impl FnOnce()) -> io::Result<Pid> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // Also when the work panics: files of the parent are not to be removed.
-            let leave = Leave;
-            work();
-            drop(leave);
-            unreachable!("the process has ended")
+            // Files of the parent are not to be removed.
+            ckpttool::end_with(0, || {
+                work();
+                0
+            })
         }
     }
 }

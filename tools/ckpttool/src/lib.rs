@@ -18,10 +18,12 @@
 //! Here is what that needs: [`Report`] for messages, [`Signals`] for signals that
 //! are read like a file, [`status`] for how a process ended.
 
+mod leave;
 mod report;
 mod signals;
 pub mod status;
 
+pub use leave::end_with;
 pub use report::Report;
 pub use signals::await_input;
 pub use signals::Caught;

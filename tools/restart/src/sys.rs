@@ -43,16 +43,6 @@ pub fn restart(image: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Errno {
     Errno::result(result).err().unwrap_or(Errno::EIO)
 }
 
-/// Ends the process when it is dropped, without anything that belongs to the parent.
-struct Leave(i32);
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        // SAFETY: Ends the process at once; nothing of it is used any more.
-        unsafe { libc::_exit(self.0) }
-    }
-}
-
 /// Runs `work` in a child process, which then ends with that status. It has the
 /// process id `pid` if there is one.
 ///
@@ -73,13 +63,7 @@ pub fn spawn(namespaces: i32, pid: Option<i32>, work: impl FnOnce() -> i32) -> R
     // holds. The request and the id in it live until the call returns.
     let child = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
     match Errno::result(child)? {
-        0 => {
-            // Also when the work panics: the child must not go on as the parent.
-            let mut leave = Leave(70);
-            leave.0 = work();
-            drop(leave);
-            unreachable!("the process has ended")
-        }
+        0 => ckpttool::end_with(70, work),
         child => Ok(Pid::from_raw(child as i32)),
     }
 }
