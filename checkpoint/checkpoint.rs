@@ -31,6 +31,8 @@
 #[path = "../arch/x86/checkpoint/arch.rs"]
 mod arch;
 #[cfg(CONFIG_CHECKPOINT)]
+mod cradle;
+#[cfg(CONFIG_CHECKPOINT)]
 mod ctx;
 #[cfg(CONFIG_CHECKPOINT)]
 mod entry;
@@ -42,9 +44,13 @@ mod format;
 #[cfg(CONFIG_CHECKPOINT)]
 mod freeze;
 #[cfg(CONFIG_CHECKPOINT)]
+mod herd;
+#[cfg(CONFIG_CHECKPOINT)]
 mod image;
 #[cfg(CONFIG_CHECKPOINT)]
 mod kapi;
+#[cfg(CONFIG_CHECKPOINT)]
+mod mailbox;
 #[cfg_attr(not(CONFIG_CHECKPOINT), allow(dead_code))]
 mod objhash;
 #[cfg(CONFIG_CHECKPOINT)]

@@ -8,26 +8,30 @@ use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Text;
+use crate::herd::Member;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::park;
 use crate::kapi::task;
+use crate::kapi::tree;
 use kernel::bindings::SIGKILL;
 use kernel::bindings::SIGSTOP;
 use kernel::fmt::Write as _;
 use kernel::prelude::*;
-use kernel::task::Task;
 
 /// The fourth argument names a descriptor for the log. Also `RESTART_LOG`.
 const FLAG_LOG: usize = 1;
-/// The task is killed when its image is complete.
+/// The processes are killed when their image is complete.
 const FLAG_KILL: usize = 2;
-/// The task is stopped, as by SIGSTOP, when its image is complete.
+/// The processes are stopped, as by SIGSTOP, when their image is complete.
 const FLAG_STOP: usize = 4;
+/// Of restart: the new tasks take any free process ids.
+const FLAG_NEWPIDS: usize = 2;
 
-/// `checkpoint(pid, fd, flags, logfd)`: writes an image of a task.
+/// `checkpoint(pid, fd, flags, logfd)`: writes an image of a process and of all
+/// processes below it, with all their threads.
 ///
-/// The task is the caller (its own pid, or 0) or another one that it could
+/// The process is the caller's (its own pid, or 0) or another one that it could
 /// trace. Returns the identifier of the image, or a negative errno. A task that
 /// has saved itself and is restarted returns 0 from the same call.
 #[export]
@@ -43,63 +47,53 @@ pub(crate) extern "C" fn ckpt_sys_checkpoint(pid: i32, fd: i32, flags: usize, lo
     match may_use().and_then(|()| checkpoint(pid, image, flags)) {
         Ok(crid) => crid as isize,
         Err(failure) => {
-            let pid = if pid == 0 { task::pid_in_ns() } else { pid };
+            let pid = match (failure.pid, pid) {
+                (0, 0) => task::pid_in_ns(),
+                (0, pid) => pid,
+                (pid, _) => pid as i32,
+            };
             report("checkpoint", pid, log, &failure)
         }
     }
 }
 
 fn checkpoint(pid: i32, image: FileRef, flags: usize) -> Outcome<i32> {
-    let then = |task: &Task| {
-        if flags & FLAG_KILL != 0 {
-            park::signal(task, SIGKILL);
+    let then = |members: &[Member]| {
+        let signal = if flags & FLAG_KILL != 0 {
+            SIGKILL
         } else if flags & FLAG_STOP != 0 {
-            park::signal(task, SIGSTOP);
+            SIGSTOP
+        } else {
+            return;
+        };
+        for member in members.iter().filter(|member| member.entry.is_process()) {
+            park::signal(member.task().unwrap_or(kernel::current!()), signal);
         }
     };
-    if pid == 0 || pid == task::pid_in_ns() {
-        let crid = ctx::save::checkpoint_self(image, flags)?;
-        then(kernel::current!());
-        return Ok(crid);
-    }
-    let task = park::find(pid).ok_or(Failure::new(ESRCH, "no such task"))?;
-    ensure(park::may_trace(&task), EPERM, "no right to the task")?;
-    ensure(
-        !park::is_kernel(&task),
-        EOPNOTSUPP,
-        "the task belongs to the kernel",
-    )?;
-    ensure(
-        task.pid() == task.tgid(),
-        EOPNOTSUPP,
-        "the task is one of several threads",
-    )?;
-    // Seen again by the task itself, but without disturbing it.
-    ensure(
-        !park::has_threads(&task),
-        EOPNOTSUPP,
-        "threads are not supported",
-    )?;
-    ensure(!park::is_traced(&task), EBUSY, "the task is traced")?;
-    ensure(
-        !park::is_stopped(&task),
-        EBUSY,
-        "the task is stopped by a signal",
-    )?;
-    ctx::save::checkpoint_other(task, image, flags, then)
+    let task = if pid == 0 {
+        tree::leader(kernel::current!())
+    } else {
+        let task = park::find(pid).ok_or(Failure::new(ESRCH, "no such task"))?;
+        tree::leader(&task)
+    };
+    ctx::save::checkpoint(&task, image, flags, then)
 }
 
-/// `restart(crid, fd, flags, logfd)`: becomes the task of an image.
+/// `restart(crid, fd, flags, logfd)`: becomes the first process of an image, with
+/// all that were below it.
 ///
-/// Returns only on failure: then the caller is what it was before. On success
-/// the task goes on in the image's call with the image's result.
+/// Returns only on failure: then the caller is what it was before, and nothing is
+/// left of what was made. On success each task goes on in the image's call with
+/// the image's result.
 #[export]
 pub(crate) extern "C" fn ckpt_sys_restart(_crid: i32, fd: i32, flags: usize, logfd: i32) -> isize {
-    let (image, log) = match open(fd, flags, FLAG_LOG, logfd, file::may_read) {
+    const KNOWN: usize = FLAG_LOG | FLAG_NEWPIDS;
+    let (image, log) = match open(fd, flags, KNOWN, logfd, file::may_read) {
         Ok(files) => files,
         Err(errno) => return errno.to_errno() as isize,
     };
-    match may_use().and_then(|()| ctx::restore::restart(image)) {
+    let new_pids = flags & FLAG_NEWPIDS != 0;
+    match may_use().and_then(|()| ctx::restore::restart(image, new_pids)) {
         Ok(result) => result,
         Err(failure) => report("restart", task::pid_in_ns(), log, &failure),
     }
@@ -154,6 +148,9 @@ fn report(call: &str, pid: i32, log: Option<FileRef>, failure: &Failure) -> isiz
         let mut line = [0u8; 640];
         let mut text = Text::new(&mut line);
         let _ = write!(text, "{call}: pid {pid}: ");
+        if failure.pid != 0 && failure.pid != pid as u32 {
+            let _ = write!(text, "process {} of the image: ", failure.pid);
+        }
         text.push(reason);
         if failure.kind != 0 {
             let _ = write!(text, " [{}]", crate::format::type_name(failure.kind));

@@ -43,6 +43,9 @@ pub(crate) struct Failure {
     pub(crate) kind: i16,
     /// A path or a name that belongs to the reason; may be empty.
     pub(crate) detail: KVec<u8>,
+    /// The task that it is about, as the caller or the image numbers it; 0 for the
+    /// one that was asked for.
+    pub(crate) pid: u32,
     /// Nothing has happened yet: behind a signal the call may be issued again.
     pub(crate) again: bool,
 }
@@ -59,6 +62,7 @@ impl Failure {
             place: Place::None,
             kind: 0,
             detail: KVec::new(),
+            pid: 0,
             again: false,
         }
     }
@@ -67,6 +71,14 @@ impl Failure {
     pub(crate) fn at(mut self, place: Place) -> Self {
         if matches!(self.place, Place::None) {
             self.place = place;
+        }
+        self
+    }
+
+    /// The same failure of a task, unless a lower layer has named one.
+    pub(crate) fn of_task(mut self, pid: u32) -> Self {
+        if self.pid == 0 {
+            self.pid = pid;
         }
         self
     }

@@ -8,36 +8,30 @@
 //! same code as a task that checkpoints itself. What it writes goes to the caller,
 //! piece by piece, and the caller writes it to the image: a reader that stops
 //! reading, or a signal of the task, concern nobody else.
-//!
-//! Everything that is handed over changes its owner on the way. Whoever is killed
-//! at any moment just leaves; the other side sees that and drops what it has.
-//! Locks: the mail lock is held only to put something in or take it out.
 
 use crate::arch;
+use crate::ctx::save::Part;
 use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::kapi::file::ImageFile;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park;
-use crate::kapi::park::Event;
+use crate::kapi::park::Fate;
 use crate::kapi::park::Host;
 use crate::kapi::park::Visit;
 use crate::kapi::sched;
 use crate::kapi::signal;
 use crate::kapi::task;
-use kernel::new_mutex;
+use crate::mailbox::interrupted;
+use crate::mailbox::Mailbox;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use kernel::sync::Mutex;
 use kernel::task::Task;
-use kernel::time::msecs_to_jiffies;
 
-/// Longest time until the task must stand still, in milliseconds.
-const PATIENCE_MS: u32 = 10_000;
-/// As long as it takes, in jiffies.
-const FOREVER: usize = isize::MAX as usize;
+/// Longest time until all tasks must stand still, in milliseconds.
+pub(crate) const PATIENCE_MS: u32 = 10_000;
 /// Time between two visits to a task that is not ready for the first one.
 const AGAIN_MS: u32 = 4;
 
@@ -49,12 +43,16 @@ pub(crate) enum Freight {
     Pages(PageBatch),
 }
 
-enum Order {
-    Save(KBox<SaveCtx>),
+/// What the caller wants of a task that stands still.
+pub(crate) enum Order {
+    /// Its part of the image.
+    Do(KBox<SaveCtx>, Part),
+    /// The answer to [`Report::Write`].
     Written(Result<Freight>),
 }
 
-enum Report {
+/// What a task that is visited has to say.
+pub(crate) enum Report {
     /// The task stands still.
     Parked,
     /// The task is ending.
@@ -64,97 +62,12 @@ enum Report {
     Later,
     /// A part of the image, to be written.
     Write(Freight),
-    /// The image is complete or has failed.
-    Saved(KBox<SaveCtx>, Outcome),
-}
-
-struct Mail {
-    order: Option<Order>,
-    report: Option<Report>,
-    /// The caller lets the task go.
-    closed: bool,
+    /// The order was carried out, or has failed.
+    Done(KBox<SaveCtx>, Outcome),
 }
 
 /// Where a task and the caller meet.
-#[pin_data]
-pub(crate) struct Berth {
-    #[pin]
-    mail: Mutex<Mail>,
-    #[pin]
-    to_task: Event,
-    #[pin]
-    to_caller: Event,
-}
-
-impl Berth {
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            mail <- new_mutex!(Mail {
-                order: None,
-                report: None,
-                closed: false,
-            }),
-            to_task <- Event::new(),
-            to_caller <- Event::new(),
-        })
-    }
-
-    fn report(&self, report: Report) {
-        let former = self.mail.lock().report.replace(report);
-        self.to_caller.announce();
-        drop(former);
-    }
-
-    /// The task's last word. A result that the caller has still to take stays; without
-    /// a caller nothing does, since the context in it leads back here.
-    fn leave(&self) {
-        let mut mail = self.mail.lock();
-        let kept = !mail.closed && matches!(mail.report, Some(Report::Saved(..)));
-        let former = if kept {
-            None
-        } else {
-            mail.report.replace(Report::Gone)
-        };
-        drop(mail);
-        self.to_caller.announce();
-        drop(former);
-    }
-
-    fn take_report(&self) -> Option<Report> {
-        self.mail.lock().report.take()
-    }
-
-    fn order(&self, order: Order) {
-        let former = self.mail.lock().order.replace(order);
-        self.to_task.announce();
-        drop(former);
-    }
-
-    /// The next order; `None` when the task is to go on, or is killed.
-    fn next_order(&self) -> Option<Order> {
-        loop {
-            // Looked at before the first wait: it may be closed for long.
-            let mut mail = self.mail.lock();
-            if mail.closed {
-                return None;
-            }
-            if let Some(order) = mail.order.take() {
-                return Some(order);
-            }
-            drop(mail);
-            self.to_task.wait_killable().ok()?;
-        }
-    }
-
-    fn close(&self) {
-        let mut mail = self.mail.lock();
-        mail.closed = true;
-        let former = (mail.order.take(), mail.report.take());
-        drop(mail);
-        self.to_task.announce();
-        drop(former);
-    }
-}
+pub(crate) type Berth = Mailbox<Order, Report>;
 
 /// The task's end of its image: the caller writes what is put in.
 pub(crate) struct Relay(Arc<Visit<Berth>>);
@@ -167,13 +80,13 @@ impl Relay {
     /// Those of the write; EINTR when the task is killed, ECANCELED when the
     /// caller is gone.
     pub(crate) fn write(&self, freight: Freight) -> Result<Freight> {
-        if self.0.mail.lock().closed {
+        if self.0.is_closed() {
             return Err(ECANCELED);
         }
         self.0.report(Report::Write(freight));
         match self.0.next_order() {
             Some(Order::Written(done)) => done,
-            Some(Order::Save(_)) => Err(EINVAL),
+            Some(Order::Do(..)) => Err(EINVAL),
             None if sched::is_killed() => Err(EINTR),
             None => Err(ECANCELED),
         }
@@ -181,23 +94,31 @@ impl Relay {
 }
 
 impl Host for Berth {
-    fn arrive(visit: &Arc<Visit<Self>>) {
-        if visit.mail.lock().closed {
-            return;
+    fn arrive(visit: &Arc<Visit<Self>>) -> Fate {
+        if visit.is_closed() {
+            return Fate::GoOn;
         }
         if task::is_exiting() || sched::is_killed() {
-            return visit.report(Report::Gone);
+            visit.report(Report::Gone);
+            return Fate::GoOn;
         }
-        if !arch::cpu::at_boundary() || signal::is_due() || park::is_traced(current!()) {
-            return visit.report(Report::Later);
+        // A child of vfork uses memory and time of its parent, which cannot stand
+        // still before.
+        if !arch::cpu::at_boundary()
+            || signal::is_due()
+            || park::is_traced(current!())
+            || task::is_vfork_child()
+        {
+            visit.report(Report::Later);
+            return Fate::GoOn;
         }
         // As for a task in a frozen control group: it counts as frozen there.
         let _frozen = sched::Frozen::enter();
         visit.report(Report::Parked);
         while let Some(order) = visit.next_order() {
-            if let Order::Save(mut ctx) = order {
+            if let Order::Do(mut ctx, part) = order {
                 ctx.writer.sink().relay(Relay(visit.clone()));
-                let done = ctx.save_current().map_err(|failure| {
+                let done = ctx.perform(part).map_err(|failure| {
                     // Whatever it was in the middle of.
                     if sched::is_killed() {
                         ended()
@@ -205,14 +126,16 @@ impl Host for Berth {
                         failure
                     }
                 });
-                visit.report(Report::Saved(ctx, done));
+                visit.report(Report::Done(ctx, done));
             }
         }
-        visit.leave();
+        visit.leave(Report::Gone);
+        Fate::GoOn
     }
 }
 
-/// A task that stands still at its way back to user mode, until this is dropped.
+/// A task that stands still at its way back to user mode, or will do so, until this
+/// is dropped.
 pub(crate) struct Parked {
     task: ARef<Task>,
     visit: Arc<Visit<Berth>>,
@@ -226,76 +149,65 @@ impl Drop for Parked {
     }
 }
 
-/// A signal before anything was written: the call may be issued again.
-fn interrupted(errno: Error) -> Failure {
-    let mut failure = Failure::new(errno, "interrupted by a signal");
-    failure.again = true;
-    failure
-}
-
 fn ended() -> Failure {
     Failure::new(ESRCH, "the task has ended")
 }
 
 impl Parked {
-    /// Brings a task to a halt.
+    /// Sends somebody to hold the task; nothing when it is ending.
+    pub(crate) fn send(task: ARef<Task>) -> Result<Option<Self>> {
+        let parked = Self {
+            visit: Visit::new(Mailbox::new())?,
+            task,
+        };
+        Ok(Visit::send(&parked.visit, &parked.task)
+            .is_ok()
+            .then_some(parked))
+    }
+
+    /// The task.
+    pub(crate) fn task(&self) -> &ARef<Task> {
+        &self.task
+    }
+
+    /// Waits until the task stands still, at most `left` milliseconds, which become
+    /// less; false when it is ending.
     ///
     /// # Errors
     ///
-    /// ESRCH when it ends, EBUSY when it does not stand still in time,
-    /// ERESTARTSYS when the caller has a signal.
-    pub(crate) fn new(task: ARef<Task>) -> Outcome<Self> {
-        let parked = Self {
-            visit: Visit::new(Berth::new())?,
-            task,
-        };
-        let mut left = PATIENCE_MS;
+    /// EBUSY when it does not stand still in time, ERESTARTSYS when the caller has
+    /// a signal.
+    pub(crate) fn settle(&self, left: &mut u32) -> Outcome<bool> {
         loop {
-            Visit::send(&parked.visit, &parked.task).map_err(|_| ended())?;
-            if !parked.wait(&mut left)? {
-                return Err(parked.too_slow());
+            if !self.visit.wait(left)? {
+                return Err(self.too_slow());
             }
-            match parked.visit.take_report() {
-                Some(Report::Parked) => return Ok(parked),
+            match self.visit.take_report() {
+                Some(Report::Parked) => return Ok(true),
                 Some(Report::Later)
-                    if park::is_stopped(&parked.task) || park::is_traced(&parked.task) =>
+                    if park::is_stopped(&self.task) || park::is_traced(&self.task) =>
                 {
-                    return Err(parked.too_slow())
+                    return Err(self.too_slow())
                 }
-                Some(Report::Later) => parked.pause(&mut left)?,
-                _ => return Err(ended()),
+                Some(Report::Later) => self.pause(left)?,
+                _ => return Ok(false),
+            }
+            if Visit::send(&self.visit, &self.task).is_err() {
+                return Ok(false);
             }
         }
     }
 
-    /// Waits for a report within what is left of the caller's patience.
-    fn wait(&self, left: &mut u32) -> Outcome<bool> {
-        let before = sched::clocks().1;
-        let there = self
-            .visit
-            .to_caller
-            .wait_interruptible(msecs_to_jiffies(*left))
-            .map_err(interrupted)?;
-        let passed = sched::clocks().1.saturating_sub(before) / 1_000_000;
-        *left = left.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
-        Ok(there)
-    }
-
     /// Time for a task that was not ready to get further.
     fn pause(&self, left: &mut u32) -> Outcome {
-        let Some(rest) = left.checked_sub(AGAIN_MS) else {
-            return Err(Failure::new(
-                EBUSY,
-                "the task stays inside of a system call, or among its signals",
-            ));
-        };
-        *left = rest;
-        // Nothing is announced: the task has reported.
-        self.visit
-            .to_caller
-            .wait_interruptible(msecs_to_jiffies(AGAIN_MS))
-            .map_err(interrupted)?;
-        Ok(())
+        pause(left)?.then_some(()).ok_or_else(|| {
+            let why = if park::is_vfork_child(&self.task) {
+                "the task is a child of vfork that has not called exec yet"
+            } else {
+                "the task stays inside of a system call, or among its signals"
+            };
+            Failure::new(EBUSY, why)
+        })
     }
 
     fn too_slow(&self) -> Failure {
@@ -309,35 +221,46 @@ impl Parked {
         Failure::new(EBUSY, why)
     }
 
-    /// Has the task save itself, and writes the image to `file`.
+    /// Has the task do its part, and writes what it sends to `file`.
     ///
     /// # Errors
     ///
     /// What the task could not save; those of the writes; EINTR when the caller
     /// has a signal. The context comes back unless one of the two leaves.
-    pub(crate) fn save(&self, ctx: SaveCtx, file: &ImageFile) -> (Option<KBox<SaveCtx>>, Outcome) {
-        match KBox::new(ctx, GFP_KERNEL) {
-            Ok(ctx) => self.visit.order(Order::Save(ctx)),
-            Err(errno) => return (None, Err(errno.into())),
-        }
-        // What a task does that is visited must not end the image.
-        let _quiet = sched::Quiet::enter();
+    pub(crate) fn perform(
+        &self,
+        ctx: KBox<SaveCtx>,
+        part: Part,
+        file: &ImageFile,
+    ) -> (Option<KBox<SaveCtx>>, Outcome) {
+        self.visit.order(Order::Do(ctx, part));
         loop {
             // Whatever the task waits for, the caller may leave.
-            if self.visit.to_caller.wait_interruptible(FOREVER).is_err() {
-                return (None, Err(EINTR.into()));
-            }
-            match self.visit.take_report() {
-                Some(Report::Write(freight)) => {
+            match self.visit.next_report() {
+                Err(errno) => return (None, Err(errno.into())),
+                Ok(Report::Write(freight)) => {
                     self.visit.order(Order::Written(write(file, freight)));
                 }
-                Some(Report::Saved(ctx, done)) => return (Some(ctx), done),
+                Ok(Report::Done(ctx, done)) => return (Some(ctx), done),
                 // It was killed; another report may have replaced the one waited for.
-                Some(_) => return (None, Err(ended())),
-                None => {}
+                Ok(_) => return (None, Err(ended())),
             }
         }
     }
+}
+
+/// A short wait out of `left` milliseconds; false when nothing is left.
+///
+/// # Errors
+///
+/// ERESTARTSYS when the caller has a signal.
+pub(crate) fn pause(left: &mut u32) -> Outcome<bool> {
+    let Some(rest) = left.checked_sub(AGAIN_MS) else {
+        return Ok(false);
+    };
+    *left = rest;
+    sched::sleep_interruptible(AGAIN_MS).map_err(interrupted)?;
+    Ok(true)
 }
 
 fn write(file: &ImageFile, freight: Freight) -> Result<Freight> {

@@ -3,5 +3,6 @@
 
 //! One checkpoint, one restart: the order of things.
 
+pub(crate) mod built;
 pub(crate) mod restore;
 pub(crate) mod save;

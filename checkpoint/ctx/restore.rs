@@ -5,34 +5,47 @@
 //!
 //! Everything is read, checked and built aside. Until the commit point every
 //! failure drops what was built, and dropping brings the caller's own state
-//! back: address space, descriptors, FPU registers. Behind the commit point
-//! nothing can fail.
+//! back: address space, descriptors, FPU registers; tasks that were made are gone.
+//! Behind the commit point nothing can fail.
+//!
+//! The caller becomes the first process. It makes all others before its own state
+//! changes; each builds itself, one after the other, and makes its threads. When all
+//! are complete they become what they built, and when all have done so they go on.
 
 use crate::arch;
 use crate::error::ensure;
 use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
+use crate::cradle::Births;
 use crate::error::Place;
 use crate::format;
+use crate::format::task::COMM_LEN;
 use crate::format::Hdr;
 use crate::image::FileSource;
 use crate::image::ImageReader;
+use crate::kapi::birth;
 use crate::kapi::file::FileRef;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
+use crate::kapi::park::Handover;
 use crate::kapi::path::PathRef;
 use crate::kapi::refuse;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::objhash::Restored;
 use crate::res;
+use crate::res::tree::Forest;
 use kernel::prelude::*;
 
-/// State of one restart.
+/// State of one restart: handed from task to task, each of which builds itself.
 pub(crate) struct RestoreCtx {
     /// The stream.
     pub(crate) reader: ImageReader,
+    /// Who there is.
+    pub(crate) forest: Forest,
+    /// The tasks that are made take any ids.
+    pub(crate) new_pids: bool,
     /// Open files by reference.
     pub(crate) files: Restored<res::file::Opened>,
     /// Root directory of the caller, and its absolute name.
@@ -48,8 +61,9 @@ pub(crate) struct RestoreCtx {
     pub(crate) text: KVec<u8>,
 }
 
-/// Becomes the task of an image; returns what its system call returns.
-pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
+/// Becomes the first process of an image, with all below it; returns what its system
+/// call returns.
+pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
     ensure(
         task::is_single(),
         EBUSY,
@@ -59,8 +73,10 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
         return Err(Failure::new(EBUSY, why));
     }
     let _quiet = sched::Quiet::enter();
-    let mut ctx = RestoreCtx {
+    let ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
+        forest: Forest::none(),
+        new_pids,
         files: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
@@ -71,45 +87,109 @@ pub(crate) fn restart(image: FileRef) -> Outcome<isize> {
         batch: PageBatch::new()?,
         text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
     };
-    ctx.run().map_err(|mut failure| {
-        if failure.kind == 0 {
-            failure.kind = ctx.reader.kind();
-        }
-        failure.at(Place::Image(ctx.reader.offset()))
-    })
+    let mut course = Course {
+        ctx: Some(KBox::new(ctx, GFP_KERNEL)?),
+        births: Births::new(),
+        zombies: KVVec::new(),
+    };
+    course.run().map_err(|failure| course.explain(failure))
 }
 
-impl RestoreCtx {
-    fn run(&mut self) -> Outcome<isize> {
-        // Dropped last: when the caller's descriptors are in place again.
-        let mut segments = arch::cpu::Segments::remember();
-        // PREPARE and BUILD: in the order of the image.
-        res::head::restore(self)?;
-        let (task, task_values) = res::task::restore(self)?;
-        let mm = res::mm::restore(self, task, &task_values)?;
-        let thread = res::thread::restore(self, task)?;
-        let fs = res::fs::restore(self, task)?;
-        let files = res::fdtable::restore(self, task)?;
-        let signal = res::signal::restore(self, task)?;
-        res::cred::restore(self, task)?;
-        let rlimits = res::rlimit::restore(self, task)?;
-        self.reader.tail()?;
-        res::file::finish(self)?;
-        // The last steps that can fail. Each brings back what it replaced.
-        let cpu = thread.load()?;
-        res::task::set_sched(&task_values)?;
+/// The way of one context through all tasks.
+struct Course {
+    /// It is gone when a task was killed that had it.
+    ctx: Option<KBox<RestoreCtx>>,
+    births: Births,
+    /// Those that only end, by their places.
+    zombies: KVVec<(usize, [u8; COMM_LEN], u32)>,
+}
 
-        // COMMIT: nothing below can fail.
-        segments.forget();
-        mm.commit();
-        files.commit();
-        fs.commit();
-        signal.commit();
-        rlimits.commit();
-        res::task::commit(&task_values);
-        Ok(cpu.commit())
+impl Course {
+    fn ctx(&mut self) -> Outcome<&mut RestoreCtx> {
+        Ok(self.ctx.as_deref_mut().ok_or(ESRCH)?)
     }
 
+    fn run(&mut self) -> Outcome<isize> {
+        // PREPARE.
+        let ctx = self.ctx()?;
+        let nr_tasks = res::head::restore(ctx)?;
+        ctx.forest = res::tree::restore(ctx, nr_tasks)?;
+        // BUILD, in the order of the image.
+        self.bear()?;
+        let (me, threads) = self.ctx()?.process(0)?;
+        self.births.adopt(threads)?;
+        let mut place = 1;
+        while let Some(entry) = self.ctx()?.forest.get(place).copied() {
+            if entry.is_zombie() {
+                let comm = res::task::restore_zombie(self.ctx()?, &entry)?;
+                self.zombies
+                    .push((place, comm, entry.exit_code), GFP_KERNEL_ACCOUNT)?;
+            } else if entry.is_process() {
+                let ctx = self.ctx.take().ok_or(ESRCH)?;
+                let (ctx, done) = self.births.build(ctx, place);
+                self.ctx = ctx;
+                done?;
+            }
+            place = place.saturating_add(1);
+            sched::breathe()?;
+        }
+        let mut ctx = self.ctx.take().ok_or(ESRCH)?;
+        let done = ctx.reader.tail().map_err(Into::into);
+        let done = done.and_then(|()| res::file::finish(&mut ctx));
+        if let Err(failure) = done {
+            self.ctx = Some(ctx);
+            return Err(failure);
+        }
+        let forest = &ctx.forest;
+        let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
+        let myself = birth::myself();
+        let links = forest.places(&self.births, &myself, &places)?;
+        // The last step that can fail.
+        me.schedule()?;
+
+        // COMMIT: nothing below can fail.
+        self.births.be_certain();
+        birth::link(forest.adopts(), &links, &mut orphans);
+        for (place, comm, code) in &self.zombies {
+            self.births.end(*place, *comm, *code);
+        }
+        self.births.commit(&forest.tasks);
+        res::tree::lay_out(forest, &self.births);
+        let result = me.commit();
+        self.births.go();
+        Ok(result)
+    }
+
+    /// Makes all other processes. They are small as long as the caller is.
+    fn bear(&mut self) -> Outcome {
+        let ctx = self.ctx.as_deref_mut().ok_or(ESRCH)?;
+        let processes = ctx.forest.tasks.iter().filter(|task| task.is_process());
+        ctx.files_left = ctx.files_left.saturating_mul(processes.count() as u64);
+        for (place, entry) in ctx.forest.tasks.iter().enumerate().skip(1) {
+            if entry.is_process() {
+                let pid = ctx.forest.wanted(entry, ctx.new_pids);
+                self.births.process(place, pid)?;
+                sched::breathe()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where in the image it was.
+    fn explain(&mut self, mut failure: Failure) -> Failure {
+        if let Some(ctx) = &self.ctx {
+            if failure.kind == 0 {
+                failure.kind = ctx.reader.kind();
+            }
+            failure = failure.at(Place::Image(ctx.reader.offset()));
+        }
+        failure
+    }
+}
+
+impl Handover for RestoreCtx {}
+
+impl RestoreCtx {
     /// Reads the next pre-header behind any files that stand before it.
     pub(crate) fn header_after_files(
         &mut self,

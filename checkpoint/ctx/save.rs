@@ -3,15 +3,19 @@
 
 //! One checkpoint, from the first look to the trailer.
 //!
-//! Nothing that the task could notice is changed. What cannot be saved is
+//! Nothing that a task could notice is changed. What cannot be saved is
 //! refused, most of it before the first byte is written; a failure on the way
 //! ends the image with an error record.
+//!
+//! Each task saves itself, one after the other: the context is handed from the
+//! caller to the task and back.
 
 use crate::arch;
 use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
-use crate::freeze::Parked;
+use crate::herd;
+use crate::herd::Member;
 use crate::image::ImageSink;
 use crate::image::ImageWriter;
 use crate::image::Written;
@@ -20,15 +24,14 @@ use crate::kapi::file::FileRef;
 use crate::kapi::file::ImageFile;
 use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
-use crate::kapi::park;
 use crate::kapi::refuse;
 use crate::kapi::sched;
 use crate::kapi::signal;
 use crate::kapi::task;
+use crate::kapi::tree;
 use crate::objhash::Saved;
 use crate::res;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 use kernel::task::Task;
@@ -45,6 +48,15 @@ fn next_crid() -> i32 {
             return crid;
         }
     }
+}
+
+/// What a task does for an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Looks whether it can be saved at all.
+    Check,
+    /// Saves itself.
+    Save,
 }
 
 /// State of one checkpoint.
@@ -75,96 +87,169 @@ fn check(ctx: &SaveCtx) -> Outcome {
         EPERM,
         "the task is not dumpable",
     )?;
-    let odd = refuse::unsupported()
-        .or_else(arch::cpu::unsupported)
-        .or_else(mm::unsupported)
-        .or_else(signal::timer);
+    let mut odd = refuse::unsupported().or_else(arch::cpu::unsupported);
+    if task::is_first_thread() {
+        odd = odd
+            .or_else(tree::odd_sharing)
+            .or_else(mm::unsupported)
+            .or_else(signal::timer);
+    }
     if let Some(why) = odd {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
-    // Refused before the first byte, and looked at anew when they are written.
+    // Looked at anew when they are written.
     res::pending::look().map(|_| ())
 }
 
-/// Writes an image of the calling task to `image`, and returns its identifier.
-pub(crate) fn checkpoint_self(image: FileRef, flags: usize) -> Outcome<i32> {
-    let mut ctx = SaveCtx::new(&image, flags, false)?;
-    ctx.writer.sink().write_to(ImageFile::new(image));
-    let _quiet = sched::Quiet::enter();
-    ctx.save_current()?;
-    Ok(ctx.crid)
-}
-
-/// Writes an image of another task to `image`, and returns its identifier.
+/// Writes an image of a process and all below it to `image`, and returns its
+/// identifier.
 ///
-/// The task stands still from before the first byte until behind the last one.
-/// `then` is done while it does so.
-pub(crate) fn checkpoint_other(
-    task: ARef<Task>,
+/// All tasks but the caller stand still from before the first byte until behind the
+/// last one. `then` is done while they do so.
+pub(crate) fn checkpoint(
+    top: &Task,
     image: FileRef,
     flags: usize,
-    then: impl FnOnce(&Task),
+    then: impl FnOnce(&[Member]),
 ) -> Outcome<i32> {
-    let mut ctx = SaveCtx::new(&image, flags, true)?;
-    let parked = Parked::new(task.clone())?;
-    // It may have become somebody else in the meantime.
-    ensure(park::may_trace(&task), EPERM, "no right to the task")?;
-    if let Some(name) = park::other_namespace(&task) {
-        return Err(
-            Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes())
-        );
+    let members = herd::gather(top)?;
+    let ctx = KBox::new(SaveCtx::new(&image, flags)?, GFP_KERNEL)?;
+    // What others do that are visited must not end the image.
+    let _quiet = sched::Quiet::enter();
+    let mut course = Course {
+        ctx: Some(ctx),
+        file: ImageFile::new(image),
+    };
+    match course.run(&members) {
+        Ok(crid) => {
+            then(&members);
+            Ok(crid)
+        }
+        Err(failure) => Err(course.fail(failure, top)),
     }
-    // Whoever shares the open file has moved it until now.
-    ctx.image_start = file::position(&image);
-    let (ctx, done) = parked.save(ctx, &ImageFile::new(image));
-    done?;
-    then(&task);
-    Ok(ctx.map_or(0, |ctx| ctx.crid))
+}
+
+/// The way of one context through all tasks.
+struct Course {
+    /// It is gone when a task was killed that had it.
+    ctx: Option<KBox<SaveCtx>>,
+    file: ImageFile,
+}
+
+impl Course {
+    fn run(&mut self, members: &[Member]) -> Outcome<i32> {
+        // Refused before the first byte.
+        self.each(members, Part::Check)?;
+        let ctx = self.ctx()?;
+        ctx.crid = next_crid();
+        res::head::save(ctx, members.len())?;
+        for member in members {
+            ctx.writer.record(0, &member.entry).written()?;
+        }
+        self.each(members, Part::Save)?;
+        let ctx = self.ctx()?;
+        ctx.writer.tail().written()?;
+        ctx.writer.sink().flush().written()?;
+        Ok(ctx.crid)
+    }
+
+    /// The context, in the hands of the caller.
+    fn ctx(&mut self) -> Outcome<&mut SaveCtx> {
+        let ctx = self.ctx.as_deref_mut().ok_or(ESRCH)?;
+        ctx.writer.sink().write_to(self.file.clone());
+        Ok(ctx)
+    }
+
+    /// Has each task do its part.
+    fn each(&mut self, members: &[Member], part: Part) -> Outcome {
+        for member in members {
+            self.one(member, part)
+                .map_err(|f| f.of_task(member.entry.pid))?;
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, member: &Member, part: Part) -> Outcome {
+        match &member.part {
+            herd::Part::Caller => {
+                let ctx = self.ctx()?;
+                ctx.outside = false;
+                ctx.perform(part)
+            }
+            herd::Part::Zombie(_) if part == Part::Check => Ok(()),
+            herd::Part::Zombie(task) => res::task::save_zombie(self.ctx()?, &member.entry, task),
+            herd::Part::Parked(parked) => {
+                let mut ctx = self.ctx.take().ok_or(ESRCH)?;
+                ctx.outside = true;
+                let (ctx, done) = parked.perform(ctx, part, &self.file);
+                self.ctx = ctx;
+                done
+            }
+        }
+    }
+
+    /// Whoever finds this image later learns why it ends here. If that cannot be
+    /// written at all, the errno remains.
+    fn fail(&mut self, failure: Failure, top: &Task) -> Failure {
+        if let Ok(ctx) = self.ctx() {
+            let pid = match failure.pid {
+                0 => task::number(top),
+                pid => pid,
+            };
+            let record = failure.record(pid);
+            let _ = ctx.writer.record(0, &record);
+            let _ = ctx.writer.sink().flush();
+        }
+        failure
+    }
 }
 
 impl SaveCtx {
-    fn new(image: &FileRef, flags: usize, outside: bool) -> Result<Self> {
+    fn new(image: &FileRef, flags: usize) -> Result<Self> {
         Ok(Self {
             image: file::identity(image),
+            // Whoever shares the open file has moved it until now.
             image_start: file::position(image),
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             batch: PageBatch::new()?,
             flags: flags as u32,
-            outside,
+            outside: false,
             crid: 0,
         })
     }
 
-    /// Writes the image of the current task.
-    pub(crate) fn save_current(&mut self) -> Outcome {
+    /// Does the current task's part of the image.
+    pub(crate) fn perform(&mut self, part: Part) -> Outcome {
+        match part {
+            Part::Check => check(self),
+            Part::Save => self.save_current(),
+        }
+    }
+
+    /// Writes the current task.
+    fn save_current(&mut self) -> Outcome {
         if self.outside {
             arch::cpu::settle();
         }
-        check(self)
-            .and_then(|()| self.run())
-            .inspect_err(|failure| {
-                // Whoever finds this image later learns why it ends here. If it
-                // cannot be written at all, the errno remains.
-                let record = failure.record(task::pid_in_ns() as u32);
-                let _ = self.writer.record(0, &record);
-                let _ = self.writer.sink().flush();
-            })
-    }
-
-    fn run(&mut self) -> Outcome {
-        self.crid = next_crid();
-        res::head::save(self)?;
+        let first = task::is_first_thread();
         let task = res::task::save(self)?;
-        res::mm::save(self, task)?;
+        if first {
+            res::mm::save(self, task)?;
+        }
         res::thread::save(self, task)?;
-        res::fs::save(self, task)?;
-        res::fdtable::save(self, task)?;
-        res::signal::save(self, task)?;
+        if first {
+            res::fs::save(self, task)?;
+            res::fdtable::save(self, task)?;
+            res::signal::save(self, task)?;
+        } else {
+            res::signal::save_thread(self, task)?;
+        }
         res::cred::save(self, task)?;
-        res::rlimit::save(self, task)?;
-        self.writer.tail().written()?;
-        self.writer.sink().flush().written()
+        if first {
+            res::rlimit::save(self, task)?;
+        }
+        Ok(())
     }
 
     /// Writes a string that belongs to `parent`.

@@ -4,6 +4,7 @@
 //! Start and end of an image: header, trailer, error record.
 
 use super::ensure;
+use super::tree::TASKS_MAX;
 use super::wire;
 use super::Record;
 use super::Why;
@@ -44,7 +45,7 @@ wire! {
         flags: u32,
         /// Identifier that the checkpoint call returned. Varies.
         crid: u32,
-        /// Number of tasks.
+        /// Number of tasks, and of TREE records that follow the header.
         nr_tasks: u32,
         /// Zero.
         reserved: u32,
@@ -76,7 +77,10 @@ impl Record for Head {
         ensure(self.arch == ARCH_X86_64, "image is of another architecture")?;
         ensure(self.page_size == 4096, "image has another page size")?;
         ensure(self.nr_strings == 3, "header must have three strings")?;
-        ensure(self.nr_tasks == 1, "image has more than one task")?;
+        ensure(
+            (1..=TASKS_MAX).contains(&self.nr_tasks),
+            "number of tasks is out of range",
+        )?;
         ensure(self.crid != 0, "image identifier is zero")?;
         ensure(self.reserved == 0, "reserved field is not zero")?;
         ensure(self.flags <= 5, "image was made with unknown flags")

@@ -29,6 +29,7 @@ pub mod mm;
 pub mod pending;
 pub mod signal;
 pub mod task;
+pub mod tree;
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("the image is little-endian");
@@ -79,6 +80,8 @@ record_types! {
     PAD = 3, "zeros";
     /// What the processor and the vDSO of this machine are.
     HEAD_ARCH = 4, "cr_hdr_head_arch";
+    /// A task of the forest: ids, parent, group, session.
+    TREE = 5, "cr_hdr_tree";
     /// A task: identity, accounting, values set by prctl.
     TASK = 101, "cr_hdr_task";
     /// Thread-local storage descriptors and user-memory registrations.
@@ -103,6 +106,8 @@ record_types! {
     SIGINFO = 111, "cr_hdr_siginfo";
     /// Interval timers.
     ITIMERS = 112, "cr_hdr_itimers";
+    /// Blocked signals and alternate stack of a thread that is not the first.
+    THREAD_SIGNAL = 120, "cr_hdr_thread_signal";
     /// An address space.
     MM = 201, "cr_hdr_mm";
     /// One mapping.

@@ -87,14 +87,58 @@ impl Record for Signal {
                 "SIGKILL or SIGSTOP has a handler",
             )?;
         }
-        ensure(
-            self.ss_flags & !0x8000_0002 == 0,
-            "alternate stack has unknown flags",
-        )?;
-        ensure(
-            self.ss_sp < TASK_SIZE_MAX && self.ss_size < TASK_SIZE_MAX,
-            "alternate stack is a kernel address",
-        )?;
+        altstack(self.ss_sp, self.ss_size, self.ss_flags)?;
         ensure(self.reserved2 == [0; 4], "reserved field is not zero")
     }
+}
+
+wire! {
+    /// `struct cr_hdr_thread_signal`: what a further thread has of its own.
+    pub struct ThreadSignal [56] {
+        /// Number of SIGINFO records that follow.
+        nr_pending: u32,
+        /// Zero.
+        reserved: u32,
+        /// Blocked signals.
+        blocked: u64,
+        /// Alternate stack: address.
+        ss_sp: u64,
+        /// Alternate stack: bytes.
+        ss_size: u64,
+        /// Alternate stack: SS_* flags.
+        ss_flags: u64,
+        /// Zero.
+        reserved2: [u64; 2],
+    }
+}
+
+impl Record for ThreadSignal {
+    const TYPE: i16 = super::THREAD_SIGNAL;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(
+            self.nr_pending <= super::pending::PENDING_MAX,
+            "too many signals are pending",
+        )?;
+        ensure(
+            self.blocked & UNBLOCKABLE == 0,
+            "SIGKILL or SIGSTOP is blocked",
+        )?;
+        altstack(self.ss_sp, self.ss_size, self.ss_flags)?;
+        ensure(
+            self.reserved == 0 && self.reserved2 == [0; 2],
+            "reserved field is not zero",
+        )
+    }
+}
+
+fn altstack(sp: u64, size: u64, flags: u64) -> Result<(), Why> {
+    ensure(
+        flags & !0x8000_0002 == 0,
+        "alternate stack has unknown flags",
+    )?;
+    ensure(
+        sp < TASK_SIZE_MAX && size < TASK_SIZE_MAX,
+        "alternate stack is a kernel address",
+    )
 }

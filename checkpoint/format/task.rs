@@ -10,6 +10,8 @@ use super::Why;
 
 /// Bytes of a task's name with its NUL.
 pub const COMM_LEN: usize = 16;
+/// [`Task::exit_state`] of a process that has ended.
+pub const EXIT_ZOMBIE: u32 = 1;
 /// Resource limits of a process.
 pub const NR_RLIMITS: usize = 16;
 /// Most supplementary groups.
@@ -60,21 +62,21 @@ wire! {
         objref: u32,
         /// Running: 0.
         state: u32,
-        /// Alive: 0.
+        /// Alive: 0; ended, [`EXIT_ZOMBIE`].
         exit_state: u32,
-        /// Exit code: 0 while alive.
+        /// Exit code as wait(2) tells it: 0 while alive.
         exit_code: u32,
         /// Signal for the parent when the task ends.
         exit_signal: u32,
-        /// Thread id. Not restored: the restarting task keeps its own.
+        /// Thread id, as in the forest.
         pid: u32,
-        /// Process id. Not restored.
+        /// Process id, as in the forest.
         tgid: u32,
-        /// Parent's process id. Not restored.
+        /// Parent's process id. For people.
         ppid: u32,
-        /// Process group. Not restored.
+        /// Process group. For people.
         pgid: u32,
-        /// Session. Not restored.
+        /// Session. For people.
         sid: u32,
         /// See [`task_flags`].
         flags: u32,
@@ -133,8 +135,10 @@ impl Record for Task {
     fn validate(&self) -> Result<(), Why> {
         ensure(self.objref != 0, "task has no object reference")?;
         ensure(
-            self.state == 0 && self.exit_state == 0 && self.exit_code == 0,
-            "task is not running",
+            self.state == 0
+                && (self.exit_state == EXIT_ZOMBIE
+                    || (self.exit_state == 0 && self.exit_code == 0)),
+            "state of the task is unknown",
         )?;
         ensure(self.exit_signal <= 64, "exit signal is out of range")?;
         ensure(

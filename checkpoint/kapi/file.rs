@@ -234,6 +234,7 @@ fn kvec(base: *mut u8, len: usize) -> bindings::kvec {
 ///
 /// Keeps the position as read(2) and write(2) do, and never accepts less than
 /// was asked for.
+#[derive(Clone)]
 pub(crate) struct ImageFile {
     file: ARef<File>,
 }

@@ -28,12 +28,24 @@ same! {
     ckpt_layout_CKPT_OFF_TASK_JOBCTL: task_struct, jobctl;
     ckpt_layout_CKPT_OFF_TASK_PTRACE: task_struct, ptrace;
     ckpt_layout_CKPT_OFF_TASK_NSPROXY: task_struct, nsproxy;
+    ckpt_layout_CKPT_OFF_TASK_CHILDREN: task_struct, children;
+    ckpt_layout_CKPT_OFF_TASK_SIBLING: task_struct, sibling;
+    ckpt_layout_CKPT_OFF_TASK_TASKS: task_struct, tasks;
+    ckpt_layout_CKPT_OFF_TASK_THREAD_NODE: task_struct, thread_node;
+    ckpt_layout_CKPT_OFF_TASK_THREAD_PID: task_struct, thread_pid;
+    ckpt_layout_CKPT_OFF_TASK_VFORK: task_struct, vfork_done;
+    ckpt_layout_CKPT_OFF_TASK_LEADER: task_struct, group_leader;
+    ckpt_layout_CKPT_OFF_TASK_EXIT_STATE: task_struct, exit_state;
+    ckpt_layout_CKPT_OFF_TASK_EXIT_SIGNAL: task_struct, exit_signal;
+    ckpt_layout_CKPT_OFF_TASK_EXEC_ID: task_struct, self_exec_id;
     ckpt_layout_CKPT_OFF_TASK_RESTART: task_struct, restart_block;
     ckpt_layout_CKPT_OFF_TASK_SIGMASK: task_struct, saved_sigmask;
     ckpt_layout_CKPT_OFF_VMA_PGOFF: vm_area_struct, vm_pgoff;
     ckpt_layout_CKPT_OFF_VMA_FILE: vm_area_struct, vm_file;
     ckpt_layout_CKPT_OFF_SIG_RLIM: signal_struct, rlim;
     ckpt_layout_CKPT_OFF_SIG_OOM: signal_struct, oom_score_adj;
+    ckpt_layout_CKPT_OFF_SIG_THREADS: signal_struct, thread_head;
+    ckpt_layout_CKPT_OFF_SIG_NR_THREADS: signal_struct, nr_threads;
     ckpt_layout_CKPT_OFF_SIG_EXEC_LOCK: signal_struct, exec_update_lock;
     ckpt_layout_CKPT_OFF_FILE_FLAGS: file, f_flags;
 }

@@ -71,6 +71,8 @@ impl NewMm {
             }
             bindings::sched_mm_cid_before_execve(tsk);
             bindings::exec_switch_mm(new, core::ptr::null_mut(), true);
+            // Threads may join the new one at any time from here on.
+            bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_mmap_read_unlock(old);
             bindings::up_write(exec_lock());
         }
@@ -92,6 +94,7 @@ impl NewMm {
         // old one is current for its time.
         unsafe {
             bindings::down_write(exec_lock());
+            bindings::sched_mm_cid_before_execve(tsk);
             bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
             bindings::up_write(exec_lock());
             // May wait for whoever serves the task's memory: without the lock.
@@ -120,6 +123,7 @@ impl Drop for NewMm {
         // away with the reference that mm_alloc() gave.
         unsafe {
             bindings::down_write(exec_lock());
+            bindings::sched_mm_cid_before_execve(tsk);
             bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
             bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_rseq_force_update();

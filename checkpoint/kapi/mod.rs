@@ -7,6 +7,7 @@
 //! on the current task, which is the one that is saved or restored: nothing
 //! but its own system call runs on its behalf, and it is single-threaded.
 
+pub(crate) mod birth;
 pub(crate) mod call;
 pub(crate) mod cred;
 pub(crate) mod file;
@@ -23,5 +24,6 @@ pub(crate) mod refuse;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;
+pub(crate) mod tree;
 pub(crate) mod vma;
 pub(crate) mod walk;

@@ -17,12 +17,32 @@ use kernel::sync::Arc;
 use kernel::task::Task;
 use kernel::types::Opaque;
 
+/// What becomes of a task behind a visit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes on to user mode.
+    GoOn,
+    /// It ends, with what wait(2) is to tell of it.
+    Exit(u32),
+}
+
 /// What a task does on a visit.
 pub(crate) trait Host: Send + Sync + Sized {
     /// Runs in the visited task, where it may sleep. The task is between two
     /// instructions of user code, or it is exiting.
-    fn arrive(visit: &Arc<Visit<Self>>);
+    fn arrive(visit: &Arc<Visit<Self>>) -> Fate;
 }
+
+/// State of ours that tasks hand to each other: references to objects of the kernel,
+/// counted, and plain data. Nothing in it belongs to the task that made it: no open
+/// file that was borrowed from a descriptor table without a reference, no lock.
+pub(crate) trait Handover {}
+
+/// Such state on its way: one task has it at a time.
+pub(crate) struct Baton<T: Handover>(pub(crate) KBox<T>);
+
+// SAFETY: By the rule of Handover the value may be used and dropped by any task.
+unsafe impl<T: Handover> Send for Baton<T> {}
 
 /// A visit to one task, shared with it. See [`Host`].
 #[pin_data]
@@ -111,7 +131,13 @@ unsafe extern "C" fn arrived<T: Host>(work: *mut bindings::callback_head) {
                 .cast_const(),
         )
     };
-    T::arrive(&visit);
+    let fate = T::arrive(&visit);
+    drop(visit);
+    if let Fate::Exit(code) = fate {
+        // SAFETY: The task is on its way to user mode and holds no lock; nothing of
+        // this frame is left to be dropped.
+        unsafe { bindings::do_exit(code as c_long) }
+    }
 }
 
 /// Something that is announced once and waited for once, as often as needed.
@@ -153,6 +179,12 @@ impl Event {
         to_result(unsafe { bindings::ckpt_wait_killable(self.inner.get()) }).map_err(|_| EINTR)
     }
 
+    /// Waits for an announcement that is certain to come.
+    pub(crate) fn wait(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::wait_for_completion(self.inner.get()) };
+    }
+
     /// Waits for an announcement, at most `jiffies`; false when there was none.
     ///
     /// # Errors
@@ -187,12 +219,6 @@ pub(crate) fn is_kernel(task: &Task) -> bool {
     unsafe { (*task.as_ptr()).flags & KERNEL != 0 }
 }
 
-/// Has the process of this task other threads, as far as can be seen from outside?
-pub(crate) fn has_threads(task: &Task) -> bool {
-    // SAFETY: The task is held; the list is only compared with its head.
-    unsafe { bindings::ckpt_has_threads(task.as_ptr()) }
-}
-
 /// Is the task stopped, by a signal or a terminal?
 pub(crate) fn is_stopped(task: &Task) -> bool {
     // SAFETY: The task is held; one word, which may change at once.
@@ -204,6 +230,12 @@ pub(crate) fn is_stopped(task: &Task) -> bool {
 pub(crate) fn is_traced(task: &Task) -> bool {
     // SAFETY: The task is held; one word, which may change at once.
     unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).ptrace) != 0 }
+}
+
+/// Is the task a child of vfork(2) that still uses the memory of its parent?
+pub(crate) fn is_vfork_child(task: &Task) -> bool {
+    // SAFETY: The task is held; one word, which may change at once.
+    unsafe { !core::ptr::read_volatile(&raw const (*task.as_ptr()).vfork_done).is_null() }
 }
 
 /// May the current task trace this one?

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pending signals and interval timers of the current, single-threaded process.
+//! Pending signals of the current thread; those of its process and the interval
+//! timers belong to the first one.
 
 use super::task;
 use crate::format::pending::queue;
@@ -21,7 +22,8 @@ const INFO_AT: usize = offset_of!(Siginfo, signo);
 const INFO_BYTES: usize = size_of::<bindings::kernel_siginfo_t>();
 const _: () = assert!(INFO_AT + INFO_BYTES == offset_of!(Siginfo, reserved3));
 
-/// Signals that wait in the two queues, in the order of the queues.
+/// Signals that wait in the thread's queue, and in that of the process if it is the
+/// first thread, in the order of the queues.
 ///
 /// # Errors
 ///
@@ -32,8 +34,10 @@ fn collect(list: &mut KVVec<Siginfo>) -> Result {
     unsafe {
         bindings::ckpt_siglock();
         let shared = &raw const (*task::signal_ptr()).shared_pending;
-        let done = collect_queue(list, &raw const (*task::current_ptr()).pending, queue::TASK)
-            .and_then(|()| collect_queue(list, shared, queue::PROCESS));
+        let mut done = collect_queue(list, &raw const (*task::current_ptr()).pending, queue::TASK);
+        if task::is_first_thread() {
+            done = done.and_then(|()| collect_queue(list, shared, queue::PROCESS));
+        }
         bindings::ckpt_sigunlock();
         done
     }

@@ -11,15 +11,6 @@ pub(crate) fn unsupported() -> Option<&'static str> {
     // SAFETY: All look at the current task, which does nothing else.
     unsafe {
         let t = &*task;
-        if !bindings::ckpt_thread_group_empty() {
-            return Some("threads are not supported");
-        }
-        if !bindings::current_is_single_threaded() {
-            return Some("memory shared with another process is not supported");
-        }
-        if t.children.next.cast_const() != &raw const t.children {
-            return Some("child processes are not supported");
-        }
         if bindings::ckpt_has_io_uring() {
             return Some("io_uring is not supported");
         }
@@ -64,12 +55,6 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         }
         if t.flags & (bindings::PF_MEMALLOC_NOIO | bindings::PF_LOCAL_THROTTLE) != 0 {
             return Some("PR_SET_IO_FLUSHER is not supported");
-        }
-        if (*t.files).count.counter != 1 {
-            return Some("a descriptor table shared with another process is not supported");
-        }
-        if (*t.fs).users != 1 {
-            return Some("a file system view shared with another process is not supported");
         }
         None
     }

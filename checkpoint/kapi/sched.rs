@@ -20,6 +20,28 @@ pub(crate) fn breathe() -> Result {
     Ok(())
 }
 
+/// Sleeps about this long.
+///
+/// # Errors
+///
+/// ERESTARTSYS when the current task has a signal.
+pub(crate) fn sleep_interruptible(ms: u32) -> Result {
+    let jiffies = kernel::time::msecs_to_jiffies(ms).max(1) as c_long;
+    // SAFETY: Called in task context without locks: it may sleep.
+    unsafe { bindings::schedule_timeout_interruptible(jiffies) };
+    // SAFETY: Only looks at the current task.
+    if unsafe { bindings::ckpt_signal_pending() } {
+        return Err(ERESTARTSYS);
+    }
+    Ok(())
+}
+
+/// Sleeps for one tick of the clock, whatever comes.
+pub(crate) fn sleep_tick() {
+    // SAFETY: Called in task context without locks: it may sleep.
+    unsafe { bindings::schedule_timeout_uninterruptible(1) };
+}
+
 /// While it lives, the current task counts as frozen in its control group.
 pub(crate) struct Frozen(());
 

@@ -325,9 +325,86 @@ bool ckpt_is_subreaper(void)
 	return current->signal->is_child_subreaper;
 }
 
-void ckpt_set_subreaper(bool on)
+void ckpt_set_subreaper(struct task_struct *task, bool on)
 {
-	current->signal->is_child_subreaper = on;
+	task->signal->is_child_subreaper = on;
+}
+
+bool ckpt_task_is_subreaper(struct task_struct *task)
+{
+	return task->signal->is_child_subreaper;
+}
+
+void ckpt_inherit_subreaper(struct task_struct *task, struct task_struct *parent)
+{
+	task->signal->has_child_subreaper = parent->signal->has_child_subreaper ||
+					    parent->signal->is_child_subreaper;
+}
+
+bool ckpt_leads_session(struct task_struct *task)
+{
+	return task->signal->leader;
+}
+
+void ckpt_set_leads_session(struct task_struct *task, bool on)
+{
+	task->signal->leader = on;
+}
+
+void ckpt_set_autoreap(struct task_struct *task, bool on)
+{
+	task->signal->autoreap = on;
+}
+
+void ckpt_tasklist_read_lock(void)
+{
+	read_lock(&tasklist_lock);
+}
+
+void ckpt_tasklist_read_unlock(void)
+{
+	read_unlock(&tasklist_lock);
+}
+
+void ckpt_tasklist_write_lock(void)
+{
+	write_lock_irq(&tasklist_lock);
+}
+
+void ckpt_tasklist_write_unlock(void)
+{
+	write_unlock_irq(&tasklist_lock);
+}
+
+void ckpt_list_move_tail(struct list_head *entry, struct list_head *head)
+{
+	list_move_tail(entry, head);
+}
+
+pid_t ckpt_pid_nr(struct task_struct *task, enum pid_type type)
+{
+	return __task_pid_nr_ns(task, type, task_active_pid_ns(current));
+}
+
+int ckpt_exit_code(struct task_struct *task)
+{
+	return task->signal->flags & SIGNAL_GROUP_EXIT ?
+		task->signal->group_exit_code : task->exit_code;
+}
+
+struct pid_namespace *ckpt_pid_ns(void)
+{
+	return task_active_pid_ns(current);
+}
+
+int ckpt_mm_users(struct mm_struct *mm)
+{
+	return atomic_read(&mm->mm_users);
+}
+
+bool ckpt_signal_pending(void)
+{
+	return signal_pending(current);
 }
 
 bool ckpt_no_new_privs(void)
@@ -373,11 +450,6 @@ unsigned int ckpt_quiet_enter(void)
 void ckpt_quiet_leave(unsigned int flags)
 {
 	no_notify_signal_restore(flags);
-}
-
-bool ckpt_has_threads(struct task_struct *task)
-{
-	return !thread_group_empty(task);
 }
 
 void ckpt_restart_real_timer(void)
@@ -524,7 +596,7 @@ bool ckpt_has_io_uring(void)
 bool ckpt_has_sem_undo(void)
 {
 #ifdef CONFIG_SYSVIPC
-	return current->sysvsem.undo_list;
+	return sem_has_undo();
 #else
 	return false;
 #endif

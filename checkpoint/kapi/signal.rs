@@ -67,6 +67,26 @@ pub(crate) fn set_blocked(mask: u64) {
     unsafe { bindings::set_current_blocked(&mut set) };
 }
 
+/// While it lives, the current task has all signals blocked.
+pub(crate) struct BlockAll(bindings::sigset_t);
+
+impl BlockAll {
+    /// See [`BlockAll`].
+    pub(crate) fn enter() -> Self {
+        // SAFETY: Only the task itself changes its mask.
+        let former = unsafe { (*super::task::current_ptr()).blocked };
+        set_blocked(u64::MAX);
+        Self(former)
+    }
+}
+
+impl Drop for BlockAll {
+    fn drop(&mut self) {
+        // SAFETY: As in set_blocked(). The mask is what the task had.
+        unsafe { bindings::set_current_blocked(&mut self.0) };
+    }
+}
+
 /// Looks at the pending signals anew: has the way back to user mode to deliver one?
 pub(crate) fn recalculate() {
     // SAFETY: The signal lock is held.

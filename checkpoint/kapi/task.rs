@@ -60,6 +60,17 @@ pub(crate) fn is_exiting() -> bool {
     flags() & ending != 0
 }
 
+/// Is the current task a child of vfork(2) that still uses its parent's memory?
+pub(crate) fn is_vfork_child() -> bool {
+    super::park::is_vfork_child(current!())
+}
+
+/// Is the current task the first thread of its process?
+pub(crate) fn is_first_thread() -> bool {
+    // SAFETY: Only exec changes it, in the task itself.
+    unsafe { (*current_ptr()).group_leader == current_ptr() }
+}
+
 /// Process id of the current task in its own namespace.
 pub(crate) fn pid_in_ns() -> i32 {
     ids().tgid
@@ -67,7 +78,6 @@ pub(crate) fn pid_in_ns() -> i32 {
 
 /// Numbers of the current task in its own namespace.
 pub(crate) struct Ids {
-    pub(crate) pid: i32,
     pub(crate) tgid: i32,
     pub(crate) ppid: i32,
     pub(crate) pgid: i32,
@@ -79,7 +89,6 @@ pub(crate) fn ids() -> Ids {
     // SAFETY: Looks at the current task only; takes the RCU lock itself.
     unsafe {
         Ids {
-            pid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_PID),
             tgid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_TGID),
             ppid: bindings::ckpt_ppid(),
             pgid: bindings::ckpt_pid_of(bindings::pid_type_PIDTYPE_PGID),
@@ -94,11 +103,22 @@ pub(crate) fn is_single() -> bool {
     unsafe { bindings::ckpt_thread_group_empty() && bindings::current_is_single_threaded() }
 }
 
+/// Number of a task in the namespace of the current one.
+pub(crate) fn number(task: &kernel::task::Task) -> u32 {
+    // SAFETY: The task is held; the call takes the RCU lock itself.
+    unsafe { bindings::ckpt_pid_nr(task.as_ptr(), bindings::pid_type_PIDTYPE_PID) as u32 }
+}
+
 /// Name with its NUL, the rest zero.
 pub(crate) fn comm() -> [u8; COMM_LEN] {
-    // SAFETY: Only the task itself changes its name in a way that matters;
+    comm_of(current!())
+}
+
+/// Name of a task that stands still or has ended.
+pub(crate) fn comm_of(task: &kernel::task::Task) -> [u8; COMM_LEN] {
+    // SAFETY: The task is held. Only it changes its name in a way that matters;
     // the array always ends with a NUL.
-    let mut comm = unsafe { (*current_ptr()).comm };
+    let mut comm = unsafe { (*task.as_ptr()).comm };
     if let Some(end) = comm.iter().position(|c| *c == 0) {
         comm.iter_mut().skip(end).for_each(|c| *c = 0);
     }
@@ -157,10 +177,10 @@ pub(crate) fn is_subreaper() -> bool {
     unsafe { bindings::ckpt_is_subreaper() }
 }
 
-/// Sets PR_SET_CHILD_SUBREAPER; the task has no children.
+/// Sets PR_SET_CHILD_SUBREAPER; what this says to children is theirs to know.
 pub(crate) fn set_subreaper(on: bool) {
-    // SAFETY: The flag belongs to the current, single-threaded process.
-    unsafe { bindings::ckpt_set_subreaper(on) };
+    // SAFETY: The flag belongs to the current process.
+    unsafe { bindings::ckpt_set_subreaper(current_ptr(), on) };
 }
 
 /// May its owner trace the task and get its core dumps?
@@ -253,10 +273,10 @@ pub(crate) fn accounting() -> Accounting {
     }
 }
 
-/// Signal that the parent gets at the end.
+/// Signal that the parent gets at the end; 0 for threads that are not the first.
 pub(crate) fn exit_signal() -> u32 {
     // SAFETY: Only looked at.
-    unsafe { (*current_ptr()).exit_signal as u32 }
+    u32::try_from(unsafe { (*current_ptr()).exit_signal }).unwrap_or(0)
 }
 
 /// The robust futex list and the address cleared at exit.

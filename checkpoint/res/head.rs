@@ -26,7 +26,7 @@ const UTS_LEN: usize = 64;
 
 /// Writes the header records.
 #[inline(never)]
-pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
+pub(crate) fn save(ctx: &mut SaveCtx, nr_tasks: usize) -> Outcome {
     let mut head = Head::zeroed();
     head.magic = HEAD_MAGIC;
     head.version = VERSION;
@@ -36,7 +36,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
     head.nr_strings = 3;
     head.flags = ctx.flags;
     head.crid = ctx.crid as u32;
-    head.nr_tasks = 1;
+    head.nr_tasks = nr_tasks as u32;
     (head.realtime_ns, head.monotonic_ns, head.boottime_ns) = sched::clocks();
     ctx.writer.record(0, &head).written()?;
     for text in sched::utsname() {
@@ -45,9 +45,9 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome {
     ctx.writer.record(0, &machine::describe()).written()
 }
 
-/// Reads the header records and compares the machine.
+/// Reads the header records and compares the machine; returns the number of tasks.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome {
+pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome<u32> {
     let head: Head = ctx.reader.record(0)?;
     ensure(
         head.ro_compat == 0,
@@ -65,7 +65,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome {
     let image: HeadArch = ctx.reader.record(0)?;
     ctx.same_vdso = machine::has_vdso_of(&image);
     match machine::lacks(&image) {
-        None => Ok(()),
+        None => Ok(head.nr_tasks),
         Some((why, name)) => Err(Failure::new(EOPNOTSUPP, why).about(name.as_bytes())),
     }
 }

@@ -19,4 +19,5 @@ pub(crate) mod rlimit;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod thread;
+pub(crate) mod tree;
 pub(crate) mod vma;

@@ -14,6 +14,7 @@ use crate::error::Explain;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::error::Place;
+use crate::format::pending::queue;
 use crate::format::pending::Itimers;
 use crate::format::pending::Siginfo;
 use crate::format::pending::PENDING_MAX;
@@ -23,6 +24,7 @@ use crate::image::Written;
 use crate::kapi::pending;
 use crate::kapi::pending::Queued;
 use crate::kapi::sched;
+use crate::kapi::task;
 use kernel::prelude::*;
 
 /// Pending signals and interval timers, at one moment.
@@ -32,10 +34,13 @@ pub(crate) struct Now {
     timers: Itimers,
 }
 
-/// Looks at what can be saved.
+/// Looks at what can be saved: of a process, if the task is its first thread.
 pub(crate) fn look() -> Outcome<Now> {
     let mut signals = pending::list()?;
     let timers = loop {
+        if !task::is_first_thread() {
+            break Itimers::zeroed();
+        }
         let mut timers = Itimers::zeroed();
         for (which, timer) in (0..).zip(&mut timers.timers) {
             *timer = pending::itimer(which);
@@ -80,6 +85,15 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, now: &Now) -> Outcome {
     ctx.writer.record(task, &now.timers).written()
 }
 
+/// Writes a record for each pending signal of a thread that is not the first.
+#[inline(never)]
+pub(crate) fn save_thread(ctx: &mut SaveCtx, task: u32, now: &Now) -> Outcome {
+    for info in &now.signals {
+        ctx.writer.record(task, info).written()?;
+    }
+    Ok(())
+}
+
 /// Signals and timers that were read.
 pub(crate) struct Ready {
     signals: KVVec<Queued>,
@@ -89,16 +103,38 @@ pub(crate) struct Ready {
 /// Reads the records of `nr` pending signals, and the interval timers.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, nr: u32) -> Outcome<Ready> {
+    let mut ready = read(ctx, task, nr, |_| true)?;
+    ready.timers = ctx.reader.record(task)?;
+    Ok(ready)
+}
+
+/// Reads the records of `nr` pending signals of a thread that is not the first.
+#[inline(never)]
+pub(crate) fn restore_thread(ctx: &mut RestoreCtx, task: u32, nr: u32) -> Outcome<Ready> {
+    read(ctx, task, nr, |rec| rec.queue == queue::TASK)
+}
+
+fn read(
+    ctx: &mut RestoreCtx,
+    task: u32,
+    nr: u32,
+    fits: impl Fn(&Siginfo) -> bool,
+) -> Outcome<Ready> {
     let mut signals = KVVec::new();
     for _ in 0..nr {
         let rec: Siginfo = ctx.reader.record(task)?;
+        ensure(
+            fits(&rec),
+            EINVAL,
+            "signal of the process is pending for a thread",
+        )?;
         let queued = Queued::new(&rec)
             .why("the caller may not have so many pending signals (RLIMIT_SIGPENDING)")?;
         signals.push(queued, GFP_KERNEL_ACCOUNT)?;
     }
     Ok(Ready {
         signals,
-        timers: ctx.reader.record(task)?,
+        timers: Itimers::zeroed(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::signal::Signal;
+use crate::format::signal::ThreadSignal;
 use crate::format::signal::NR_SIGNALS;
 use crate::format::signal::SA_KNOWN;
 use crate::format::signal::UNBLOCKABLE;
@@ -52,6 +53,51 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     rec.nr_pending = now.signals.len() as u32;
     ctx.writer.record(task, rec).written()?;
     pending::save(ctx, task, &now)
+}
+
+/// Writes the signal record of a thread that is not the first.
+#[inline(never)]
+pub(crate) fn save_thread(ctx: &mut SaveCtx, task: u32) -> Outcome {
+    let now = pending::look()?;
+    let stack = signal::altstack();
+    let rec = ThreadSignal {
+        nr_pending: now.signals.len() as u32,
+        reserved: 0,
+        blocked: signal::blocked(),
+        ss_sp: stack.sp,
+        ss_size: stack.size,
+        ss_flags: stack.flags,
+        reserved2: [0; 2],
+    };
+    ctx.writer.record(task, &rec).written()?;
+    pending::save_thread(ctx, task, &now)
+}
+
+/// Signal state of a thread that was read.
+pub(crate) struct ThreadReady(ThreadSignal, pending::Ready);
+
+/// Reads the signal record of a thread that is not the first.
+#[inline(never)]
+pub(crate) fn restore_thread(ctx: &mut RestoreCtx, task: u32) -> Outcome<ThreadReady> {
+    let rec: ThreadSignal = ctx.reader.record(task)?;
+    Ok(ThreadReady(
+        rec,
+        pending::restore_thread(ctx, task, rec.nr_pending)?,
+    ))
+}
+
+impl ThreadReady {
+    /// Sets alternate stack, pending and blocked signals. Cannot fail.
+    pub(crate) fn commit(mut self) {
+        signal::set_altstack(&signal::Altstack {
+            sp: self.0.ss_sp,
+            size: self.0.ss_size,
+            flags: self.0.ss_flags,
+        });
+        self.1.queue();
+        signal::set_blocked(self.0.blocked);
+        signal::recalculate();
+    }
 }
 
 /// Signal state that was read.

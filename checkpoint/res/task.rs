@@ -3,8 +3,8 @@
 
 //! The task itself: name, scheduling, and values set by prctl(2).
 //!
-//! Not restored: process ids, which stay those of the restarting task, and
-//! accounting, which goes on counting.
+//! Not restored: accounting, which goes on counting. Process ids are those of the
+//! forest, see [`super::tree`].
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
@@ -14,6 +14,8 @@ use crate::error::Outcome;
 use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
+use crate::format::task::EXIT_ZOMBIE;
+use crate::format::tree::Tree;
 use crate::image::Written;
 use crate::kapi::limits;
 use crate::kapi::limits::Sched;
@@ -39,7 +41,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     rec.objref = ctx.objects.fresh()?;
     rec.exit_signal = task::exit_signal();
     let ids = task::ids();
-    rec.pid = ids.pid as u32;
+    rec.pid = task::number(kernel::current!());
     rec.tgid = ids.tgid as u32;
     rec.ppid = ids.ppid as u32;
     rec.pgid = ids.pgid as u32;
@@ -87,10 +89,52 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     Ok(rec.objref)
 }
 
+/// Writes the task record of a process that has ended.
+#[inline(never)]
+pub(crate) fn save_zombie(
+    ctx: &mut SaveCtx,
+    entry: &Tree,
+    zombie: &kernel::task::Task,
+) -> Outcome {
+    let mut rec = Task::zeroed();
+    rec.objref = ctx.objects.fresh()?;
+    rec.exit_state = EXIT_ZOMBIE;
+    rec.exit_code = entry.exit_code;
+    rec.exit_signal = entry.exit_signal;
+    rec.pid = entry.pid;
+    rec.tgid = entry.tgid;
+    rec.ppid = entry.parent;
+    rec.pgid = entry.pgid;
+    rec.sid = entry.sid;
+    rec.task_comm_len = COMM_LEN as u32;
+    rec.comm = task::comm_of(zombie);
+    // What every task has.
+    rec.timer_slack_ns = 1;
+    rec.default_timer_slack_ns = 1;
+    ctx.writer.record(0, &rec).written()
+}
+
+/// Reads the task record of a process that has ended; returns its name.
+#[inline(never)]
+pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<[u8; COMM_LEN]> {
+    let rec: Task = ctx.reader.record(0)?;
+    ensure(
+        rec.pid == entry.pid && rec.exit_state == EXIT_ZOMBIE,
+        EINVAL,
+        "task is another one than in the forest",
+    )?;
+    Ok(rec.comm)
+}
+
 /// Reads the task record and checks the caller's rights to its values.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx) -> Outcome<(u32, Task)> {
+pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Task)> {
     let rec: Task = ctx.reader.record(0)?;
+    ensure(
+        rec.pid == entry.pid && rec.tgid == entry.tgid && rec.exit_state == 0,
+        EINVAL,
+        "task is another one than in the forest",
+    )?;
     let (adj, lowest) = limits::oom_score_adj();
     ensure(
         rec.oom_score_adj == adj
@@ -121,8 +165,16 @@ pub(crate) fn set_sched(rec: &Task) -> Outcome {
     limits::set_sched(&want).why("the scheduling of the image is not allowed")
 }
 
-/// Sets the values that need no more than a write.
+/// Sets the values that need no more than a write: of a process.
 pub(crate) fn commit(rec: &Task) {
+    commit_thread(rec);
+    task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
+    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
+    limits::set_oom_score_adj(rec.oom_score_adj);
+}
+
+/// Sets the values that each thread has of its own.
+pub(crate) fn commit_thread(rec: &Task) {
     task::set_comm(&rec.comm);
     task::set_personality(rec.personality);
     let (mut clear, mut set) = (0, 0);
@@ -138,12 +190,9 @@ pub(crate) fn commit(rec: &Task) {
     if rec.flags & f::NO_NEW_PRIVS != 0 {
         task::set_no_new_privs();
     }
-    task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
-    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
     task::set_pdeath_signal(rec.pdeath_signal);
     if rec.rt_priority == 0 {
         // Real-time tasks have none; the scheduler has seen to that.
         task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
     }
-    limits::set_oom_score_adj(rec.oom_score_adj);
 }

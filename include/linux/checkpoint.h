@@ -31,6 +31,7 @@
 #include <linux/sched/task.h>
 #include <linux/stat.h>
 #include <linux/task_work.h>
+#include <linux/tty.h>
 #include <linux/time64.h>
 #include <linux/types.h>
 #include <linux/uio.h>
@@ -109,7 +110,22 @@ bool ckpt_thread_group_empty(void);
 bool ckpt_has_posix_timers(void);
 void ckpt_stop_timers(void);
 bool ckpt_is_subreaper(void);
-void ckpt_set_subreaper(bool on);
+void ckpt_set_subreaper(struct task_struct *task, bool on);
+bool ckpt_task_is_subreaper(struct task_struct *task);
+void ckpt_inherit_subreaper(struct task_struct *task, struct task_struct *parent);
+bool ckpt_leads_session(struct task_struct *task);
+void ckpt_set_leads_session(struct task_struct *task, bool on);
+void ckpt_set_autoreap(struct task_struct *task, bool on);
+void ckpt_tasklist_read_lock(void);
+void ckpt_tasklist_read_unlock(void);
+void ckpt_tasklist_write_lock(void);
+void ckpt_tasklist_write_unlock(void);
+void ckpt_list_move_tail(struct list_head *entry, struct list_head *head);
+pid_t ckpt_pid_nr(struct task_struct *task, enum pid_type type);
+int ckpt_exit_code(struct task_struct *task);
+struct pid_namespace *ckpt_pid_ns(void);
+int ckpt_mm_users(struct mm_struct *mm);
+bool ckpt_signal_pending(void);
 bool ckpt_no_new_privs(void);
 void ckpt_set_no_new_privs(void);
 bool ckpt_may_trace(struct task_struct *task);
@@ -123,7 +139,6 @@ void ckpt_frozen_enter(void);
 void ckpt_frozen_leave(void);
 unsigned int ckpt_quiet_enter(void);
 void ckpt_quiet_leave(unsigned int flags);
-bool ckpt_has_threads(struct task_struct *task);
 void ckpt_restart_real_timer(void);
 bool ckpt_other_child_ns(void);
 bool ckpt_other_pid_ns(struct task_struct *task);
@@ -229,6 +244,16 @@ enum ckpt_layout {
 	CKPT_OFF_TASK_JOBCTL = offsetof(struct task_struct, jobctl),
 	CKPT_OFF_TASK_PTRACE = offsetof(struct task_struct, ptrace),
 	CKPT_OFF_TASK_NSPROXY = offsetof(struct task_struct, nsproxy),
+	CKPT_OFF_TASK_CHILDREN = offsetof(struct task_struct, children),
+	CKPT_OFF_TASK_SIBLING = offsetof(struct task_struct, sibling),
+	CKPT_OFF_TASK_TASKS = offsetof(struct task_struct, tasks),
+	CKPT_OFF_TASK_THREAD_NODE = offsetof(struct task_struct, thread_node),
+	CKPT_OFF_TASK_THREAD_PID = offsetof(struct task_struct, thread_pid),
+	CKPT_OFF_TASK_VFORK = offsetof(struct task_struct, vfork_done),
+	CKPT_OFF_TASK_LEADER = offsetof(struct task_struct, group_leader),
+	CKPT_OFF_TASK_EXIT_STATE = offsetof(struct task_struct, exit_state),
+	CKPT_OFF_TASK_EXIT_SIGNAL = offsetof(struct task_struct, exit_signal),
+	CKPT_OFF_TASK_EXEC_ID = offsetof(struct task_struct, self_exec_id),
 	CKPT_OFF_TASK_RESTART = offsetof(struct task_struct, restart_block),
 	CKPT_OFF_TASK_SIGMASK = offsetof(struct task_struct, saved_sigmask),
 	CKPT_OFF_MM_BRK = offsetof(struct mm_struct, brk),
@@ -239,6 +264,8 @@ enum ckpt_layout {
 	CKPT_OFF_VMA_FILE = offsetof(struct vm_area_struct, vm_file),
 	CKPT_OFF_SIG_RLIM = offsetof(struct signal_struct, rlim),
 	CKPT_OFF_SIG_OOM = offsetof(struct signal_struct, oom_score_adj),
+	CKPT_OFF_SIG_THREADS = offsetof(struct signal_struct, thread_head),
+	CKPT_OFF_SIG_NR_THREADS = offsetof(struct signal_struct, nr_threads),
 	CKPT_OFF_SIG_EXEC_LOCK = offsetof(struct signal_struct, exec_update_lock),
 	CKPT_OFF_FILE_POS = offsetof(struct file, f_pos),
 	CKPT_OFF_FILE_FLAGS = offsetof(struct file, f_flags),
@@ -249,6 +276,10 @@ enum ckpt_layout {
 enum ckpt_value {
 	CKPT_JOBCTL_STOPPED = JOBCTL_STOPPED,
 	CKPT_NR_RESTART_SYSCALL = __NR_restart_syscall,
+};
+
+enum ckpt_flag {
+	CKPT_CLONE_AUTOREAP = CLONE_AUTOREAP,
 };
 
 #endif /* _LINUX_CHECKPOINT_H */

@@ -29,4 +29,7 @@ struct sigqueue *sigqueue_alloc(int sig, struct task_struct *t, gfp_t gfp_flags,
 				int override_rlimit);
 void __sigqueue_free(struct sigqueue *q);
 
+/* ipc/sem.c: has the current task adjustments of semaphores to undo? */
+bool sem_has_undo(void);
+
 #endif /* _LINUX_CHECKPOINT_INTERNAL_H */

@@ -277,6 +277,12 @@ pub(crate) fn restore(cpu: &Cpu) -> isize {
     cpu.ax as isize
 }
 
+/// Sets the result of the system call of a task at its way back to user mode.
+pub(crate) fn set_result(result: isize) {
+    // SAFETY: As in restore().
+    unsafe { (*bindings::ckpt_regs()).ax = result as usize };
+}
+
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
 #[kunit_tests(checkpoint_arch_cpu)]
 #[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]

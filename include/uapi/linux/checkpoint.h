@@ -13,15 +13,20 @@
 
 /* checkpoint: errors and warnings go to logfd as lines of text */
 #define CHECKPOINT_LOG		0x1
-/* checkpoint: the task is killed when its image is complete */
+/* checkpoint: the processes are killed when their image is complete */
 #define CHECKPOINT_KILL		0x2
 /*
- * checkpoint: the task is stopped, as by SIGSTOP, when its image is complete;
- * not together with CHECKPOINT_KILL
+ * checkpoint: the processes are stopped, as by SIGSTOP, when their image is
+ * complete; not together with CHECKPOINT_KILL
  */
 #define CHECKPOINT_STOP		0x4
 
 /* restart: errors and warnings go to logfd as lines of text */
 #define RESTART_LOG		0x1
+/*
+ * restart: the processes and threads that are made take any free ids; what
+ * they have kept of their old ids is then wrong
+ */
+#define RESTART_NEWPIDS		0x2
 
 #endif /* _UAPI_LINUX_CHECKPOINT_H */

@@ -27,6 +27,7 @@ struct cr_hdr {
 #define CR_HDR_STR		2	/* A string, without NUL */
 #define CR_HDR_PAD		3	/* Zeros before page data */
 #define CR_HDR_HEAD_ARCH	4	/* Processor and vDSO */
+#define CR_HDR_TREE		5	/* A task of the forest */
 #define CR_HDR_TASK		101	/* A task */
 #define CR_HDR_THREAD		102	/* TLS, registrations */
 #define CR_HDR_CPU		103	/* General registers */
@@ -39,6 +40,7 @@ struct cr_hdr {
 #define CR_HDR_RESTART_BLOCK	110	/* What an interrupted call needs */
 #define CR_HDR_SIGINFO		111	/* A signal that waits */
 #define CR_HDR_ITIMERS		112	/* Interval timers */
+#define CR_HDR_THREAD_SIGNAL	120	/* Signals of a further thread */
 #define CR_HDR_MM		201	/* An address space */
 #define CR_HDR_VMA		202	/* One mapping */
 #define CR_HDR_MM_CONTEXT	203	/* LDT, protection keys */
@@ -95,7 +97,8 @@ struct cr_hdr_head {
 	__u32 flags;
 	/* Identifier that the checkpoint call returned. Varies */
 	__u32 crid;
-	__u32 nr_tasks;			/* Number of tasks */
+	/* Number of tasks, and of TREE records that follow the header */
+	__u32 nr_tasks;
 	__u32 reserved;			/* Zero */
 	__u64 compat;			/* Unknown bits may be ignored by readers */
 	/* Unknown bits may be ignored by tools, not by restart */
@@ -180,21 +183,52 @@ struct cr_hdr_error {
 #define CR_POLICY_BATCH			3	/* Batch */
 #define CR_POLICY_IDLE			5	/* Idle */
 
+/* Most tasks of an image */
+#define CR_TASKS_MAX			0x10000
+/* Process ids are below this number on every kernel */
+#define CR_PID_LIMIT			0x400000
+
+/* The process has ended, and its parent has not asked for its exit code yet */
+#define CR_TREE_ZOMBIE			0x1
+#define CR_TREE_SUBREAPER		0x2	/* The process adopts orphans below it */
+#define CR_TREE_SESSION_LEADER		0x4	/* The process leads its session */
+
+/* struct cr_hdr_tree: one task of the forest */
+struct cr_hdr_tree {
+	__u32 pid;			/* Thread id */
+	__u32 tgid;			/* Process id: that of the first thread */
+	/*
+	 * Thread id of the parent, which may be any thread of its process; 0
+	 * for the first process and for threads
+	 */
+	__u32 parent;
+	__u32 pgid;			/* Process group */
+	__u32 sid;			/* Session */
+	__u32 flags;			/* CR_TREE_* */
+	/* Signal for the parent when the process ends; 0 for threads */
+	__u32 exit_signal;
+	/* What wait(2) tells of a process that has ended, else 0 */
+	__u32 exit_code;
+	__u32 reserved[4];		/* Zero */
+};
+
+/* cr_hdr_task.exit_state of a process that has ended */
+#define CR_EXIT_ZOMBIE			1
+
 /* struct cr_hdr_task: one task */
 struct cr_hdr_task {
 	/* Object reference of the task: owner of its records */
 	__u32 objref;
 	__u32 state;			/* Running: 0 */
-	__u32 exit_state;		/* Alive: 0 */
-	__u32 exit_code;		/* Exit code: 0 while alive */
+	__u32 exit_state;		/* Alive: 0; ended: CR_EXIT_ZOMBIE */
+	__u32 exit_code;		/* As wait(2) tells it: 0 while alive */
 	/* Signal for the parent when the task ends */
 	__u32 exit_signal;
-	/* Thread id. Not restored: the restarting task keeps its own */
-	__u32 pid;
-	__u32 tgid;			/* Process id. Not restored */
-	__u32 ppid;			/* Parent's process id. Not restored */
-	__u32 pgid;			/* Process group. Not restored */
-	__u32 sid;			/* Session. Not restored */
+	__u32 pid;			/* Thread id, as in the forest */
+	__u32 tgid;			/* Process id, as in the forest */
+	__u32 ppid;			/* Parent's process id. For people */
+	__u32 pgid;			/* Process group. For people */
+	__u32 sid;			/* Session. For people */
 	__u32 flags;			/* See CR_TASK_* */
 	__u32 personality;		/* personality(2) */
 	__s32 nice;			/* Nice value, -20 to 19 */
@@ -449,6 +483,17 @@ struct cr_hdr_signal {
 	__u64 ss_flags;			/* Alternate stack: SS_* flags */
 	__u64 reserved2[4];		/* Zero */
 	struct cr_sigaction actions[CR_NR_SIGNALS];	/* Actions, signal 1 first */
+};
+
+/* struct cr_hdr_thread_signal: what a further thread has of its own */
+struct cr_hdr_thread_signal {
+	__u32 nr_pending;		/* Number of SIGINFO records that follow */
+	__u32 reserved;			/* Zero */
+	__u64 blocked;			/* Blocked signals */
+	__u64 ss_sp;			/* Alternate stack: address */
+	__u64 ss_size;			/* Alternate stack: bytes */
+	__u64 ss_flags;			/* Alternate stack: SS_* flags */
+	__u64 reserved2[2];		/* Zero */
 };
 
 /* Most signals that may be pending */

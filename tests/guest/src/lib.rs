@@ -7,6 +7,7 @@
 //! when the program goes on, and each time the image is restarted. The same
 //! code verifies all of them. `guest-run` runs the programs and the restarts.
 
+pub mod act;
 pub mod cases;
 pub mod check;
 pub mod desk;
@@ -21,6 +22,7 @@ pub mod sys;
 pub mod sys32;
 pub mod unharmed;
 pub mod varies;
+pub mod victim;
 
 /// The image records, as the kernel has them.
 #[allow(

@@ -10,6 +10,7 @@ use crate::format::mm;
 use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::tree;
 use crate::format::Hdr;
 
 /// A structure of the format.
@@ -42,6 +43,7 @@ layouts! {
     "cr_hdr_head_arch" = head::HeadArch,
     "cr_hdr_tail" = head::Tail,
     "cr_hdr_error" = head::ErrorRec,
+    "cr_hdr_tree" = tree::Tree,
     "cr_hdr_task" = task::Task,
     "cr_hdr_creds" = task::Creds,
     "cr_rlimit" = task::Rlimit,
@@ -54,6 +56,7 @@ layouts! {
     "cr_hdr_mm_context" = cpu::MmContext,
     "cr_sigaction" = signal::Sigaction,
     "cr_hdr_signal" = signal::Signal,
+    "cr_hdr_thread_signal" = signal::ThreadSignal,
     "cr_hdr_siginfo" = pending::Siginfo,
     "cr_itimer" = pending::Itimer,
     "cr_hdr_itimers" = pending::Itimers,

@@ -12,6 +12,7 @@ use ckptfmt::build::split;
 use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
+use ckptfmt::build::Other;
 use ckptfmt::format::call;
 use ckptfmt::format::cpu::UserDesc;
 use ckptfmt::format::files::file_kind;
@@ -103,6 +104,9 @@ fn the_longest_run_and_the_longest_strings() {
     image.files[0].path = vec![b'/'; 4095];
     image.uts = [vec![b'r'; 64], vec![b'v'; 64], vec![b'm'; 64]];
     image.fpu = vec![1; 16384];
+    if let Some(Other::Thread { fpu, .. }) = image.others.first_mut() {
+        *fpu = vec![2; 16384];
+    }
     image.settle();
     same(&image);
 }

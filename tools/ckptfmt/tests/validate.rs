@@ -4,6 +4,8 @@
 
 #[path = "validate/call.rs"]
 mod call;
+#[path = "validate/forest.rs"]
+mod forest;
 #[path = "validate/pending.rs"]
 mod pending;
 
@@ -12,6 +14,7 @@ use ckptfmt::format::files::file_kind;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::pending::PENDING_MAX;
 use ckptfmt::format::task::policy;
+use ckptfmt::format::tree;
 use ckptfmt::format::Record;
 use ckptfmt::format::Why;
 
@@ -47,7 +50,11 @@ fn head() {
             (|r| r.arch = 1, "image is of another architecture"),
             (|r| r.page_size = 65536, "image has another page size"),
             (|r| r.nr_strings = 4, "header must have three strings"),
-            (|r| r.nr_tasks = 2, "image has more than one task"),
+            (|r| r.nr_tasks = 0, "number of tasks is out of range"),
+            (
+                |r| r.nr_tasks = tree::TASKS_MAX + 1,
+                "number of tasks is out of range",
+            ),
             (|r| r.crid = 0, "image identifier is zero"),
             (|r| r.reserved = 1, RESERVED),
             (|r| r.flags = 6, "image was made with unknown flags"),
@@ -81,8 +88,9 @@ fn task() {
         image.task,
         &[
             (|r| r.objref = 0, "task has no object reference"),
-            (|r| r.state = 1, "task is not running"),
-            (|r| r.exit_state = 1, "task is not running"),
+            (|r| r.state = 1, "state of the task is unknown"),
+            (|r| r.exit_state = 2, "state of the task is unknown"),
+            (|r| r.exit_code = 1, "state of the task is unknown"),
             (|r| r.exit_signal = 65, "exit signal is out of range"),
             (
                 |r| r.pdeath_signal = 65,

@@ -17,7 +17,7 @@ use serde_json::json;
 use serde_json::Value;
 
 use crate::json::hex;
-use crate::model::Model;
+use crate::model::View;
 use crate::text::count;
 use crate::text::errno;
 use crate::time;
@@ -146,7 +146,7 @@ pub fn block(block: &RestartBlock) -> String {
 }
 
 /// The interrupted call and its restart block.
-pub fn json(model: &Model) -> Value {
+pub fn json(model: &View<'_>) -> Value {
     let Some(call) = model.cpu.as_ref().and_then(interrupted) else {
         return Value::Null;
     };

@@ -11,7 +11,9 @@ use serde_json::json;
 use serde_json::Value;
 
 use crate::call;
+use crate::forest;
 use crate::model::Model;
+use crate::model::View;
 use crate::pending;
 use crate::tables::label;
 use crate::text;
@@ -44,6 +46,15 @@ pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
             "pages": t.pages,
         })),
         "head": head(model),
+        "tree": model.tree.iter().map(forest::json).collect::<Vec<_>>(),
+        "tasks": model.views().map(|view| one(&view)).collect::<Vec<_>>(),
+        "not_shown": model.dropped,
+    })
+}
+
+/// A task.
+fn one(model: &View<'_>) -> Value {
+    json!({
         "task": task(model),
         "registers": registers(model),
         "call": call::json(model),
@@ -56,7 +67,6 @@ pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
         "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
             (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))
         }).collect::<serde_json::Map<_, _>>()),
-        "not_shown": model.dropped,
     })
 }
 
@@ -100,7 +110,7 @@ fn head(model: &Model) -> Value {
     })
 }
 
-fn task(model: &Model) -> Value {
+fn task(model: &View<'_>) -> Value {
     let Some(task) = &model.task else {
         return Value::Null;
     };
@@ -111,6 +121,7 @@ fn task(model: &Model) -> Value {
         "ppid": task.ppid,
         "pgid": task.pgid,
         "sid": task.sid,
+        "exit_code": (task.exit_state != 0).then_some(task.exit_code),
         "flags": hex(task.flags.into()),
         "personality": hex(task.personality.into()),
         "policy": text::scheduling(task.policy),
@@ -124,7 +135,7 @@ fn task(model: &Model) -> Value {
     })
 }
 
-fn registers(model: &Model) -> Value {
+fn registers(model: &View<'_>) -> Value {
     let Some(cpu) = &model.cpu else {
         return Value::Null;
     };
@@ -141,7 +152,7 @@ fn registers(model: &Model) -> Value {
     })
 }
 
-fn memory(model: &Model) -> Value {
+fn memory(model: &View<'_>) -> Value {
     let Some(mm) = &model.mm else {
         return Value::Null;
     };
@@ -179,7 +190,7 @@ fn memory(model: &Model) -> Value {
     })
 }
 
-fn fs(model: &Model) -> Value {
+fn fs(model: &View<'_>) -> Value {
     json!({
         "root": escape(&model.root),
         "cwd": escape(&model.cwd),
@@ -187,8 +198,8 @@ fn fs(model: &Model) -> Value {
     })
 }
 
-fn descriptor(model: &Model, fd: u32, objref: u32, flags: u32) -> Value {
-    let file = model.files.get(&objref).map(|(file, path)| {
+fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
+    let file = model.file(objref).map(|(file, path)| {
         json!({
             "kind": text::kind(file.kind),
             "path": escape(path),
@@ -201,7 +212,14 @@ fn descriptor(model: &Model, fd: u32, objref: u32, flags: u32) -> Value {
     json!({ "fd": fd, "object": objref, "close_on_exec": flags & 1 != 0, "file": file })
 }
 
-fn signals(model: &Model) -> Value {
+fn signals(model: &View<'_>) -> Value {
+    if let Some(signal) = &model.thread_signal {
+        return json!({
+            "blocked": text::signals(signal.blocked),
+            "stack": { "address": hex(signal.ss_sp), "size": signal.ss_size, "flags": hex(signal.ss_flags) },
+            "pending": model.pending.iter().map(pending::signal_json).collect::<Vec<_>>(),
+        });
+    }
     let Some(signal) = &model.signal else {
         return Value::Null;
     };
@@ -227,7 +245,7 @@ fn signals(model: &Model) -> Value {
     })
 }
 
-fn creds(model: &Model) -> Value {
+fn creds(model: &View<'_>) -> Value {
     let Some(creds) = &model.creds else {
         return Value::Null;
     };

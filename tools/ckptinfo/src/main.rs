@@ -18,6 +18,7 @@
 //! answer is text and an exit status.
 
 mod call;
+mod forest;
 mod json;
 mod model;
 mod pending;
@@ -43,16 +44,18 @@ use ckptfmt::walk::Stop;
 use clap::Parser;
 
 use crate::model::Model;
+use crate::model::View;
 
-const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the task, its \
-memory, the system call that it was in, open files, signals, timers and rights.\n\nAn image is what the system call checkpoint(2) writes. \
+const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the tasks, their \
+memory, the system calls that they were in, open files, signals, timers and rights.\n\nAn image is what the system call checkpoint(2) writes. \
 Without an option the image is printed as a tree. The image is read once, from front to end, so that \
 it may come through a pipe.";
 
 const AFTER: &str = "Exit status:\n  0  the image is complete and correct (with --error: it holds an error)\n  \
 1  it is not (with --error: it holds none)\n  2  wrong usage, or the image cannot be read\n\nExamples:\n  \
 ckptinfo out.1                show an image\n  ckptinfo --verify < out.1     is it whole?\n  \
-ckptinfo --maps out.1         its address space, as /proc/PID/maps\n  \
+ckptinfo --tree out.1         which processes are in it?\n  \
+ckptinfo --maps out.1         its address spaces, as /proc/PID/maps\n  \
 ckptinfo --error out.1        why did this checkpoint fail?\n";
 
 /// Shows, checks and explains checkpoint images
@@ -81,6 +84,10 @@ struct Args {
     /// Print the file descriptors as a table
     #[arg(short, long, group = "mode")]
     fds: bool,
+
+    /// Print the processes, children below their parents
+    #[arg(short, long, group = "mode")]
+    tree: bool,
 }
 
 /// The image: its name for messages, and its bytes.
@@ -137,13 +144,27 @@ fn answer(
     let out = if args.json {
         format!("{:#}\n", json::json(model, stop))
     } else if args.maps {
-        tables::maps(model)
+        of_each(model, tables::maps)
     } else if args.fds {
-        tables::fds(model)
+        of_each(model, tables::fds)
+    } else if args.tree {
+        forest::text(model)
     } else {
         tree::tree(model)
     };
     (out, whole)
+}
+
+/// A table of each process, with its name above if there are several.
+fn of_each(model: &Model, table: fn(&View<'_>) -> String) -> String {
+    let mut out = String::new();
+    for view in model.views().filter(|view| view.mm.is_some()) {
+        if let Some(task) = view.task.as_ref().filter(|_| model.tree.len() > 1) {
+            out.push_str(&format!("{} {}:\n", task.pid, text::name(&task.comm)));
+        }
+        out.push_str(&table(&view));
+    }
+    out
 }
 
 fn main() -> ExitCode {

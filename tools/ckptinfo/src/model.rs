@@ -6,6 +6,7 @@
 //! more is still read to its end and checked, only not shown in full.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 
 use ckptfmt::format::call;
 use ckptfmt::format::cpu;
@@ -15,6 +16,7 @@ use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
+use ckptfmt::format::tree;
 use ckptfmt::walk::Event;
 use ckptfmt::walk::Totals;
 
@@ -31,20 +33,14 @@ pub struct Mapping {
     pub pages: u64,
 }
 
-/// An image, as far as it was read.
+/// A task, as far as it was read. Threads that are not the first of their process
+/// have no memory, files and limits of their own.
 #[derive(Default)]
-pub struct Model {
-    pub head: Option<head::Head>,
-    pub release: Vec<u8>,
-    pub version: Vec<u8>,
-    pub machine: Vec<u8>,
-    pub arch: Option<head::HeadArch>,
+pub struct OneTask {
     pub task: Option<task::Task>,
     pub mm: Option<mm::Mm>,
     pub auxv: Vec<u64>,
     pub mappings: Vec<Mapping>,
-    /// By object reference: the record and the path.
-    pub files: HashMap<u32, (files::File, Vec<u8>)>,
     pub context: Option<cpu::MmContext>,
     pub thread: Option<cpu::Thread>,
     pub cpu: Option<cpu::Cpu>,
@@ -55,16 +51,67 @@ pub struct Model {
     pub table: Option<files::Files>,
     pub fds: Vec<files::FdEnt>,
     pub signal: Option<signal::Signal>,
+    pub thread_signal: Option<signal::ThreadSignal>,
     pub pending: Vec<pending::Siginfo>,
     pub itimers: Option<pending::Itimers>,
     pub creds: Option<task::Creds>,
     pub groups: Vec<u32>,
     pub rlimits: Option<task::Rlimits>,
+}
+
+/// An image, as far as it was read.
+#[derive(Default)]
+pub struct Model {
+    pub head: Option<head::Head>,
+    pub release: Vec<u8>,
+    pub version: Vec<u8>,
+    pub machine: Vec<u8>,
+    pub arch: Option<head::HeadArch>,
+    /// The forest.
+    pub tree: Vec<tree::Tree>,
+    /// By object reference: the record and the path.
+    pub files: HashMap<u32, (files::File, Vec<u8>)>,
+    pub tasks: Vec<OneTask>,
     /// Set at the end of a complete image.
     pub totals: Option<Totals>,
     /// Entries of lists that were too long to be kept.
     pub dropped: u64,
+    /// The task at hand, if it cannot be kept.
+    overflow: Option<OneTask>,
     kept: usize,
+}
+
+/// A task together with what it shares with others.
+pub struct View<'a> {
+    image: &'a Model,
+    one: &'a OneTask,
+}
+
+impl Deref for View<'_> {
+    type Target = OneTask;
+
+    fn deref(&self) -> &OneTask {
+        self.one
+    }
+}
+
+impl View<'_> {
+    /// An open file: its record and its path.
+    pub fn file(&self, objref: u32) -> Option<&(files::File, Vec<u8>)> {
+        self.image.files.get(&objref)
+    }
+
+    /// The path of an open file.
+    pub fn path(&self, objref: u32) -> Option<&[u8]> {
+        self.file(objref).map(|f| f.1.as_slice())
+    }
+
+    /// Pages whose contents are in the image.
+    pub fn pages(&self) -> u64 {
+        self.mappings
+            .iter()
+            .fold(0, |sum, m| sum.saturating_add(m.pages))
+    }
 }
 
 impl Model {
@@ -88,17 +135,33 @@ impl Model {
             Event::Version(s) => self.version = s.into(),
             Event::Machine(s) => self.machine = s.into(),
             Event::HeadArch(r) => self.arch = Some(*r),
-            Event::Task(r) => self.task = Some(*r),
+            Event::Tree(r) => {
+                if self.room(size_of_val(r)) {
+                    self.tree.push(*r);
+                }
+            }
+            Event::Task(r) => {
+                let one = OneTask {
+                    task: Some(*r),
+                    ..Default::default()
+                };
+                if self.room(size_of::<OneTask>()) {
+                    self.tasks.push(one);
+                } else {
+                    self.overflow = Some(one);
+                }
+            }
+            Event::ThreadSignal(r) => self.last().thread_signal = Some(*r),
             Event::File(r, path) => {
                 if self.room(size_of_val(r).saturating_add(path.len())) {
                     self.files.insert(r.objref, (*r, path.into()));
                 }
             }
-            Event::Mm(r) => self.mm = Some(*r),
-            Event::Auxv(v) => self.auxv = v.into(),
+            Event::Mm(r) => self.last().mm = Some(*r),
+            Event::Auxv(v) => self.last().auxv = v.into(),
             Event::Vma(r, name) => {
                 if self.room(size_of::<Mapping>().saturating_add(name.len())) {
-                    self.mappings.push(Mapping {
+                    self.last().mappings.push(Mapping {
                         vma: *r,
                         name: name.into(),
                         pages: 0,
@@ -107,48 +170,51 @@ impl Model {
             }
             Event::VmaEnd(pages) => {
                 // The last one is this one unless lists are full.
-                if let Some(last) = self.mappings.last_mut().filter(|_| self.dropped == 0) {
+                let whole = self.dropped == 0;
+                if let Some(last) = self.last().mappings.last_mut().filter(|_| whole) {
                     last.pages = pages;
                 }
             }
-            Event::MmContext(r) => self.context = Some(*r),
-            Event::Thread(r) => self.thread = Some(*r),
-            Event::Cpu(r) => self.cpu = Some(*r),
-            Event::RestartBlock(r) => self.restart_block = Some(*r),
-            Event::Fs(r) => self.fs = Some(*r),
-            Event::Root(s) => self.root = s.into(),
-            Event::Cwd(s) => self.cwd = s.into(),
-            Event::Files(r) => self.table = Some(*r),
+            Event::MmContext(r) => self.last().context = Some(*r),
+            Event::Thread(r) => self.last().thread = Some(*r),
+            Event::Cpu(r) => self.last().cpu = Some(*r),
+            Event::RestartBlock(r) => self.last().restart_block = Some(*r),
+            Event::Fs(r) => self.last().fs = Some(*r),
+            Event::Root(s) => self.last().root = s.into(),
+            Event::Cwd(s) => self.last().cwd = s.into(),
+            Event::Files(r) => self.last().table = Some(*r),
             Event::Fd(r) => {
                 if self.room(size_of_val(r)) {
-                    self.fds.push(*r);
+                    self.last().fds.push(*r);
                 }
             }
-            Event::Signal(r) => self.signal = Some(*r),
+            Event::Signal(r) => self.last().signal = Some(*r),
             Event::Siginfo(r) => {
                 if self.room(size_of_val(r)) {
-                    self.pending.push(*r);
+                    self.last().pending.push(*r);
                 }
             }
-            Event::Itimers(r) => self.itimers = Some(*r),
-            Event::Creds(r) => self.creds = Some(*r),
-            Event::Groups(g) => self.groups.extend_from_slice(g),
-            Event::Rlimits(r) => self.rlimits = Some(*r),
+            Event::Itimers(r) => self.last().itimers = Some(*r),
+            Event::Creds(r) => self.last().creds = Some(*r),
+            Event::Groups(g) => self.last().groups.extend_from_slice(g),
+            Event::Rlimits(r) => self.last().rlimits = Some(*r),
             Event::End(totals) => self.totals = Some(*totals),
             Event::Guards(_) | Event::Pages(_) | Event::Data(_) | Event::Ldt(_) | Event::Fpu(_) => {
             }
         }
     }
 
-    /// Pages whose contents are in the image.
-    pub fn pages(&self) -> u64 {
-        self.mappings
-            .iter()
-            .fold(0, |sum, m| sum.saturating_add(m.pages))
+    /// The task at hand.
+    fn last(&mut self) -> &mut OneTask {
+        // Behind one that was too much all are.
+        match (self.tasks.last_mut(), &mut self.overflow) {
+            (Some(one), None) => one,
+            (_, overflow) => overflow.get_or_insert_default(),
+        }
     }
 
-    /// The path of an open file.
-    pub fn path(&self, objref: u32) -> Option<&[u8]> {
-        self.files.get(&objref).map(|f| f.1.as_slice())
+    /// The tasks, each with what it shares.
+    pub fn views(&self) -> impl Iterator<Item = View<'_>> {
+        self.tasks.iter().map(|one| View { image: self, one })
     }
 }

@@ -6,7 +6,7 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 
 use crate::model::Mapping;
-use crate::model::Model;
+use crate::model::View;
 use crate::text::escape;
 use crate::text::kind;
 use crate::text::mapping_flags;
@@ -14,7 +14,7 @@ use crate::text::open_flags;
 use crate::text::protection;
 
 /// What a mapping is: path, name or role.
-pub fn label(model: &Model, mapping: &Mapping) -> String {
+pub fn label(model: &View<'_>, mapping: &Mapping) -> String {
     let vma = &mapping.vma;
     if vma.how == vma_kind::FILE {
         let path = model.path(vma.file).unwrap_or(b"(path not kept)");
@@ -44,7 +44,7 @@ pub fn label(model: &Model, mapping: &Mapping) -> String {
 }
 
 /// The address space: a line for each mapping, as /proc/PID/maps.
-pub fn maps(model: &Model) -> String {
+pub fn maps(model: &View<'_>) -> String {
     let mut out = String::from(
         "address range              perm  offset        pages     saved  what  (flags)\n",
     );
@@ -79,11 +79,11 @@ pub fn maps(model: &Model) -> String {
 }
 
 /// The descriptors: a line for each.
-pub fn fds(model: &Model) -> String {
+pub fn fds(model: &View<'_>) -> String {
     let mut out = String::from("   fd  open file  position    what\n");
     for entry in &model.fds {
         let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
-        match model.files.get(&entry.file) {
+        match model.file(entry.file) {
             Some((file, path)) => {
                 line.push_str(&format!("  {:<10}  ", file.pos));
                 if path.is_empty() {

@@ -258,6 +258,14 @@ pub fn errno(number: u32) -> String {
         .map_or_else(|| format!("errno {number}"), |e| e.1.into())
 }
 
+/// How a process ended, from what wait(2) tells.
+pub fn exit_code(code: u32) -> String {
+    match code & 0x7f {
+        0 => format!("exit status {}", code >> 8 & 0xff),
+        number => format!("killed by {}", signal(number as usize)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::Map;
 use serde_json::Value;
 
-use crate::model::Model;
+use crate::model::View;
 use crate::time;
 
 /// Names of the interval timers, in the order of the image.
@@ -35,7 +35,7 @@ pub fn text(timer: &Itimer) -> String {
 }
 
 /// The timers that are set.
-pub fn json(model: &Model) -> Value {
+pub fn json(model: &View<'_>) -> Value {
     let Some(itimers) = &model.itimers else {
         return Value::Null;
     };

@@ -11,7 +11,9 @@ use ckptfmt::format::cpuid;
 use ckptfmt::format::task::Task;
 
 use crate::call;
+use crate::forest;
 use crate::model::Model;
+use crate::model::View;
 use crate::tables::label;
 use crate::text;
 use crate::text::count;
@@ -48,14 +50,22 @@ impl Tree {
 pub fn tree(model: &Model) -> String {
     let mut tree = Tree::default();
     image(&mut tree, model);
-    if let Some(task) = &model.task {
-        self::task(&mut tree, model, task);
+    if model.tree.len() > 1 {
+        tree.line(0, "tasks", model.tree.len().to_string());
+        for line in forest::lines(model) {
+            tree.line(1, "", line);
+        }
     }
-    memory(&mut tree, model);
-    state(&mut tree, model);
-    descriptors(&mut tree, model);
-    signals::signals(&mut tree, model);
-    rights(&mut tree, model);
+    for view in model.views() {
+        if let Some(task) = &view.task {
+            self::task(&mut tree, &view, task);
+        }
+        memory(&mut tree, &view);
+        state(&mut tree, &view);
+        descriptors(&mut tree, &view);
+        signals::signals(&mut tree, &view);
+        rights(&mut tree, &view);
+    }
     if model.dropped != 0 {
         tree.line(
             0,
@@ -113,14 +123,25 @@ fn image(tree: &mut Tree, model: &Model) {
     }
 }
 
-fn task(tree: &mut Tree, model: &Model, task: &Task) {
+fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
+    let title = if task.pid == task.tgid {
+        "task"
+    } else {
+        "thread"
+    };
     tree.line(
         0,
-        "task",
+        title,
         format!("{} \"{}\"", task.pid, text::name(&task.comm)),
     );
+    if task.exit_state != 0 {
+        tree.line(1, "ended", text::exit_code(task.exit_code));
+        return;
+    }
     let exe = model.mm.and_then(|mm| model.path(mm.exe_file));
-    tree.line(1, "program", exe.map_or("none".into(), escape));
+    if task.pid == task.tgid {
+        tree.line(1, "program", exe.map_or("none".into(), escape));
+    }
     let ids = format!(
         "process {}, parent {}, group {}, session {}",
         task.tgid, task.ppid, task.pgid, task.sid
@@ -143,7 +164,7 @@ fn task(tree: &mut Tree, model: &Model, task: &Task) {
     tree.join(1, "flags", &text::task_flags(task.flags));
 }
 
-fn memory(tree: &mut Tree, model: &Model) {
+fn memory(tree: &mut Tree, model: &View<'_>) {
     let Some(mm) = &model.mm else {
         return;
     };
@@ -190,7 +211,7 @@ fn memory(tree: &mut Tree, model: &Model) {
     }
 }
 
-fn state(tree: &mut Tree, model: &Model) {
+fn state(tree: &mut Tree, model: &View<'_>) {
     if let Some(cpu) = &model.cpu {
         let registers = format!(
             "ip {:#x}, sp {:#x}, ax {:#x}, flags {:#x}, fs {:#x}, gs {:#x}",
@@ -218,7 +239,7 @@ fn state(tree: &mut Tree, model: &Model) {
     }
 }
 
-fn descriptors(tree: &mut Tree, model: &Model) {
+fn descriptors(tree: &mut Tree, model: &View<'_>) {
     let Some(table) = &model.table else {
         return;
     };
@@ -231,7 +252,7 @@ fn descriptors(tree: &mut Tree, model: &Model) {
             tree.line(2, &title, format!("the same open file as {earlier}"));
             continue;
         }
-        let value = match model.files.get(&entry.file) {
+        let value = match model.file(entry.file) {
             Some((file, path)) => format!(
                 "{}{}{}, {}, at {}",
                 escape(path),
@@ -249,7 +270,7 @@ fn descriptors(tree: &mut Tree, model: &Model) {
     }
 }
 
-fn rights(tree: &mut Tree, model: &Model) {
+fn rights(tree: &mut Tree, model: &View<'_>) {
     if let Some(creds) = &model.creds {
         let ids = format!(
             "user {} (effective {}, saved {}), group {} (effective {}, saved {})",

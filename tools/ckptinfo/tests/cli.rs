@@ -132,20 +132,54 @@ fn the_tables() {
     }
     assert!(maps.out.contains("[vdso]") && maps.out.contains("growsdown"));
     let fds = run(&["--fds"], &bytes);
-    assert_eq!(fds.out.lines().count(), 5);
+    assert!(fds.out.starts_with("100 ckpt:\n"));
+    assert_eq!(fds.out.lines().count(), 6);
     assert!(fds.out.contains(
         "descriptor 7 of the restarting task  (stream of the image, write, close on exec)"
     ));
 }
 
 #[test]
+fn the_forest() {
+    let image = Image::sample();
+    let tree = run(&["--tree"], &image.bytes());
+    assert_eq!(tree.status, 0);
+    assert_eq!(
+        tree.out,
+        "100 ckpt  (2 threads)\n  102 ckpt  (ended: exit status 7, leads a session)\n"
+    );
+    let all = run(&[], &image.bytes()).out;
+    for text in [
+        "tasks                3\n",
+        "thread               101",
+        "  ended              exit status 7",
+    ] {
+        assert!(all.contains(text), "{text:?} is not in:\n{all}");
+    }
+    let value = json(&image.bytes());
+    assert_eq!(value["tree"][2]["parent"], 101);
+    assert_eq!(value["tasks"][1]["signals"]["blocked"][0], "SIGUSR1");
+    assert_eq!(value["tasks"][2]["task"]["exit_code"], 7 << 8);
+    // One task has no heading.
+    let alone = run(&["--fds"], &Image::minimal().bytes()).out;
+    assert_eq!(alone.lines().count(), 1);
+    assert!(!run(&[], &Image::minimal().bytes()).out.contains("tasks "));
+}
+
+#[test]
 fn json_is_json() {
     let value = json(&Image::sample().bytes());
     assert_eq!(value["complete"], true);
-    assert_eq!(value["task"]["comm"], "ckpt");
-    assert_eq!(value["memory"]["mappings"][2]["pages_saved"], 3);
-    assert_eq!(value["memory"]["mappings"][2]["start"], "0x500000");
-    assert_eq!(value["descriptors"][0]["file"]["path"], "/dev/ttyS0");
+    assert_eq!(value["tasks"][0]["task"]["comm"], "ckpt");
+    assert_eq!(value["tasks"][0]["memory"]["mappings"][2]["pages_saved"], 3);
+    assert_eq!(
+        value["tasks"][0]["memory"]["mappings"][2]["start"],
+        "0x500000"
+    );
+    assert_eq!(
+        value["tasks"][0]["descriptors"][0]["file"]["path"],
+        "/dev/ttyS0"
+    );
     let ran = run(&["--json"], &failed());
     assert_eq!(ran.status, 1);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();

@@ -16,6 +16,7 @@ use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
+use ckptfmt::format::tree;
 use ckptfmt::format::Hdr;
 use ckptfmt::format::Record;
 use ckptfmt::io::IoSource;
@@ -80,6 +81,8 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<signal::Signal>,
     check::<pending::Siginfo>,
     check::<pending::Itimers>,
+    check::<tree::Tree>,
+    check::<signal::ThreadSignal>,
     check::<mm::Mm>,
     check::<mm::Vma>,
     check::<mm::Pgarr>,

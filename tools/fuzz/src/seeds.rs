@@ -31,6 +31,8 @@ const ORDER: &[i16] = &[
     format::SIGNAL,
     format::SIGINFO,
     format::ITIMERS,
+    format::TREE,
+    format::THREAD_SIGNAL,
     format::MM,
     format::VMA,
     format::PGARR,

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use ckptfmt::format::head::Head;
 use ckptfmt::format::head::HeadArch;
-use ckptfmt::format::task::Task;
+use ckptfmt::format::tree::Tree;
 use ckptfmt::format::Why;
 use ckptfmt::io::IoSource;
 use ckptfmt::stream::reader::Fault;
@@ -76,7 +76,7 @@ impl Image {
         })
     }
 
-    /// The process id that the image's task had.
+    /// The process id that the image's first process had.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Read for Recorder<'_> {
     }
 }
 
-/// Reads an image up to the record of its task, and not a byte more.
+/// Reads an image up to the first task of the forest, and not a byte more.
 fn head(input: &mut dyn Read) -> Result<i32, String> {
     let mut reader = Reader::new(IoSource(input));
     let _: Head = reader.record(0).map_err(words)?;
@@ -155,8 +155,8 @@ fn head(input: &mut dyn Read) -> Result<i32, String> {
         reader.string(0, &mut [0; UTS_MAX]).map_err(words)?;
     }
     let _: HeadArch = reader.record(0).map_err(words)?;
-    let task: Task = reader.record(0).map_err(words)?;
-    let pid = i32::try_from(task.tgid).ok().filter(|pid| *pid > 0);
+    let first: Tree = reader.record(0).map_err(words)?;
+    let pid = i32::try_from(first.tgid).ok();
     pid.ok_or_else(|| words(Fault::Bad(Why("process id is out of range"))))
 }
 
@@ -187,8 +187,8 @@ mod tests {
 
     fn sample(pid: u32) -> Vec<u8> {
         let mut image = build::Image::sample();
-        image.task.pid = pid;
-        image.task.tgid = pid;
+        image.tree[0].pid = pid;
+        image.tree[0].tgid = pid;
         image.bytes()
     }
 
@@ -249,8 +249,8 @@ mod tests {
         assert_eq!(text(b""), "pipe: the image ends too early");
         assert_eq!(text(&image[..300]), "pipe: the image ends too early");
         assert!(text(&[0; 4096]).contains("no image for restart"));
-        assert!(text(&sample(0)).contains("process id is out of range"));
-        assert!(text(&sample(u32::MAX)).contains("process id is out of range"));
+        assert!(text(&sample(0)).contains("no valid process id"));
+        assert!(text(&sample(u32::MAX)).contains("no valid process id"));
         let mut error = ErrorRec::zeroed();
         error.errno = 95;
         error.text_len = 7;

@@ -23,6 +23,7 @@ use crate::format::mm;
 use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::tree;
 use crate::stream::writer::Writer;
 use crate::stream::Sink;
 
@@ -52,6 +53,26 @@ pub struct OpenFile {
     pub path: Vec<u8>,
 }
 
+/// A task that is not the first one.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+#[allow(clippy::large_enum_variant, reason = "there are few")]
+pub enum Other {
+    /// A thread of the first process.
+    Thread {
+        task: task::Task,
+        thread: cpu::Thread,
+        cpu: cpu::Cpu,
+        fpu: Vec<u8>,
+        restart_block: Option<call::RestartBlock>,
+        signal: signal::ThreadSignal,
+        pending: Vec<pending::Siginfo>,
+        creds: task::Creds,
+    },
+    /// A child that has ended.
+    Zombie(task::Task),
+}
+
 /// All of an image, in the order of the stream.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -60,6 +81,8 @@ pub struct Image {
     /// Release, version, machine.
     pub uts: [Vec<u8>; 3],
     pub arch: head::HeadArch,
+    /// The forest: of the first process, and of each of the others.
+    pub tree: Vec<tree::Tree>,
     pub task: task::Task,
     /// Each is written before its first user.
     pub files: Vec<OpenFile>,
@@ -85,6 +108,8 @@ pub struct Image {
     pub creds: task::Creds,
     pub groups: Vec<u32>,
     pub rlimits: task::Rlimits,
+    /// The other tasks, in the order of the forest. They have no groups.
+    pub others: Vec<Other>,
 }
 
 /// Contents of the page at `addr` in every image that is built here.
@@ -125,6 +150,10 @@ impl Image {
             open.file.path_len = len(open.path.len());
         }
         self.mm_context.nldt = len(self.ldt.len());
+        self.head.nr_tasks = len(self.tree.len());
+        for other in &mut self.others {
+            other.settle();
+        }
         self.arch.xsave_size = len(self.fpu.len());
         self.cpu.xstate_size = len(self.fpu.len());
         self.cpu.nr_restart = u32::from(self.restart_block.is_some());
@@ -162,6 +191,9 @@ impl Image {
         let (t, m) = (self.task.objref, self.mm.objref);
         let mut written = HashSet::new();
         self.write_start(to)?;
+        for entry in &self.tree {
+            to.record(0, entry)?;
+        }
         to.record(0, &self.task)?;
         self.write_file(to, self.mm.exe_file, &mut written)?;
         to.record(t, &self.mm)?;
@@ -201,6 +233,9 @@ impl Image {
             to.bytes(format::GROUPS, t, groups.as_bytes())?;
         }
         to.record(t, &self.rlimits)?;
+        for other in &self.others {
+            other.write(to)?;
+        }
         to.tail()
     }
 
@@ -228,6 +263,55 @@ impl Image {
             }
         }
         Ok(())
+    }
+}
+
+impl Other {
+    fn settle(&mut self) {
+        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        if let Other::Thread {
+            cpu,
+            fpu,
+            restart_block,
+            signal,
+            pending,
+            ..
+        } = self
+        {
+            cpu.xstate_size = len(fpu.len());
+            cpu.nr_restart = u32::from(restart_block.is_some());
+            signal.nr_pending = len(pending.len());
+        }
+    }
+
+    fn write<S: Sink>(&self, to: &mut Writer<S>) -> Result<(), S::Error> {
+        match self {
+            Other::Zombie(task) => to.record(0, task),
+            Other::Thread {
+                task,
+                thread,
+                cpu,
+                fpu,
+                restart_block,
+                signal,
+                pending,
+                creds,
+            } => {
+                let t = task.objref;
+                to.record(0, task)?;
+                to.record(t, thread)?;
+                to.record(t, cpu)?;
+                to.bytes(format::FPU, t, fpu)?;
+                if let Some(block) = restart_block {
+                    to.record(t, block)?;
+                }
+                to.record(t, signal)?;
+                for info in pending {
+                    to.record(t, info)?;
+                }
+                to.record(t, creds)
+            }
+        }
     }
 }
 

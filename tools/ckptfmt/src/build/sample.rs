@@ -5,6 +5,7 @@
 use super::Image;
 use super::Mapping;
 use super::OpenFile;
+use super::Other;
 use crate::format::call;
 use crate::format::call::RestartBlock;
 use crate::format::cpu;
@@ -21,7 +22,10 @@ use crate::format::pending;
 use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
 use crate::format::signal;
+use crate::format::signal::ThreadSignal;
 use crate::format::task;
+use crate::format::tree::tree_flags;
+use crate::format::tree::Tree;
 
 /// Object references of the task, the address space, the descriptor table.
 const TASK: u32 = 1;
@@ -72,6 +76,7 @@ impl Image {
             head: head::Head::zeroed(),
             uts: [b"7.3.0".to_vec(), b"#1 SMP".to_vec(), b"x86_64".to_vec()],
             arch: head::HeadArch::zeroed(),
+            tree: Vec::new(),
             task: task::Task::zeroed(),
             files: Vec::new(),
             mm: mm::Mm::zeroed(),
@@ -93,6 +98,7 @@ impl Image {
             creds: task::Creds::zeroed(),
             groups: Vec::new(),
             rlimits: task::Rlimits::zeroed(),
+            others: Vec::new(),
         };
         image.fill_head();
         image.fill_task();
@@ -109,11 +115,15 @@ impl Image {
         self.head.minor = 3;
         self.head.nr_strings = 3;
         self.head.crid = 1;
-        self.head.nr_tasks = 1;
         self.arch.xfeatures = 3;
     }
 
     fn fill_task(&mut self) {
+        let mut entry = Tree::zeroed();
+        (entry.pid, entry.tgid) = (100, 100);
+        (entry.pgid, entry.sid) = (100, 90);
+        entry.exit_signal = 17;
+        self.tree = vec![entry];
         self.task.objref = TASK;
         self.task.exit_signal = 17;
         self.task.pid = 100;
@@ -170,12 +180,48 @@ impl Image {
         image.signal.blocked = 1 << 9 | 1 << 33;
         image.wait();
         image.groups = vec![4, 24, 27];
+        image.add_others();
         for limit in &mut image.rlimits.limits {
             limit.cur = 1024;
             limit.max = u64::MAX;
         }
         image.settle();
         image
+    }
+
+    /// Adds a thread with a signal that waits, and a child that has ended.
+    fn add_others(&mut self) {
+        let mut thread = Tree::zeroed();
+        (thread.pid, thread.tgid) = (101, 100);
+        (thread.pgid, thread.sid) = (100, 90);
+        let mut child = Tree::zeroed();
+        (child.pid, child.tgid, child.parent) = (102, 102, 101);
+        (child.pgid, child.sid) = (102, 102);
+        child.flags = tree_flags::ZOMBIE | tree_flags::SESSION_LEADER;
+        (child.exit_signal, child.exit_code) = (17, 7 << 8);
+        self.tree.extend([thread, child]);
+        let mut task = self.task;
+        (task.objref, task.pid, task.exit_signal) = (20, 101, 0);
+        let mut cpu = self.cpu;
+        (cpu.orig_ax, cpu.ax) = (u64::MAX, 0);
+        let mut signal = ThreadSignal::zeroed();
+        signal.blocked = 1 << 9;
+        let mut info = Siginfo::zeroed();
+        (info.signo, info.code) = (10, -6);
+        self.others.push(Other::Thread {
+            task,
+            thread: self.thread,
+            cpu,
+            fpu: self.fpu.clone(),
+            restart_block: None,
+            signal,
+            pending: vec![info],
+            creds: task::Creds::zeroed(),
+        });
+        let mut zombie = self.task;
+        (zombie.objref, zombie.pid, zombie.tgid) = (21, 102, 102);
+        (zombie.exit_state, zombie.exit_code) = (task::EXIT_ZOMBIE, 7 << 8);
+        self.others.push(Other::Zombie(zombie));
     }
 
     /// Interrupts the task in a nanosleep(2) with 1.5 seconds left.

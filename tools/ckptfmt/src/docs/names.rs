@@ -9,6 +9,7 @@ use super::source::Source;
 pub const PREFIXES: &[(&str, &str)] = &[
     ("", "CR_"),
     ("place", "CR_PLACE_"),
+    ("tree_flags", "CR_TREE_"),
     ("task_flags", "CR_TASK_"),
     ("policy", "CR_POLICY_"),
     ("seg", "CR_SEG_"),

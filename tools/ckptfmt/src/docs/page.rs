@@ -95,6 +95,7 @@ fn generate(sources: &[Source]) -> Result<String, String> {
                 "mm" => "Limits of an address space",
                 "pending" => "Limits of pending signals and timers",
                 "signal" => "Limits of signals",
+                "tree" => "Limits of the forest",
                 _ => "Limits of a task",
             };
             heading(&mut out, title, '~');

@@ -12,7 +12,7 @@ use super::top;
 
 /// The files, in the order of the page; the part before `.rs`.
 pub const FILES: &[&str] = &[
-    "mod", "head", "task", "cpu", "call", "signal", "pending", "mm", "files",
+    "mod", "head", "tree", "task", "cpu", "call", "signal", "pending", "mm", "files",
 ];
 
 /// A field of a structure.

@@ -10,6 +10,7 @@ use crate::format::mm;
 use crate::format::pending;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::tree;
 
 /// Sums over a whole image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,9 @@ pub enum Event<'a> {
     /// Machine.
     Machine(&'a [u8]),
     HeadArch(&'a head::HeadArch),
+    /// A task of the forest.
+    Tree(&'a tree::Tree),
+    /// A task begins: all that follows is its own, up to the next one.
     Task(&'a task::Task),
     /// An open file and its path, before the first user.
     File(&'a files::File, &'a [u8]),
@@ -67,6 +71,8 @@ pub enum Event<'a> {
     Files(&'a files::Files),
     Fd(&'a files::FdEnt),
     Signal(&'a signal::Signal),
+    /// Signals of a thread that is not the first of its process.
+    ThreadSignal(&'a signal::ThreadSignal),
     /// A signal that waits to be delivered.
     Siginfo(&'a pending::Siginfo),
     /// Interval timers.

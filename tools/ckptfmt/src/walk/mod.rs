@@ -8,7 +8,8 @@
 //! and the set of object references in memory, whatever the image says.
 //!
 //! ```text
-//! HEAD STR STR STR HEAD_ARCH                         start.rs
+//! HEAD STR STR STR HEAD_ARCH { TREE }                start.rs
+//! a process:
 //! TASK                                               task.rs
 //!   MM AUXV { VMA STR GUARD { PAD PGARR } PGARR(0) } mm.rs
 //!   MM_CONTEXT LDT                                   mm.rs
@@ -17,6 +18,12 @@
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
 //!   SIGNAL { SIGINFO } ITIMERS                       task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
+//! each of its other threads:
+//! TASK                                               task.rs
+//!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
+//!   THREAD_SIGNAL { SIGINFO } CREDS GROUPS           task.rs
+//! a process that has ended:
+//! TASK                                               task.rs
 //! TAIL
 //! ```
 
@@ -26,10 +33,12 @@ mod mm;
 mod start;
 mod task;
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::io;
 
 use crate::format;
+use crate::format::tree::Tree;
 use crate::format::Hdr;
 use crate::format::Record;
 use crate::format::Why;
@@ -129,8 +138,12 @@ struct Walker<'v, S: Source> {
     at: u64,
     kind: Option<i16>,
     totals: Totals,
-    /// Object references: of the task, the address space, the table; of files.
-    objects: Vec<u32>,
+    /// Who there is, and where each id is in it; the session of each group.
+    tree: Vec<Tree>,
+    places: HashMap<u32, usize>,
+    sessions: HashMap<u32, u32>,
+    /// Object references: of tasks, address spaces, tables; of files.
+    objects: HashSet<u32>,
     files: HashSet<u32>,
     task: u32,
     mm: u32,
@@ -151,7 +164,10 @@ impl<'v, S: Source> Walker<'v, S> {
             at: 0,
             kind: None,
             totals: Totals::default(),
-            objects: Vec::new(),
+            tree: Vec::new(),
+            places: HashMap::new(),
+            sessions: HashMap::new(),
+            objects: HashSet::new(),
             files: HashSet::new(),
             task: 0,
             mm: 0,
@@ -163,7 +179,11 @@ impl<'v, S: Source> Walker<'v, S> {
 
     fn image(&mut self) -> Step<S> {
         self.start()?;
-        self.task()?;
+        for place in 0..self.tree.len() {
+            if let Some(entry) = self.tree.get(place).copied() {
+                self.task(&entry)?;
+            }
+        }
         self.begin();
         let result = self.reader.tail();
         self.seen(result)?;
@@ -224,7 +244,7 @@ impl<'v, S: Source> Walker<'v, S> {
             !self.objects.contains(&objref) && !self.files.contains(&objref),
             "object reference is used twice",
         )?;
-        self.objects.push(objref);
+        self.objects.insert(objref);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The start of an image: header, strings, machine.
+//! The start of an image: header, strings, machine, forest.
 
 use super::cut;
 use super::Event;
@@ -9,6 +9,8 @@ use super::Walker;
 use super::UTS_MAX;
 use crate::format::head::Head;
 use crate::format::head::HeadArch;
+use crate::format::tree::check;
+use crate::format::tree::Tree;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
@@ -24,6 +26,22 @@ impl<S: Source> Walker<'_, S> {
         let arch: HeadArch = self.record(0)?;
         self.xsave_size = arch.xsave_size;
         (self.on)(&Event::HeadArch(&arch));
+        for _ in 0..head.nr_tasks {
+            self.entry()?;
+        }
+        Ok(())
+    }
+
+    /// Reads one task of the forest.
+    fn entry(&mut self) -> Step<S> {
+        let entry: Tree = self.record(0)?;
+        let session = self.sessions.get(&entry.pgid).copied();
+        let places = &self.places;
+        check(&self.tree, &entry, |pid| places.get(&pid).copied(), session)?;
+        self.sessions.insert(entry.pgid, entry.sid);
+        self.places.insert(entry.pid, self.tree.len());
+        self.tree.push(entry);
+        (self.on)(&Event::Tree(&entry));
         Ok(())
     }
 }

@@ -14,19 +14,35 @@ use crate::format;
 use crate::format::call::RestartBlock;
 use crate::format::cpu::Cpu;
 use crate::format::cpu::Thread;
+use crate::format::pending::queue;
 use crate::format::pending::Itimers;
 use crate::format::pending::Siginfo;
 use crate::format::signal::Signal;
+use crate::format::signal::ThreadSignal;
 use crate::format::task;
+use crate::format::tree::Tree;
 use crate::format::Why;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
-    pub(super) fn task(&mut self) -> Step<S> {
+    pub(super) fn task(&mut self, entry: &Tree) -> Step<S> {
         let task: task::Task = self.record(0)?;
         self.object(task.objref)?;
+        rule(
+            (task.pid, task.tgid) == (entry.pid, entry.tgid)
+                && (task.exit_state == task::EXIT_ZOMBIE) == entry.is_zombie(),
+            "task is another one than in the forest",
+        )?;
         self.task = task.objref;
         (self.on)(&Event::Task(&task));
+        if entry.is_zombie() {
+            return Ok(());
+        }
+        if !entry.is_process() {
+            self.registers()?;
+            self.thread_signals()?;
+            return self.creds();
+        }
         self.mm()?;
         self.mm_context()?;
         self.registers()?;
@@ -78,6 +94,20 @@ impl<S: Source> Walker<'_, S> {
         }
         let timers: Itimers = self.record(self.task)?;
         (self.on)(&Event::Itimers(&timers));
+        Ok(())
+    }
+
+    fn thread_signals(&mut self) -> Step<S> {
+        let signal: ThreadSignal = self.record(self.task)?;
+        (self.on)(&Event::ThreadSignal(&signal));
+        for _ in 0..signal.nr_pending {
+            let info: Siginfo = self.record(self.task)?;
+            rule(
+                info.queue == queue::TASK,
+                "signal of the process is pending for a thread",
+            )?;
+            (self.on)(&Event::Siginfo(&info));
+        }
         Ok(())
     }
 

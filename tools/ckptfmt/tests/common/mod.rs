@@ -6,16 +6,51 @@ use ckptfmt::build::page;
 use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
+use ckptfmt::build::Other;
+use ckptfmt::format::cpu::Cpu;
+use ckptfmt::format::cpu::Thread;
+use ckptfmt::format::signal::ThreadSignal;
+use ckptfmt::format::task::Creds;
+use ckptfmt::format::task::EXIT_ZOMBIE;
 use ckptfmt::walk::walk;
 use ckptfmt::walk::Event;
 use ckptfmt::walk::Stop;
 use ckptfmt::walk::Totals;
+
+/// Takes in what belongs to the last thread; false for all else.
+fn thread_part(to: &mut Image, event: &Event<'_>) -> bool {
+    let Some(Other::Thread {
+        thread,
+        cpu,
+        fpu,
+        restart_block,
+        signal,
+        pending,
+        creds,
+        ..
+    }) = to.others.last_mut()
+    else {
+        return false;
+    };
+    match event {
+        Event::Thread(r) => *thread = **r,
+        Event::Cpu(r) => *cpu = **r,
+        Event::Fpu(bytes) => *fpu = bytes.to_vec(),
+        Event::RestartBlock(r) => *restart_block = Some(**r),
+        Event::ThreadSignal(r) => *signal = **r,
+        Event::Siginfo(r) => pending.push(**r),
+        Event::Creds(r) => *creds = **r,
+        _ => return false,
+    }
+    true
+}
 
 /// Walks `bytes`; the image as the events tell it.
 pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>>> {
     let mut to = Image::minimal();
     to.paths = Default::default();
     let (mut data, mut run) = (Vec::new(), Vec::new());
+    let (mut trees, mut tasks) = (0, 0);
     let mut rest = bytes;
     let totals = walk(&mut rest, &mut |event| match event {
         Event::Head(r) => to.head = **r,
@@ -23,7 +58,35 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
         Event::Version(s) => to.uts[1] = s.to_vec(),
         Event::Machine(s) => to.uts[2] = s.to_vec(),
         Event::HeadArch(r) => to.arch = **r,
-        Event::Task(r) => to.task = **r,
+        Event::Tree(r) => {
+            // The minimal image has one.
+            if trees == 0 {
+                to.tree.clear();
+            }
+            trees += 1;
+            to.tree.push(**r);
+        }
+        Event::Task(r) => {
+            if tasks == 0 {
+                to.task = **r;
+            } else if r.exit_state == EXIT_ZOMBIE {
+                to.others.push(Other::Zombie(**r));
+            } else {
+                to.others.push(Other::Thread {
+                    task: **r,
+                    thread: Thread::zeroed(),
+                    cpu: Cpu::zeroed(),
+                    fpu: Vec::new(),
+                    restart_block: None,
+                    signal: ThreadSignal::zeroed(),
+                    pending: Vec::new(),
+                    creds: Creds::zeroed(),
+                });
+            }
+            tasks += 1;
+        }
+        event if tasks > 1 && thread_part(&mut to, event) => {}
+        Event::ThreadSignal(_) => panic!("signals of no thread"),
         Event::File(r, path) => to.files.push(OpenFile {
             file: **r,
             path: path.to_vec(),

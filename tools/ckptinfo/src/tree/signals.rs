@@ -6,16 +6,23 @@ use ckptfmt::format::signal::Signal;
 
 use super::Tree;
 use super::LIST;
-use crate::model::Model;
+use crate::model::View;
 use crate::pending;
 use crate::text;
 use crate::text::size;
 use crate::timers;
 
 /// What is done about signals, those that wait, and the timers that send some.
-pub(super) fn signals(tree: &mut Tree, model: &Model) {
+pub(super) fn signals(tree: &mut Tree, model: &View<'_>) {
     if let Some(signal) = &model.signal {
         actions(tree, signal);
+    }
+    if let Some(signal) = &model.thread_signal {
+        tree.join(1, "signals blocked", &text::signals(signal.blocked));
+        if signal.ss_size != 0 {
+            let stack = format!("{:#x}, {}", signal.ss_sp, size(signal.ss_size));
+            tree.line(1, "signal stack", stack);
+        }
     }
     waiting(tree, model);
 }
@@ -39,9 +46,11 @@ fn actions(tree: &mut Tree, signal: &Signal) {
     }
 }
 
-fn waiting(tree: &mut Tree, model: &Model) {
-    if let Some(signal) = model.signal.as_ref().filter(|s| s.nr_pending != 0) {
-        tree.line(1, "signals pending", signal.nr_pending.to_string());
+fn waiting(tree: &mut Tree, model: &View<'_>) {
+    let of_process = model.signal.as_ref().map(|s| s.nr_pending);
+    let of_thread = model.thread_signal.as_ref().map(|s| s.nr_pending);
+    if let Some(nr) = of_process.or(of_thread).filter(|nr| *nr != 0) {
+        tree.line(1, "signals pending", nr.to_string());
     }
     for info in model.pending.iter().take(LIST) {
         tree.line(2, &pending::name(info), pending::signal(info));

@@ -19,8 +19,8 @@ fn a_call_with_a_restart_block() {
     ];
     shows(&image, &texts);
     let value = json(&image.bytes());
-    assert_eq!(value["registers"]["orig_ax"], "0x23");
-    let value = &value["call"];
+    assert_eq!(value["tasks"][0]["registers"]["orig_ax"], "0x23");
+    let value = &value["tasks"][0]["call"];
     assert_eq!(value["number"], 35);
     assert_eq!(value["then"], "continued");
     assert_eq!(value["restart_block"]["kind"], "nanosleep");
@@ -35,7 +35,7 @@ fn a_call_with_a_restart_block() {
         &image,
         &["restart block      poll of 3 descriptors at 0x1000, without a timeout\n"],
     );
-    let value = &json(&image.bytes())["call"]["restart_block"];
+    let value = &json(&image.bytes())["tasks"][0]["call"]["restart_block"];
     assert_eq!(value["nr_fds"], 3);
     assert!(value["remaining_ns"].is_null());
 }
@@ -48,7 +48,7 @@ fn an_image_without_an_interrupted_call_shows_none() {
     for title in ["interrupted", "restart block", "made with"] {
         assert!(!ran.out.contains(title), "{title:?} is in:\n{}", ran.out);
     }
-    assert!(json(&bytes)["call"].is_null());
+    assert!(json(&bytes)["tasks"][0]["call"].is_null());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_call_that_is_issued_again_and_the_flags_of_the_checkpoint() {
     ];
     shows(&image, &texts);
     let value = json(&image.bytes());
-    assert_eq!(value["call"]["then"], "again unless handled");
-    assert!(value["call"]["restart_block"].is_null());
+    assert_eq!(value["tasks"][0]["call"]["then"], "again unless handled");
+    assert!(value["tasks"][0]["call"]["restart_block"].is_null());
     assert_eq!(value["head"]["made_with"][1], "stop");
 }

@@ -20,7 +20,7 @@ fn pending_signals_and_timers() {
     ];
     shows(&image, &texts);
     let value = json(&image.bytes());
-    let pending = value["signals"]["pending"].as_array().unwrap();
+    let pending = value["tasks"][0]["signals"]["pending"].as_array().unwrap();
     assert_eq!(pending.len(), 2);
     assert_eq!(pending[0]["signal"], "SIGUSR1");
     assert_eq!(pending[0]["queue"], "task");
@@ -31,7 +31,7 @@ fn pending_signals_and_timers() {
     assert_eq!(second["cause"], "sigqueue");
     assert_eq!((&second["pid"], &second["uid"]), (&7.into(), &1000.into()));
     assert_eq!(second["value"], "0x2a");
-    let timers = value["timers"].as_object().unwrap();
+    let timers = value["tasks"][0]["timers"].as_object().unwrap();
     assert_eq!(timers.len(), 1);
     assert_eq!(timers["real"]["remaining_ns"], "250000000");
     assert_eq!(timers["real"]["interval"], "2.000 s");
@@ -46,8 +46,14 @@ fn an_image_without_them_shows_none() {
         assert!(!ran.out.contains(title), "{title:?} is in:\n{}", ran.out);
     }
     let value = json(&bytes);
-    assert_eq!(value["signals"]["pending"].as_array().unwrap().len(), 0);
-    assert_eq!(value["timers"].as_object().unwrap().len(), 0);
+    assert_eq!(
+        value["tasks"][0]["signals"]["pending"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(value["tasks"][0]["timers"].as_object().unwrap().len(), 0);
 }
 
 #[test]
@@ -65,5 +71,11 @@ fn a_long_queue_is_cut_in_the_tree_only() {
     let ran = run(&[], &image.bytes());
     assert_eq!(ran.out.matches("sigqueue").count(), 64);
     let value = json(&image.bytes());
-    assert_eq!(value["signals"]["pending"].as_array().unwrap().len(), 100);
+    assert_eq!(
+        value["tasks"][0]["signals"]["pending"]
+            .as_array()
+            .unwrap()
+            .len(),
+        100
+    );
 }

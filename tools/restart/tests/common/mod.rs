@@ -41,8 +41,8 @@ pub struct Saved {
 impl Saved {
     pub fn new(pid: u32) -> Self {
         let mut image = Image::sample();
-        image.task.pid = pid;
-        image.task.tgid = pid;
+        image.tree[0].pid = pid;
+        image.tree[0].tgid = pid;
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.ckpt"), image.bytes()).unwrap();
         let bytes = image.bytes();

@@ -80,6 +80,7 @@ pub const TESTS: &[Test] = &[
     cycle("rollback"),
     cycle("python"),
     once("outside", 300),
+    once("trees", 600),
     once("delivered", 60),
     once("commands", 120),
     phases("programs", 600),

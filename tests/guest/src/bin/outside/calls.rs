@@ -10,8 +10,8 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::sys::Ret;
 
-use crate::victim::Scene;
-use crate::Act;
+use ckpt_guest::act::Act;
+use ckpt_guest::victim::Scene;
 
 /// How long each sleeps, in milliseconds, where checkpoints are fast.
 const SLEEP: u64 = 1500;
@@ -21,7 +21,7 @@ type Time = [i64; 2];
 
 /// How long each sleeps, in milliseconds.
 fn duration() -> u64 {
-    SLEEP * crate::slowness()
+    SLEEP * ckpt_guest::act::slowness()
 }
 
 fn time(millis: u64) -> Time {

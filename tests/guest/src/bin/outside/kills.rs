@@ -13,7 +13,7 @@ use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 
-use crate::victim::Scene;
+use ckpt_guest::victim::Scene;
 
 /// CHECKPOINT_KILL and CHECKPOINT_STOP.
 const KILL: usize = 2;

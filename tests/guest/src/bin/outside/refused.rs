@@ -9,33 +9,14 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
 
 use crate::kills::Body;
-use crate::victim::Scene;
-use crate::victim::Victim;
+use ckpt_guest::victim::Scene;
+use ckpt_guest::victim::Victim;
 
 type Play = fn(&Scene) -> Result<(), String>;
 
 fn sleep(_: &Scene) -> Result<(), String> {
     std::thread::sleep(Duration::from_millis(400));
     Ok(())
-}
-
-fn with_thread(_: &Scene) -> Result<(), String> {
-    let other = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(400)));
-    other
-        .join()
-        .map_err(|_| "the thread has panicked".to_string())
-}
-
-fn with_child(scene: &Scene) -> Result<(), String> {
-    let child = sys::fork().map_err(|e| e.to_string())?;
-    if child == 0 {
-        scene.wait();
-        sys::exit(0);
-    }
-    match sys::wait_for(child, 10) {
-        sys::Ended::Exit(0) => Ok(()),
-        other => Err(format!("its child ended with {other:?}")),
-    }
 }
 
 extern "C" fn sleep_in_vfork(millis: *mut libc::c_void) -> libc::c_int {
@@ -156,26 +137,12 @@ fn flags() -> Case {
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
-    ("refused-thread", || {
-        refused("refused-thread", with_thread, libc::EOPNOTSUPP, "thread")
-    }),
-    ("refused-child", || {
-        refused("refused-child", with_child, libc::EOPNOTSUPP, "child")
-    }),
     ("refused-vfork", || {
         refused(
             "refused-vfork",
             |scene| vfork(scene, 11_000),
             libc::EBUSY,
             "10 seconds",
-        )
-    }),
-    ("refused-after-vfork", || {
-        refused(
-            "refused-after-vfork",
-            |scene| vfork(scene, 200),
-            libc::EOPNOTSUPP,
-            "child",
         )
     }),
     ("refused-stopped", stopped),

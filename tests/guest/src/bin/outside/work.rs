@@ -12,8 +12,8 @@ use ckpt_guest::mem::Map;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 
-use crate::victim::Scene;
-use crate::Act;
+use ckpt_guest::act::Act;
+use ckpt_guest::victim::Scene;
 
 /// Time in which a busy victim is stopped, in milliseconds.
 const BUSY: u64 = 400;

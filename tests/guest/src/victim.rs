@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use ckpt_guest::life;
-use ckpt_guest::pace;
-use ckpt_guest::sys;
-use ckpt_guest::sys::Ended;
-use ckpt_guest::sys::Errno;
+use crate::life;
+use crate::pace;
+use crate::sys;
+use crate::sys::Ended;
+use crate::sys::Errno;
 
 /// The directory of a case.
 pub struct Scene {

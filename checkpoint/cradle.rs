@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Tasks that are made for a restart, from their birth to their first instruction.
+//!
+//! Each builds its own state in its own context, on order of the caller, and then
+//! waits until all have done so. What it has built is dropped by itself when the
+//! restart fails, and then it ends: nobody finds it or its id any more.
+
+use crate::arch;
+use crate::ctx::built::Process;
+use crate::ctx::built::Thread;
+use crate::ctx::built::ThreadReady;
+use crate::ctx::restore::RestoreCtx;
+use crate::error::Failure;
+use crate::error::Outcome;
+use crate::format::task::COMM_LEN;
+use crate::format::tree::Tree;
+use crate::kapi::birth;
+use crate::kapi::birth::Kind;
+use crate::kapi::park::Baton;
+use crate::kapi::park::Fate;
+use crate::kapi::park::Host;
+use crate::kapi::park::Visit;
+use crate::kapi::sched;
+use crate::kapi::task;
+use crate::mailbox::Mailbox;
+use crate::res::tree::no_pid;
+use core::cell::Cell;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use kernel::task::Task;
+
+/// Longest time in which a task that was killed must be gone, in ticks.
+const MOURNING: u32 = 3000;
+
+/// What the caller wants of a new task.
+pub(crate) enum Order {
+    /// Build the process at this place of the forest.
+    Build(Baton<RestoreCtx>, usize),
+    /// Build this thread.
+    Load(Baton<ThreadReady>),
+    /// Become what was built.
+    Commit,
+    /// Go to user mode.
+    Go,
+    /// Be a zombie: end with this name and exit code.
+    End([u8; COMM_LEN], u32),
+}
+
+/// What a new task has to say.
+pub(crate) enum Report {
+    /// The process is built, with its threads, or has failed.
+    Built(Baton<RestoreCtx>, Outcome<Births>),
+    /// The thread is built, or has failed.
+    Loaded(Outcome),
+    /// It is what was built.
+    Committed,
+    /// It is about to end.
+    Gone,
+}
+
+/// Where a new task and the caller meet.
+pub(crate) type Cradle = Mailbox<Order, Report>;
+
+/// What a task has built.
+enum Built {
+    Nothing,
+    Process(KBox<Process>),
+    Thread(KBox<Thread>),
+    /// It has become what it was to be.
+    Committed,
+}
+
+impl Host for Cradle {
+    fn arrive(visit: &Arc<Visit<Self>>) -> Fate {
+        let mut built = Built::Nothing;
+        while let Some(order) = visit.next_order() {
+            match order {
+                Order::Build(Baton(mut ctx), place) => {
+                    // Whoever visits the task must not end the image.
+                    let _quiet = sched::Quiet::enter();
+                    let done = ctx.process(place).and_then(|(process, births)| {
+                        process.schedule()?;
+                        built = Built::Process(process);
+                        Ok(births)
+                    });
+                    visit.report(Report::Built(Baton(ctx), done));
+                }
+                Order::Load(Baton(ready)) => {
+                    let done = Thread::load(ready).map(|thread| built = Built::Thread(thread));
+                    visit.report(Report::Loaded(done));
+                }
+                Order::Commit => {
+                    let result = match core::mem::replace(&mut built, Built::Committed) {
+                        Built::Process(process) => Some(process.commit()),
+                        Built::Thread(thread) => Some(thread.commit()),
+                        Built::Nothing | Built::Committed => None,
+                    };
+                    if let Some(result) = result {
+                        arch::cpu::set_result(result);
+                    }
+                    visit.report(Report::Committed);
+                }
+                Order::Go => break,
+                Order::End(comm, code) => {
+                    task::set_comm(&comm);
+                    return Fate::Exit(code);
+                }
+            }
+        }
+        if matches!(built, Built::Committed) {
+            return Fate::GoOn;
+        }
+        drop(built);
+        visit.leave(Report::Gone);
+        Fate::Exit(0)
+    }
+}
+
+/// A task that was made for the restart. It ends when this is dropped, unless it is
+/// certain to go on.
+pub(crate) struct Born {
+    task: ARef<Task>,
+    visit: Arc<Visit<Cradle>>,
+    /// Its place in the forest.
+    place: usize,
+    /// It is no child, but a thread of the one that made it.
+    thread: bool,
+}
+
+impl Born {
+    fn new(kind: Kind, pid: Option<u32>, place: usize) -> Outcome<Self> {
+        let visit = Visit::new(Mailbox::new())?;
+        let task = birth::make(&visit, kind, pid).map_err(|errno| no_pid(errno, pid))?;
+        Ok(Self {
+            task,
+            visit,
+            place,
+            thread: kind == Kind::Thread,
+        })
+    }
+
+    /// The task.
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Has a process build itself; the context comes back unless one of the two
+    /// leaves.
+    fn build(&self, ctx: KBox<RestoreCtx>) -> (Option<KBox<RestoreCtx>>, Outcome<Births>) {
+        self.visit.order(Order::Build(Baton(ctx), self.place));
+        match self.visit.next_report() {
+            Ok(Report::Built(Baton(ctx), done)) => (Some(ctx), done),
+            Ok(_) => (None, Err(killed())),
+            Err(errno) => (None, Err(errno.into())),
+        }
+    }
+
+    /// Waits until a process that was told so has ended.
+    pub(crate) fn await_end(&self) {
+        for _ in 0..MOURNING {
+            if birth::is_zombie(&self.task) || birth::is_gone(&self.task) {
+                return;
+            }
+            sched::sleep_tick();
+        }
+    }
+
+    fn abandon(&self) {
+        self.visit.close();
+        // A thread ends by itself: to kill it would kill the caller.
+        if !self.thread {
+            birth::kill(&self.task);
+        }
+    }
+
+    fn mourn(&self) {
+        for _ in 0..MOURNING {
+            if birth::is_gone(&self.task) {
+                return;
+            }
+            sched::sleep_tick();
+        }
+    }
+}
+
+fn killed() -> Failure {
+    Failure::new(ESRCH, "a new task was killed")
+}
+
+/// All tasks that were made.
+pub(crate) struct Births {
+    born: KVVec<Born>,
+    /// For each place of the forest, one more than the place in `born`.
+    index: KVVec<u32>,
+    certain: Cell<bool>,
+}
+
+/// When the restart has failed: ends all, and waits until their ids are free.
+impl Drop for Births {
+    fn drop(&mut self) {
+        if self.certain.get() {
+            self.born.iter().for_each(|born| born.visit.close());
+            return;
+        }
+        self.born.iter().for_each(Born::abandon);
+        self.born.iter().for_each(Born::mourn);
+    }
+}
+
+impl Births {
+    /// Nobody.
+    pub(crate) fn new() -> Self {
+        Self {
+            born: KVVec::new(),
+            index: KVVec::new(),
+            certain: Cell::new(false),
+        }
+    }
+
+    /// Makes the process at this place of the forest.
+    pub(crate) fn process(&mut self, place: usize, pid: Option<u32>) -> Outcome {
+        let born = Born::new(Kind::Process, pid, place)?;
+        self.keep(born)?;
+        self.enter(place)
+    }
+
+    /// Makes a thread of the current process, which builds itself at once.
+    pub(crate) fn thread(
+        &mut self,
+        ready: KBox<ThreadReady>,
+        place: usize,
+        pid: Option<u32>,
+    ) -> Outcome {
+        let born = Born::new(Kind::Thread, pid, place)?;
+        born.visit.order(Order::Load(Baton(ready)));
+        let done = match born.visit.next_report() {
+            Ok(Report::Loaded(done)) => done,
+            Ok(_) => Err(killed()),
+            Err(errno) => Err(errno.into()),
+        };
+        self.keep(born)?;
+        done
+    }
+
+    fn keep(&mut self, born: Born) -> Outcome {
+        self.born
+            .push(born, GFP_KERNEL_ACCOUNT)
+            .map_err(|_| Failure::new(ENOMEM, "out of memory"))
+    }
+
+    /// Adds others.
+    pub(crate) fn adopt(&mut self, mut others: Births) -> Outcome {
+        self.born.reserve(others.born.len(), GFP_KERNEL_ACCOUNT)?;
+        // There is room for all.
+        while let Some(born) = others.born.pop() {
+            let place = born.place;
+            self.keep(born)?;
+            self.enter(place)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the place of the last one.
+    fn enter(&mut self, place: usize) -> Outcome {
+        let missing = place.saturating_add(1).saturating_sub(self.index.len());
+        for _ in 0..missing {
+            self.index.push(0, GFP_KERNEL_ACCOUNT)?;
+        }
+        if let Some(slot) = self.index.get_mut(place) {
+            *slot = self.born.len() as u32;
+        }
+        Ok(())
+    }
+
+    /// The one at this place of the forest.
+    pub(crate) fn find(&self, place: usize) -> Option<&Born> {
+        let entered = self.index.get(place).copied().unwrap_or(0);
+        self.born.get((entered as usize).checked_sub(1)?)
+    }
+
+    /// Has the process at this place build itself and its threads.
+    pub(crate) fn build(
+        &mut self,
+        ctx: KBox<RestoreCtx>,
+        place: usize,
+    ) -> (Option<KBox<RestoreCtx>>, Outcome) {
+        let Some(born) = self.find(place) else {
+            return (Some(ctx), Err(killed()));
+        };
+        let (ctx, done) = born.build(ctx);
+        let done = done.and_then(|threads| self.adopt(threads));
+        (ctx, done)
+    }
+
+    /// From here on all go on, whatever becomes of the caller.
+    pub(crate) fn be_certain(&self) {
+        self.certain.set(true);
+    }
+
+    /// Has all become what they built, but for those that only end.
+    pub(crate) fn commit(&self, forest: &[Tree]) {
+        let lives = |born: &&Born| {
+            !forest
+                .get(born.place)
+                .is_some_and(|task| task.is_zombie())
+        };
+        for born in self.born.iter().filter(lives) {
+            born.visit.order(Order::Commit);
+        }
+        for born in self.born.iter().filter(lives) {
+            // It may be killed, and says so.
+            born.visit.last_report();
+        }
+    }
+
+    /// Has the process at this place end as a zombie.
+    pub(crate) fn end(&self, place: usize, comm: [u8; COMM_LEN], code: u32) {
+        if let Some(born) = self.find(place) {
+            born.visit.order(Order::End(comm, code));
+        }
+    }
+
+    /// Lets all go to user mode.
+    pub(crate) fn go(&self) {
+        self.born.iter().for_each(|born| born.visit.order(Order::Go));
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! What a task has built aside of its new state, and the step that makes it so.
+//!
+//! Built in the context of the task itself. Dropping goes back: address space,
+//! descriptors, FPU registers are those from before. The commit cannot fail.
+
+use super::restore::RestoreCtx;
+use crate::arch;
+use crate::cradle::Births;
+use crate::error::Outcome;
+use crate::format::task::Task;
+use crate::format::tree::Tree;
+use crate::kapi::birth;
+use crate::kapi::fs::NewFiles;
+use crate::kapi::fs::NewFs;
+use crate::kapi::park::Handover;
+use crate::res;
+use kernel::prelude::*;
+
+/// A process, in the context of its first thread. The fields are dropped in this
+/// order, the reverse of that in which they were built.
+pub(crate) struct Process {
+    cpu: res::thread::Loaded,
+    rlimits: res::rlimit::Ready,
+    signal: res::signal::Ready,
+    files: NewFiles,
+    fs: NewFs,
+    mm: res::mm::Built,
+    /// Dropped last: when the descriptors of before are in place again.
+    segments: arch::cpu::Segments,
+    values: Task,
+    /// It leaves the terminal of the session that it was born in.
+    leaves: bool,
+}
+
+/// A thread that was read, and not built yet.
+pub(crate) struct ThreadReady {
+    values: Task,
+    thread: res::thread::Ready,
+    signal: res::signal::ThreadReady,
+}
+
+impl Handover for ThreadReady {}
+
+/// A thread that is not the first of its process.
+pub(crate) struct Thread {
+    cpu: res::thread::Loaded,
+    signal: res::signal::ThreadReady,
+    values: Task,
+}
+
+impl RestoreCtx {
+    /// Reads the process at a place of the forest and builds it, with its threads.
+    pub(crate) fn process(&mut self, place: usize) -> Outcome<(KBox<Process>, Births)> {
+        let entry = *self.forest.get(place).ok_or(EINVAL)?;
+        self.build(place, &entry).map_err(|mut failure| {
+            if failure.kind == 0 {
+                failure.kind = self.reader.kind();
+            }
+            failure.of_task(entry.pid)
+        })
+    }
+
+    fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
+        let segments = arch::cpu::Segments::remember();
+        let (task, values) = res::task::restore(self, entry)?;
+        let mm = res::mm::restore(self, task, &values)?;
+        let thread = res::thread::restore(self, task)?;
+        let fs = res::fs::restore(self, task)?;
+        let files = res::fdtable::restore(self, task)?;
+        let signal = res::signal::restore(self, task)?;
+        res::cred::restore(self, task)?;
+        let rlimits = res::rlimit::restore(self, task)?;
+        // It brings back what it replaces, as all of the above.
+        let cpu = thread.load()?;
+        let process = KBox::new(
+            Process {
+                cpu,
+                rlimits,
+                signal,
+                files,
+                fs,
+                mm,
+                segments,
+                values,
+                leaves: self.forest.has_left(entry),
+            },
+            GFP_KERNEL,
+        )?;
+        // Threads share what was built until here.
+        let births = self.threads(place, entry)?;
+        Ok((process, births))
+    }
+
+    /// Reads and makes the threads that follow a process.
+    fn threads(&mut self, place: usize, leader: &Tree) -> Outcome<Births> {
+        let mut births = Births::new();
+        for place in place.saturating_add(1).. {
+            let Some(entry) = self.forest.get(place).copied() else {
+                break;
+            };
+            if entry.is_process() {
+                break;
+            }
+            debug_assert!(entry.tgid == leader.tgid);
+            let (task, values) = res::task::restore(self, &entry)?;
+            let thread = res::thread::restore(self, task)?;
+            let signal = res::signal::restore_thread(self, task)?;
+            res::cred::restore(self, task)?;
+            let ready = ThreadReady {
+                values,
+                thread,
+                signal,
+            };
+            let pid = self.forest.wanted(&entry, self.new_pids);
+            births
+                .thread(KBox::new(ready, GFP_KERNEL)?, place, pid)
+                .map_err(|failure| failure.of_task(entry.pid))?;
+        }
+        Ok(births)
+    }
+}
+
+impl Process {
+    /// Sets the scheduling. This does not go back: the last step that can fail.
+    pub(crate) fn schedule(&self) -> Outcome {
+        res::task::set_sched(&self.values)
+    }
+
+    /// Becomes the process. Cannot fail. Returns the result of the system call.
+    pub(crate) fn commit(self: KBox<Self>) -> isize {
+        let mut process = KBox::into_inner(self);
+        process.segments.forget();
+        if process.leaves {
+            birth::leave_terminal();
+        }
+        process.mm.commit();
+        process.files.commit();
+        process.fs.commit();
+        process.signal.commit();
+        process.rlimits.commit();
+        res::task::commit(&process.values);
+        process.cpu.commit()
+    }
+}
+
+impl Thread {
+    /// Builds a thread in its own context.
+    pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
+        let ready = KBox::into_inner(ready);
+        let cpu = ready.thread.load()?;
+        res::task::set_sched(&ready.values)?;
+        Ok(KBox::new(
+            Self {
+                cpu,
+                signal: ready.signal,
+                values: ready.values,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Becomes the thread. Cannot fail. Returns the result of the system call.
+    pub(crate) fn commit(self: KBox<Self>) -> isize {
+        let thread = KBox::into_inner(self);
+        thread.signal.commit();
+        res::task::commit_thread(&thread.values);
+        thread.cpu.commit()
+    }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! All tasks of a checkpoint, standing still.
+//!
+//! The set is closed under fork and clone: passes over the tree are repeated until
+//! one finds nobody who is not held yet. Whoever is held makes no children; those
+//! that a parent made just before it was held are found by the next pass.
+
+use crate::error::ensure;
+use crate::error::Failure;
+use crate::error::Outcome;
+use crate::format::tree::tree_flags as f;
+use crate::format::tree::Tree;
+use crate::format::tree::TASKS_MAX;
+use crate::freeze::pause;
+use crate::freeze::Parked;
+use crate::freeze::PATIENCE_MS;
+use crate::kapi::park;
+use crate::kapi::tree;
+use crate::kapi::tree::Seen;
+use crate::kapi::tree::State;
+use kernel::prelude::*;
+use kernel::rbtree::RBTree;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Full;
+use kernel::sync::atomic::Release;
+use kernel::task::Task;
+
+/// How a member takes part.
+pub(crate) enum Part {
+    /// It is the caller.
+    Caller,
+    /// It stands still.
+    Parked(Parked),
+    /// It has ended.
+    Zombie(ARef<Task>),
+}
+
+/// A task of the checkpoint.
+pub(crate) struct Member {
+    /// Its record.
+    pub(crate) entry: Tree,
+    pub(crate) part: Part,
+}
+
+impl Member {
+    /// The task, unless it is the caller.
+    pub(crate) fn task(&self) -> Option<&Task> {
+        match &self.part {
+            Part::Caller => None,
+            Part::Parked(parked) => Some(parked.task()),
+            Part::Zombie(task) => Some(task),
+        }
+    }
+}
+
+/// Those that are held, by the identity of their tasks.
+struct Held {
+    places: RBTree<usize, usize>,
+    parked: KVVec<Option<Parked>>,
+}
+
+/// Somebody gathers at this moment.
+static GATHERING: Atomic<i32> = Atomic::new(0);
+
+/// The turn to gather. Two that gather the same tasks would each get some of them,
+/// and wait for the others for good.
+struct Turn(());
+
+impl Turn {
+    /// Waits for the turn, at most `left` milliseconds, which become less. Not with a
+    /// lock: whoever waits may have to stand still for the other one.
+    fn take(left: &mut u32) -> Outcome<Self> {
+        while GATHERING.cmpxchg(0, 1, Full).is_err() {
+            ensure(
+                pause(left)?,
+                EBUSY,
+                "another checkpoint has not gathered its tasks within 10 seconds",
+            )?;
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        GATHERING.store(0, Release);
+    }
+}
+
+/// Gathers a process and all below it: each living task stands still until the
+/// result is dropped, but for the caller.
+///
+/// # Errors
+///
+/// EPERM, EBUSY, EOPNOTSUPP with the task that is in the way; ESRCH when the first
+/// process is gone; ERESTARTSYS when the caller has a signal.
+pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
+    let mut held = Held {
+        places: RBTree::new(),
+        parked: KVVec::new(),
+    };
+    let mut left = PATIENCE_MS;
+    let _turn = Turn::take(&mut left)?;
+    loop {
+        let seen = tree::list(top).map_err(|errno| {
+            if errno == ESRCH {
+                Failure::new(ESRCH, "the task has ended")
+            } else {
+                errno.into()
+            }
+        })?;
+        ensure(
+            seen.first().is_some_and(|top| top.state != State::Zombie),
+            ESRCH,
+            "the task has ended",
+        )?;
+        ensure(
+            seen.len() <= TASKS_MAX as usize,
+            EOPNOTSUPP,
+            "the process has too many children and threads",
+        )?;
+        let before = held.parked.len();
+        let mut ending = None;
+        for task in &seen {
+            if !held.send(task, top).map_err(|f| f.of_task(task.pid))? {
+                ending = Some(task.pid);
+            }
+        }
+        let settled = held.settle(before, &mut left, &seen)?;
+        if ending.is_none() && settled {
+            if held.parked.len() == before {
+                return held.members(seen, top);
+            }
+        } else if !pause(&mut left)? {
+            let failure = Failure::new(EBUSY, "the task is ending, and does not end");
+            return Err(failure.of_task(ending.unwrap_or(0)));
+        }
+    }
+}
+
+/// May the task be held at all?
+fn admit(task: &Seen, top: &Task) -> Outcome {
+    ensure(
+        task.state != State::DeadLeader,
+        EOPNOTSUPP,
+        "the first thread has ended before others of its process",
+    )?;
+    if task.is_process() {
+        ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
+    }
+    ensure(
+        !park::is_kernel(&task.task),
+        EOPNOTSUPP,
+        "the task belongs to the kernel",
+    )?;
+    ensure(!park::is_traced(&task.task), EBUSY, "the task is traced")?;
+    ensure(
+        !park::is_stopped(&task.task),
+        EBUSY,
+        "the task is stopped by a signal",
+    )?;
+    // A process outside of the caller's namespace has no number there.
+    ensure(
+        task.pid != 0 && (tree::identity(&task.task) == tree::identity(top) || task.parent != 0),
+        EOPNOTSUPP,
+        "the task is in another namespace",
+    )
+}
+
+/// Is it the task that runs this?
+fn is_caller(task: &Task) -> bool {
+    tree::identity(task) == tree::identity(kernel::current!())
+}
+
+impl Held {
+    /// Sends for a task that is not held yet; false when it is ending.
+    fn send(&mut self, task: &Seen, top: &Task) -> Outcome<bool> {
+        match task.state {
+            State::Ending => return Ok(false),
+            State::Zombie => return Ok(true),
+            State::Live | State::DeadLeader => {}
+        }
+        let identity = tree::identity(&task.task);
+        if is_caller(&task.task) || self.places.get(&identity).is_some() {
+            return Ok(true);
+        }
+        admit(task, top)?;
+        let Some(parked) = Parked::send(task.task.clone())? else {
+            return Ok(false);
+        };
+        let place = self.parked.len();
+        self.parked.push(Some(parked), GFP_KERNEL)?;
+        self.places
+            .try_create_and_insert(identity, place, GFP_KERNEL)?;
+        Ok(true)
+    }
+
+    /// Waits until all from `first` on stand still; false when one has ended.
+    fn settle(&mut self, first: usize, left: &mut u32, seen: &[Seen]) -> Outcome<bool> {
+        let mut all = true;
+        for slot in self.parked.iter_mut().skip(first) {
+            let Some(parked) = slot else {
+                continue;
+            };
+            let identity = tree::identity(parked.task());
+            let there = parked.settle(left).map_err(|failure| {
+                let pid = seen
+                    .iter()
+                    .find(|task| tree::identity(&task.task) == identity)
+                    .map_or(0, |task| task.pid);
+                failure.of_task(pid)
+            })?;
+            if !there {
+                // It is met again as long as it is not gone.
+                self.places.remove(&identity);
+                *slot = None;
+                all = false;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The members, in the order in which they were seen.
+    fn members(mut self, seen: KVVec<Seen>, top: &Task) -> Outcome<KVVec<Member>> {
+        let mut members = KVVec::new();
+        for task in seen {
+            let part = if is_caller(&task.task) {
+                Part::Caller
+            } else if task.state == State::Zombie {
+                Part::Zombie(task.task.clone())
+            } else {
+                let place = self.places.get(&tree::identity(&task.task)).copied();
+                let parked = place
+                    .and_then(|place| self.parked.get_mut(place))
+                    .and_then(Option::take);
+                // It may have become somebody else in the meantime.
+                may_save(&task).map_err(|f| f.of_task(task.pid))?;
+                Part::Parked(parked.ok_or(ESRCH)?)
+            };
+            let first = tree::identity(&task.task) == tree::identity(top);
+            let entry = entry(&task, first);
+            members.push(Member { entry, part }, GFP_KERNEL)?;
+        }
+        Ok(members)
+    }
+}
+
+/// The last look at a task that stands still.
+fn may_save(task: &Seen) -> Outcome {
+    if task.is_process() {
+        ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
+    }
+    match park::other_namespace(&task.task) {
+        Some(name) => Err(
+            Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes())
+        ),
+        None => Ok(()),
+    }
+}
+
+fn entry(task: &Seen, first: bool) -> Tree {
+    let mut entry = Tree::zeroed();
+    entry.pid = task.pid;
+    entry.tgid = task.tgid;
+    entry.pgid = task.pgid;
+    entry.sid = task.sid;
+    if task.is_process() {
+        entry.parent = if first { 0 } else { task.parent };
+        entry.exit_signal = task.exit_signal;
+        for (on, bit) in [
+            (task.subreaper, f::SUBREAPER),
+            (task.session_leader, f::SESSION_LEADER),
+        ] {
+            entry.flags |= if on { bit } else { 0 };
+        }
+        if task.state == State::Zombie {
+            entry.flags |= f::ZOMBIE;
+            entry.exit_code = task.exit_code & 0xffff;
+        }
+    }
+    entry
+}

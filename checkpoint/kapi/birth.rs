@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks that are made for a restart, and their place in the family.
+//!
+//! A new task runs a [`Visit`] on its way to user mode, where it never was. Until a
+//! process is linked into the family it reaps itself: when a restart fails, nobody
+//! has to wait for it.
+
+use super::park::Host;
+use super::park::Visit;
+use super::task;
+use core::ffi::c_void;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use kernel::task::Task;
+
+/// What a new process has of its maker: nothing but copies.
+const PROCESS: u64 = bindings::CLONE_UNTRACED as u64
+    | bindings::ckpt_flag_CKPT_CLONE_AUTOREAP as u64;
+/// What threads of a process have in common.
+const THREAD: u64 = bindings::CLONE_UNTRACED as u64
+    | bindings::CLONE_VM as u64
+    | bindings::CLONE_FS as u64
+    | bindings::CLONE_FILES as u64
+    | bindings::CLONE_SIGHAND as u64
+    | bindings::CLONE_THREAD as u64
+    | bindings::CLONE_SYSVSEM as u64;
+
+/// What is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A child process of the current one, with copies of all it has.
+    Process,
+    /// A thread of the current process.
+    Thread,
+}
+
+/// # Safety
+///
+/// Runs first in a new task; `visit` is a reference of a [`Visit`] that was given
+/// away for this.
+unsafe extern "C" fn begin<T: Host>(visit: *mut c_void) -> i32 {
+    // SAFETY: By the contract. The flag belongs to the maker, who was quiet.
+    let visit = unsafe {
+        bindings::ckpt_quiet_leave(0);
+        Arc::from_raw(visit.cast_const().cast::<Visit<T>>())
+    };
+    // It can fail only for a task that is exiting, and this one has not begun.
+    if Visit::send(&visit, current!()).is_err() {
+        drop(visit);
+        // SAFETY: Nothing of this frame is left to be dropped.
+        unsafe { bindings::do_exit(0) }
+    }
+    0
+}
+
+/// Makes a task that goes on this visit first of all. All its signals are blocked.
+///
+/// # Errors
+///
+/// EEXIST when the id is taken, EPERM when the caller may not choose it; those of
+/// clone(2).
+pub(crate) fn make<T: Host>(
+    visit: &Arc<Visit<T>>,
+    kind: Kind,
+    pid: Option<u32>,
+) -> Result<ARef<Task>> {
+    let mut wanted = pid.unwrap_or(0) as i32;
+    let given = visit.clone().into_raw();
+    let mut args = bindings::kernel_clone_args {
+        flags: match kind {
+            Kind::Process => PROCESS,
+            Kind::Thread => THREAD,
+        },
+        fn_: Some(begin::<T>),
+        fn_arg: given.cast::<c_void>().cast_mut(),
+        ..Default::default()
+    };
+    if pid.is_some() {
+        args.set_tid = &raw mut wanted;
+        args.set_tid_size = 1;
+    }
+    // A signal would have the call fail, and a fork is no place for handlers: the
+    // new task has nothing yet that they need.
+    let _masked = super::signal::BlockAll::enter();
+    // SAFETY: The arguments live for the time of the call. The reference is given
+    // to the new task if there is one.
+    let made = unsafe { bindings::kernel_clone(&mut args) };
+    if made < 0 {
+        // SAFETY: There is no new task: the reference is ours again.
+        drop(unsafe { Arc::<Visit<T>>::from_raw(given) });
+        to_result(made as i32)?;
+    }
+    // It may have been killed at once, and its id be somebody else's.
+    let task = super::park::find(made as i32).ok_or(ESRCH)?;
+    // SAFETY: The task is held; the words are only compared.
+    let ours = unsafe {
+        let t = task.as_ptr();
+        match kind {
+            Kind::Process => (*t).real_parent == task::current_ptr(),
+            Kind::Thread => (*t).signal == task::signal_ptr(),
+        }
+    };
+    ours.then_some(task).ok_or(ESRCH)
+}
+
+/// Kills the process of a task.
+pub(crate) fn kill(task: &Task) {
+    super::park::signal(task, bindings::SIGKILL);
+}
+
+/// Has the task ended, and is its id free?
+pub(crate) fn is_gone(task: &Task) -> bool {
+    // SAFETY: The task is held; one word that becomes NULL for good.
+    unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).thread_pid).is_null() }
+}
+
+/// Is the process a zombie?
+pub(crate) fn is_zombie(task: &Task) -> bool {
+    // SAFETY: The task is held; one word.
+    let state = unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).exit_state) };
+    state == bindings::EXIT_ZOMBIE as i32
+}
+
+/// A process id that no task has: of a group or a session whose leader is gone.
+///
+/// # Invariants
+///
+/// Nobody uses the id unless `used` is set; then it belongs to those who do.
+pub(crate) struct Orphan {
+    pid: *mut bindings::pid,
+    used: bool,
+}
+
+// SAFETY: The id is in nobody's hands but this value's.
+unsafe impl Send for Orphan {}
+
+impl Orphan {
+    /// This id, or any that is free.
+    ///
+    /// # Errors
+    ///
+    /// As [`make`].
+    pub(crate) fn new(pid: Option<u32>) -> Result<Self> {
+        let mut wanted = pid.unwrap_or(0) as i32;
+        let size = usize::from(pid.is_some());
+        // SAFETY: The namespace lives with the current task; the array has as many
+        // entries as it says.
+        let pid = kernel::error::from_err_ptr(unsafe {
+            bindings::alloc_pid(bindings::ckpt_pid_ns(), &raw mut wanted, size)
+        })?;
+        Ok(Self { pid, used: false })
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        if !self.used {
+            // SAFETY: By the invariant nobody uses it.
+            unsafe { bindings::free_pid(self.pid) };
+        }
+    }
+}
+
+/// A process group or a session.
+#[derive(Clone, Copy)]
+pub(crate) enum Group<'a> {
+    /// The one that the process was born in.
+    Born,
+    /// That of this process.
+    Of(&'a Task),
+    /// That of a leader who is gone, by its place among the orphans.
+    Orphan(usize),
+}
+
+/// Where a new process belongs.
+pub(crate) struct Place<'a> {
+    pub(crate) child: &'a Task,
+    pub(crate) parent: &'a Task,
+    /// Signal for the parent when it ends.
+    pub(crate) exit_signal: u32,
+    pub(crate) group: Group<'a>,
+    pub(crate) session: Group<'a>,
+    pub(crate) subreaper: bool,
+    pub(crate) session_leader: bool,
+    /// It is to end at once: its parent hears nothing of that.
+    pub(crate) ends: bool,
+}
+
+/// Links new processes into the family. Cannot fail. Parents before children; does
+/// the current process, which is the first one, adopt orphans?
+///
+/// Whoever was killed meanwhile is left where it is. Follows reparent_leader(),
+/// setpgid(2) and setsid(2).
+pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]) {
+    let mut unused = [core::ptr::null_mut(); bindings::pid_type_PIDTYPE_MAX as usize];
+    // SAFETY: The tasklist lock is held for writing, under which parents, groups
+    // and sessions change; all tasks are held. The groups that are left stay in use
+    // by the current task, so that no id becomes unused.
+    unsafe {
+        bindings::ckpt_tasklist_write_lock();
+        // Those below inherit it.
+        bindings::ckpt_set_subreaper(task::current_ptr(), subreaper);
+        for place in places {
+            let (child, parent) = (place.child.as_ptr(), place.parent.as_ptr());
+            if is_gone(place.child) {
+                continue;
+            }
+            let alive = !is_gone(place.parent)
+                && (*parent).exit_state == 0
+                && (*parent).flags & bindings::PF_EXITING == 0;
+            bindings::ckpt_set_subreaper(child, place.subreaper);
+            if alive {
+                (*child).real_parent = parent;
+                if (*child).ptrace == 0 {
+                    (*child).parent = parent;
+                }
+                (*child).parent_exec_id = (*parent).self_exec_id;
+                bindings::ckpt_list_move_tail(
+                    &raw mut (*child).sibling,
+                    &raw mut (*parent).children,
+                );
+                bindings::ckpt_inherit_subreaper(child, parent);
+            }
+            for (kind, group) in [
+                (bindings::pid_type_PIDTYPE_SID, place.session),
+                (bindings::pid_type_PIDTYPE_PGID, place.group),
+            ] {
+                let pid = match group {
+                    Group::Born => continue,
+                    Group::Of(leader) if is_gone(leader) => continue,
+                    Group::Of(leader) => (*leader.as_ptr()).thread_pid,
+                    Group::Orphan(at) => match orphans.get_mut(at) {
+                        Some(orphan) => {
+                            orphan.used = true;
+                            orphan.pid
+                        }
+                        None => continue,
+                    },
+                };
+                bindings::change_pid(unused.as_mut_ptr(), child, kind, pid);
+            }
+            // A zombie would take the terminal of its session along.
+            bindings::ckpt_set_leads_session(child, place.session_leader && !place.ends);
+            bindings::ckpt_set_autoreap(child, false);
+            (*child).exit_signal = if place.ends {
+                0
+            } else {
+                place.exit_signal as i32
+            };
+        }
+        bindings::ckpt_tasklist_write_unlock();
+        bindings::free_pids(unused.as_mut_ptr());
+    }
+}
+
+/// Gives a process that has ended its last values. Cannot fail.
+pub(crate) fn lay_out(task: &Task, exit_signal: u32, session_leader: bool) {
+    // SAFETY: The tasklist lock is held for writing; the task is held.
+    unsafe {
+        bindings::ckpt_tasklist_write_lock();
+        if !is_gone(task) {
+            (*task.as_ptr()).exit_signal = exit_signal as i32;
+            bindings::ckpt_set_leads_session(task.as_ptr(), session_leader);
+        }
+        bindings::ckpt_tasklist_write_unlock();
+    }
+}
+
+/// Leaves the terminal of the maker's session.
+pub(crate) fn leave_terminal() {
+    // SAFETY: Acts on the current process, under its signal lock.
+    unsafe { bindings::proc_clear_tty(task::current_ptr()) };
+}
+
+/// A reference to the current task.
+pub(crate) fn myself() -> ARef<Task> {
+    ARef::from(&**current!())
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tasks below a process, as the lists of the kernel have them.
+//!
+//! Locks: the lists are walked under the tasklist lock, held for reading. Nothing
+//! is allocated under it; what does not fit is walked again with more room.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::bindings::task_struct;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::task::Task;
+
+/// What a task of the tree is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs or sleeps.
+    Live,
+    /// It is on its way out.
+    Ending,
+    /// It has ended, as a whole process, and its parent has not asked for it.
+    Zombie,
+    /// The first thread has ended before others of its process.
+    DeadLeader,
+}
+
+/// A task as it was seen.
+pub(crate) struct Seen {
+    pub(crate) task: ARef<Task>,
+    pub(crate) state: State,
+    /// Numbers in the namespace of the current task; 0 for what is outside of it.
+    pub(crate) pid: u32,
+    pub(crate) tgid: u32,
+    /// Thread id of the parent.
+    pub(crate) parent: u32,
+    pub(crate) pgid: u32,
+    pub(crate) sid: u32,
+    pub(crate) exit_signal: u32,
+    /// Of a zombie: as wait(2) tells it.
+    pub(crate) exit_code: u32,
+    pub(crate) subreaper: bool,
+    pub(crate) session_leader: bool,
+}
+
+impl Seen {
+    /// Is it the first thread of its process?
+    pub(crate) fn is_process(&self) -> bool {
+        self.pid == self.tgid
+    }
+}
+
+/// The first thread of a task's process.
+pub(crate) fn leader(task: &Task) -> ARef<Task> {
+    // SAFETY: The task is held. Under the lock its leader is, too, and a reference
+    // is taken before the lock is let go. Task is a transparent wrapper.
+    unsafe {
+        bindings::ckpt_tasklist_read_lock();
+        let leader = (*task.as_ptr()).group_leader;
+        let leader = ARef::from(&*leader.cast::<Task>());
+        bindings::ckpt_tasklist_read_unlock();
+        leader
+    }
+}
+
+/// Calls `f` with each task whose link `offset` bytes into it is in a list, until
+/// one fails.
+///
+/// # Safety
+///
+/// The tasklist lock is held, and `head` is the head of a list of tasks that are
+/// linked at this offset.
+unsafe fn each(
+    head: *const bindings::list_head,
+    offset: usize,
+    mut f: impl FnMut(*mut task_struct) -> Result,
+) -> Result {
+    // SAFETY: By the contract; the list does not change under the lock.
+    unsafe {
+        let mut entry = (*head).next;
+        while entry.cast_const() != head {
+            f(entry.byte_sub(offset).cast::<task_struct>())?;
+            entry = (*entry).next;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `f` with each thread of a process.
+///
+/// # Safety
+///
+/// The tasklist lock is held, and the process was not released.
+unsafe fn each_thread(
+    leader: *mut task_struct,
+    f: impl FnMut(*mut task_struct) -> Result,
+) -> Result {
+    // SAFETY: By the contract: the signal structure lives with its tasks.
+    unsafe {
+        let head = &raw const (*(*leader).signal).thread_head;
+        each(head, offset_of!(task_struct, thread_node), f)
+    }
+}
+
+/// Has the task left the lists?
+///
+/// # Safety
+///
+/// The task is held.
+unsafe fn is_released(task: *const task_struct) -> bool {
+    // SAFETY: By the contract; one word.
+    unsafe { core::ptr::read_volatile(&raw const (*task).thread_pid).is_null() }
+}
+
+struct Walk {
+    processes: KVVec<NonNull<task_struct>>,
+    seen: KVVec<Seen>,
+}
+
+impl Walk {
+    fn new(room: usize) -> Result<Self> {
+        Ok(Self {
+            processes: KVVec::with_capacity(room, GFP_KERNEL)?,
+            seen: KVVec::with_capacity(room, GFP_KERNEL)?,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// The tasklist lock is held.
+    unsafe fn process(&mut self, leader: *mut task_struct) -> Result {
+        let leader = NonNull::new(leader).ok_or(ESRCH)?;
+        self.processes
+            .push_within_capacity(leader)
+            .map_err(|_| EAGAIN)
+    }
+
+    /// # Safety
+    ///
+    /// The tasklist lock is held, and the task was not released.
+    unsafe fn task(&mut self, task: *mut task_struct) -> Result {
+        // SAFETY: By the contract; numbers are looked up under RCU, which the
+        // calls take themselves.
+        let seen = unsafe { look(task) };
+        self.seen.push_within_capacity(seen).map_err(|_| EAGAIN)
+    }
+
+    /// # Safety
+    ///
+    /// The tasklist lock is held, and `top` leads a process.
+    unsafe fn run(&mut self, top: *mut task_struct) -> Result {
+        // SAFETY: By the contract. All that is reached through the lists of tasks
+        // that were not released was not released either.
+        unsafe {
+            if is_released(top) {
+                return Err(ESRCH);
+            }
+            self.process(top)?;
+            let mut next = 0;
+            while let Some(leader) = self.processes.get(next).copied() {
+                let leader = leader.as_ptr();
+                each_thread(leader, |thread| self.task(thread))?;
+                each_thread(leader, |thread| {
+                    let children = &raw const (*thread).children;
+                    each(children, offset_of!(task_struct, sibling), |child| {
+                        self.process(child)
+                    })
+                })?;
+                next = next.wrapping_add(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+///
+/// The tasklist lock is held, and the task was not released.
+unsafe fn look(task: *mut task_struct) -> Seen {
+    // SAFETY: By the contract: parent, leader and signal structure of such a task
+    // are there. Task is a transparent wrapper.
+    unsafe {
+        let t = &*task;
+        let signal = t.signal;
+        let id = |task, kind| bindings::ckpt_pid_nr(task, kind) as u32;
+        let leads = t.group_leader == task;
+        let alone = (*signal).nr_threads == 1;
+        let state = if t.exit_state == bindings::EXIT_ZOMBIE as i32 && leads {
+            if alone {
+                State::Zombie
+            } else {
+                State::DeadLeader
+            }
+        } else if t.exit_state != 0 || t.flags & bindings::PF_EXITING != 0 {
+            State::Ending
+        } else {
+            State::Live
+        };
+        Seen {
+            task: ARef::from(&*task.cast::<Task>()),
+            state,
+            pid: id(task, bindings::pid_type_PIDTYPE_PID),
+            tgid: id(task, bindings::pid_type_PIDTYPE_TGID),
+            parent: id(t.real_parent, bindings::pid_type_PIDTYPE_PID),
+            pgid: id(task, bindings::pid_type_PIDTYPE_PGID),
+            sid: id(task, bindings::pid_type_PIDTYPE_SID),
+            exit_signal: u32::try_from(t.exit_signal).unwrap_or(0),
+            exit_code: bindings::ckpt_exit_code(task) as u32,
+            subreaper: bindings::ckpt_task_is_subreaper(task),
+            session_leader: leads && bindings::ckpt_leads_session(task),
+        }
+    }
+}
+
+/// All tasks of a process and of those below it: parents before their children,
+/// the threads of a process together, the first one first.
+///
+/// # Errors
+///
+/// ESRCH when the process is gone.
+pub(crate) fn list(top: &Task) -> Result<KVVec<Seen>> {
+    let mut room: usize = 16;
+    loop {
+        let mut walk = Walk::new(room)?;
+        // SAFETY: The lock is held while the lists are walked; the top is held by
+        // its reference.
+        let done = unsafe {
+            bindings::ckpt_tasklist_read_lock();
+            let done = walk.run(top.as_ptr());
+            bindings::ckpt_tasklist_read_unlock();
+            done
+        };
+        match done {
+            Err(errno) if errno == EAGAIN => room = room.checked_mul(2).ok_or(ENOMEM)?,
+            done => return done.map(|()| walk.seen),
+        }
+    }
+}
+
+/// What the threads of the current process do not share, or share with somebody
+/// else, if there is something.
+///
+/// All of them stand still, but for the current one.
+pub(crate) fn odd_sharing() -> Option<&'static str> {
+    let current = super::task::current_ptr();
+    let mut threads = 0i32;
+    let mut separate = None;
+    // SAFETY: The lock is held while the lists are walked. Pointers of tasks that
+    // stand still do not change; the counts are single words.
+    unsafe {
+        let (files, fs) = ((*current).files, (*current).fs);
+        bindings::ckpt_tasklist_read_lock();
+        // The closure does not fail.
+        let _ = each_thread(current, |thread| {
+            threads = threads.saturating_add(1);
+            if (*thread).files != files {
+                separate = Some("a thread with a descriptor table of its own is not supported");
+            }
+            if (*thread).fs != fs {
+                separate = Some("a thread with a file system view of its own is not supported");
+            }
+            Ok(())
+        });
+        let shared = has_other_user((*current).mm, threads);
+        bindings::ckpt_tasklist_read_unlock();
+        if shared {
+            return Some("memory shared with another process is not supported");
+        }
+        if separate.is_some() {
+            return separate;
+        }
+        if (*files).count.counter != threads {
+            return Some("a descriptor table shared with another process is not supported");
+        }
+        if (*fs).users != threads {
+            return Some("a file system view shared with another process is not supported");
+        }
+    }
+    None
+}
+
+/// Does another process use the memory of the current one, which has this many
+/// threads?
+///
+/// # Safety
+///
+/// The tasklist lock is held, and `mm` is the address space of the current task.
+unsafe fn has_other_user(mm: *mut bindings::mm_struct, threads: i32) -> bool {
+    // SAFETY: By the contract. The address spaces of others are only compared.
+    unsafe {
+        // Readers of procfs count for a moment, too: then somebody has to look.
+        if bindings::ckpt_mm_users(mm) == threads {
+            return false;
+        }
+        let group = (*super::task::current_ptr()).signal;
+        let head = &raw const bindings::init_task.tasks;
+        each(head, offset_of!(task_struct, tasks), |process| {
+            if (*process).signal == group {
+                return Ok(());
+            }
+            each_thread(process, |thread| {
+                if (*thread).mm == mm && (*thread).flags & bindings::PF_KTHREAD == 0 {
+                    return Err(EBUSY);
+                }
+                Ok(())
+            })
+        })
+        .is_err()
+    }
+}
+
+/// Where a task is in memory: its identity while it is held.
+pub(crate) fn identity(task: &Task) -> usize {
+    task.as_ptr().cast::<c_void>() as usize
+}

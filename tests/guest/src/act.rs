@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Victims that are checkpointed while they do something, and verify it.
+
+use crate::cases::pass_with;
+use crate::cases::Case;
+use crate::pace;
+use crate::rng::Rng;
+use crate::victim::Scene;
+
+/// A victim.
+pub struct Act {
+    /// Name of the case.
+    pub name: &'static str,
+    /// What it does; an error is a failure.
+    pub play: fn(&Scene) -> Result<(), String>,
+    /// How long it lives, in milliseconds, as far as it waits.
+    pub waits: u64,
+}
+
+/// How many times longer everything takes, for victims that wait.
+pub fn slowness() -> u64 {
+    pace::factor().min(3)
+}
+
+/// Stops a victim three times and lets it end; then restarts every image.
+pub fn play(act: &Act, seed: u64) -> Case {
+    const TIMES: usize = 3;
+    let waits = act.waits * slowness();
+    let mut rng = Rng::new(seed);
+    let scene = Scene::new(act.name);
+    let victim = scene.start(act.play)?;
+    let mut images = Vec::new();
+    for i in 0..TIMES {
+        scene.pause(1 + rng.below(waits / 8));
+        images.push(victim.checkpoint(&format!("{}.{i}", act.name), 0)?);
+        victim.unnoticed()?;
+    }
+    victim.ends_well(waits)?;
+    for image in &images {
+        scene.restart(image, waits)?;
+    }
+    let bytes = std::fs::metadata(&images[0]).map_or(0, |m| m.len());
+    pass_with(format!("{TIMES} images of {} KiB", bytes / 1024))
+}
+
+/// The seed of all chance: CKPT_SEED, or always the same.
+pub fn seed() -> u64 {
+    let seed = std::env::var("CKPT_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_081_117);
+    println!("seed {seed}");
+    seed
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! checkpoint(2) and restart(2) of processes with threads and children.
+//!
+//! Each victim is the first of several tasks and verifies what it sees of the
+//! others: when it goes on after a checkpoint, and after each restart.
+
+mod family;
+mod stress;
+mod threads;
+
+use std::process::ExitCode;
+
+use ckpt_guest::act::play;
+use ckpt_guest::act::seed;
+use ckpt_guest::cases::Cases;
+
+fn main() -> ExitCode {
+    let seed = seed();
+    let mut cases = Cases::new();
+    for act in threads::ACTS.iter().chain(family::ACTS) {
+        cases.run(act.name, || play(act, seed));
+    }
+    for (name, case) in stress::CASES {
+        cases.run(name, case);
+    }
+    cases.verdict()
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trees under stress: many rounds, many tasks, and callers that are killed at any
+//! moment.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::life;
+use ckpt_guest::pace;
+use ckpt_guest::rng::Rng;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
+use ckpt_guest::victim::Scene;
+use ckpt_guest::victim::Victim;
+
+use crate::family::child;
+use crate::family::ends_well;
+
+/// All process ids that there are.
+fn all() -> BTreeSet<i32> {
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Who is there that was not before, and what it does.
+fn left(before: &BTreeSet<i32>) -> String {
+    let tell = |pid: &i32| {
+        let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}"));
+        format!(
+            "{pid}: {} in {}",
+            read("stat").unwrap_or_default().trim(),
+            read("wchan").unwrap_or_default()
+        )
+    };
+    let who: Vec<_> = all().difference(before).map(tell).collect();
+    who.join("; ")
+}
+
+/// A small tree that works: threads that count, children that wait, one that has
+/// ended. All of them end with the first process.
+fn small(scene: &Scene) -> Result<(), String> {
+    let dies_with_us = || {
+        sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize])
+            .map_err(|e| format!("prctl: {e}"))
+    };
+    let zombie = child(|| sys::exit(3))?;
+    let ready = |nr: i32| scene.dir.join(format!("ready.{nr}"));
+    let waiting = (0..3).map(|nr| {
+        child(|| {
+            dies_with_us()?;
+            let _ = std::fs::write(ready(nr), "");
+            scene.wait();
+            Ok(())
+        })
+    });
+    let waiting = waiting.collect::<Result<Vec<_>, _>>()?;
+    while !(0..3).all(|nr| ready(nr).exists()) {
+        scene.pause(1);
+    }
+    let _ = std::fs::write(scene.dir.join("complete"), "");
+    std::thread::scope(|scope| {
+        for nr in 0..3u64 {
+            scope.spawn(move || {
+                let mut sum = nr;
+                while !scene.finished() {
+                    (0..500).for_each(|x| sum = std::hint::black_box(sum.wrapping_mul(3) + x));
+                    std::thread::sleep(Duration::from_micros(300));
+                }
+            });
+        }
+        scene.wait();
+    });
+    match sys::wait_for(zombie, 10) {
+        Ended::Exit(3) => {}
+        other => return Err(format!("the child that has ended: {other:?}")),
+    }
+    waiting.into_iter().try_for_each(ends_well)
+}
+
+/// Starts such a tree, and waits until it is complete.
+fn complete(scene: &Scene) -> Result<Victim<'_>, String> {
+    let victim = scene.start(small)?;
+    while !scene.dir.join("complete").exists() {
+        victim.unnoticed()?;
+        scene.pause(1);
+    }
+    // The child that ends has ended.
+    scene.pause(100 * pace::factor());
+    Ok(victim)
+}
+
+/// The caller of checkpoint(2) is killed at a random moment: the tree always lives.
+fn caller_killed() -> Case {
+    let scene = Scene::new("tree-caller-killed");
+    let victim = complete(&scene)?;
+    let mut rng = Rng::new(21);
+    let rounds = 200 / pace::factor();
+    for round in 0..rounds {
+        let caller = sys::fork().map_err(|e| e.to_string())?;
+        if caller == 0 {
+            let image = scene.dir.join("image");
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
+            let fd = sys::open(&life::c_path(&image), flags, 0o644).unwrap_or(-1);
+            loop {
+                let _ = sys::checkpoint(victim.pid, fd, 0, 0);
+            }
+        }
+        std::thread::sleep(Duration::from_micros(rng.below(25_000)));
+        let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
+        let ended = sys::wait_for(caller, 10 * pace::factor());
+        if ended != Ended::Signal(libc::SIGKILL) {
+            return Err(format!("round {round}: the caller ended with {ended:?}"));
+        }
+        victim.unnoticed()?;
+    }
+    victim.ends_well(900)?;
+    pass_with(format!("{rounds} callers"))
+}
+
+fn restart(image: &Path) -> ! {
+    let fd = sys::open(&life::c_path(image), libc::O_RDONLY, 0).unwrap_or(-1);
+    let errno = sys::restart(0, fd, 0, 0);
+    sys::exit(errno.0)
+}
+
+/// The caller of restart(2) is killed at a random moment: nothing stays behind.
+fn restart_killed() -> Case {
+    let scene = Scene::new("tree-restart-killed");
+    let victim = complete(&scene)?;
+    let image = victim.checkpoint("image", 0)?;
+    victim.ends_well(900)?;
+    let _ = std::fs::remove_file(scene.dir.join("finish"));
+    let before = all();
+    let mut rng = Rng::new(22);
+    let rounds = 200 / pace::factor();
+    let mut early = 0;
+    for round in 0..rounds {
+        let caller = sys::fork().map_err(|e| e.to_string())?;
+        if caller == 0 {
+            restart(&image);
+        }
+        std::thread::sleep(Duration::from_micros(rng.below(60_000 * pace::factor())));
+        early += u32::from(all().len() <= before.len() + 1);
+        let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
+        let ended = sys::wait_for(caller, 20 * pace::factor());
+        if ended != Ended::Signal(libc::SIGKILL) {
+            return Err(format!("round {round}: the caller ended with {ended:?}"));
+        }
+        // Those that had gone on are killed by the end of their parent.
+        let start = Instant::now();
+        while !all().is_subset(&before) {
+            if start.elapsed() > Duration::from_secs(5 * pace::factor()) {
+                return Err(format!("round {round}: still there: {}", left(&before)));
+            }
+            scene.pause(1);
+        }
+    }
+    // And the image is still good.
+    scene.finish();
+    scene.restart(&image, 900)?;
+    pass_with(format!("{rounds} callers, {early} of them early"))
+}
+
+/// A restart that fails at its end: the caller is what it was, and nobody is left.
+fn restart_fails() -> Case {
+    let scene = Scene::new("tree-restart-fails");
+    let victim = complete(&scene)?;
+    let image = victim.checkpoint("image", 0)?;
+    victim.ends_well(900)?;
+    let mut bytes = std::fs::read(&image).map_err(|e| e.to_string())?;
+    // The checksum of the trailer.
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    let bad = scene.dir.join("bad.img");
+    std::fs::write(&bad, &bytes).map_err(|e| e.to_string())?;
+    let before = all();
+    let rounds = 40 / pace::factor();
+    for round in 0..rounds {
+        let fd = sys::open(&life::c_path(&bad), libc::O_RDONLY, 0).map_err(|e| e.to_string())?;
+        let errno = sys::restart(0, fd, 0, 0);
+        let _ = sys::close(fd);
+        if errno.0 != libc::EBADMSG {
+            return Err(format!("round {round}: {errno}"));
+        }
+        if !all().is_subset(&before) {
+            return Err(format!("round {round}: still there: {}", left(&before)));
+        }
+    }
+    scene.restart(&image, 900)?;
+    pass_with(format!("{rounds} restarts"))
+}
+
+/// A process id of the tree is taken: it is named, and nobody is left.
+fn taken_pid() -> Case {
+    let scene = Scene::new("tree-taken-pid");
+    let victim = complete(&scene)?;
+    let image = victim.checkpoint("image", 0)?;
+    let log = scene.dir.join("log");
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+    // The victim lives on: all its ids are taken.
+    let ended = sys::in_child(20 * pace::factor(), || {
+        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
+        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
+        sys::restart(0, fd, sys::LOG, log).0
+    });
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    if ended != Ended::Exit(libc::EEXIST) || !said.contains("is taken") {
+        return Err(format!("{ended:?}: {said}"));
+    }
+    // Any ids will do: beside the victim, which goes on.
+    scene.finish();
+    const NEW_PIDS: usize = 2;
+    let ended = sys::in_child(20 * pace::factor(), || {
+        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
+        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
+        sys::restart(0, fd, sys::LOG | NEW_PIDS, log).0
+    });
+    victim.ends_well(900)?;
+    // Its children have other ids than it remembers.
+    if !matches!(ended, Ended::Exit(0 | 1)) {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        return Err(format!("with new ids: {ended:?}: {said}"));
+    }
+    pass_with(said.trim())
+}
+
+/// Hundreds of rounds on a tree that counts what its calls return.
+fn rounds() -> Case {
+    let scene = Scene::new("tree-rounds");
+    let victim = scene.start(small)?;
+    let talk = Scene::new("tree-rounds-talk");
+    let talking = talk.start(crate::family::ping_pong)?;
+    scene.pause(50);
+    let rounds = 500 / pace::factor();
+    for _ in 0..rounds / 2 {
+        victim.checkpoint("image", 0)?;
+        victim.unnoticed()?;
+        talking.checkpoint("image", 0)?;
+        talking.unnoticed()?;
+    }
+    victim.ends_well(900)?;
+    talking.ends_well(900)?;
+    pass_with(format!("{rounds} rounds"))
+}
+
+fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, millis: u64) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
+    scene.pause(millis * pace::factor());
+    let start = Instant::now();
+    let image = victim.checkpoint("image", 0)?;
+    let saved = start.elapsed();
+    victim.unnoticed()?;
+    victim.ends_well(60_000 * pace::factor())?;
+    let start = Instant::now();
+    scene.restart(&image, 60_000 * pace::factor())?;
+    let bytes = std::fs::metadata(&image).map_or(0, |m| m.len());
+    pass_with(format!(
+        "{} KiB, saved in {saved:.1?}, restarted and ended in {:.1?}",
+        bytes / 1024,
+        start.elapsed()
+    ))
+}
+
+/// Cases.
+pub const CASES: &[(&str, fn() -> Case)] = &[
+    ("caller-killed", caller_killed),
+    ("restart-killed", restart_killed),
+    ("restart-fails", restart_fails),
+    ("taken-pid", taken_pid),
+    ("rounds", rounds),
+    ("thousand-processes", || {
+        crowd("thousand-processes", crate::family::thousand, 3000)
+    }),
+    ("thousand-threads", || {
+        crowd("thousand-threads", crate::threads::thousand, 2000)
+    }),
+];
