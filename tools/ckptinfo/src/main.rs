@@ -18,6 +18,7 @@
 //! answer is text and an exit status.
 
 mod call;
+mod diff;
 mod forest;
 mod json;
 mod model;
@@ -35,6 +36,7 @@ use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,12 +53,16 @@ memory, the system calls that they were in, open files, signals, timers and righ
 Without an option the image is printed as a tree. The image is read once, from front to end, so that \
 it may come through a pipe.";
 
-const AFTER: &str = "Exit status:\n  0  the image is complete and correct (with --error: it holds an error)\n  \
-1  it is not (with --error: it holds none)\n  2  wrong usage, or the image cannot be read\n\nExamples:\n  \
+const AFTER: &str =
+    "Exit status:\n  0  the image is complete and correct (with --error: it holds an error)\n  \
+1  it is not (with --error: it holds none)\n  2  wrong usage, or the image cannot be read\n\n\
+With --diff:\n  0  the images say the same\n  1  they differ\n  \
+2  wrong usage, or one of them is not complete or cannot be read\n\nExamples:\n  \
 ckptinfo out.1                show an image\n  ckptinfo --verify < out.1     is it whole?\n  \
 ckptinfo --tree out.1         which processes are in it?\n  \
 ckptinfo --maps out.1         its address spaces, as /proc/PID/maps\n  \
-ckptinfo --error out.1        why did this checkpoint fail?\n";
+ckptinfo --error out.1        why did this checkpoint fail?\n  \
+ckptinfo --diff out.1 out.2   what has the program done in between?\n";
 
 /// Shows, checks and explains checkpoint images
 #[derive(Parser)]
@@ -88,11 +94,25 @@ struct Args {
     /// Print the processes, children below their parents
     #[arg(short, long, group = "mode")]
     tree: bool,
+
+    /// Print what differs between two images, one of which may be "-"
+    #[arg(
+        short,
+        long,
+        num_args = 2,
+        value_names = ["A", "B"],
+        conflicts_with_all = ["error", "verify", "maps", "fds", "tree", "file"]
+    )]
+    diff: Option<Vec<PathBuf>>,
+
+    /// With --diff: times, counters and identifiers count as well
+    #[arg(short, long, requires = "diff")]
+    all: bool,
 }
 
 /// The image: its name for messages, and its bytes.
-fn open(args: &Args) -> (String, io::Result<Box<dyn Read>>) {
-    match args.file.as_deref().filter(|f| *f != "-") {
+fn open(file: Option<&Path>) -> (String, io::Result<Box<dyn Read>>) {
+    match file.filter(|f| *f != Path::new("-")) {
         Some(path) => (
             text::escape(path.as_os_str().as_encoded_bytes()),
             File::open(path).map(|f| Box::new(f) as Box<dyn Read>),
@@ -167,44 +187,78 @@ fn of_each(model: &Model, table: fn(&View<'_>) -> String) -> String {
     out
 }
 
+/// Says what is wrong with an image.
+fn complain(name: &str, what: &dyn std::fmt::Display) {
+    // A message that nobody can read is no further error.
+    let _ = writeln!(io::stderr(), "ckptinfo: {name}: {what}");
+}
+
+/// Says why an image cannot be read.
+fn trouble(name: &str, why: &dyn std::fmt::Display) -> ExitCode {
+    complain(name, why);
+    ExitCode::from(2)
+}
+
+/// Prints; a reader that has gone away is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes());
+    match printed.and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Compares two images.
+fn compare(args: &Args, a: &Path, b: &Path) -> ExitCode {
+    if a == b && a == Path::new("-") {
+        return trouble("-", &"only one of the images can be the standard input");
+    }
+    let ((a, first), (b, second)) = (open(Some(a)), open(Some(b)));
+    let (first, second) = match (first, second) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(e), _) => return trouble(&a, &e),
+        (_, Err(e)) => return trouble(&b, &e),
+    };
+    let ask = diff::Ask {
+        all: args.all,
+        json: args.json,
+    };
+    match diff::diff(ask, (&a, first), (&b, second)) {
+        Err((name, why)) => trouble(&name, &why),
+        Ok(answer) => match print(&answer.text) {
+            Err(e) => trouble("standard output", &e),
+            Ok(()) => ExitCode::from(u8::from(!answer.same)),
+        },
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let (name, input) = open(&args);
-    let trouble = |e: &dyn std::fmt::Display| {
-        // A message that nobody can read is no further error.
-        let _ = writeln!(io::stderr(), "ckptinfo: {name}: {e}");
-        ExitCode::from(2)
-    };
+    if let Some([a, b]) = args.diff.as_deref() {
+        return compare(&args, a, b);
+    }
+    let (name, input) = open(args.file.as_deref());
     let input = match input {
         Ok(input) => input,
-        Err(e) => return trouble(&e),
+        Err(e) => return trouble(&name, &e),
     };
     let mut model = Model::default();
     let stop = walk(input, &mut |event| model.take(event)).err();
     let stop = stop.as_deref();
     let (out, good) = answer(&args, &name, &model, stop);
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(out.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => return trouble(&e),
-        _ => {}
+    if let Err(e) = print(&out) {
+        return trouble(&name, &e);
     }
     match stop {
         Some(Stop {
             fault: Fault::Source(e),
             ..
-        }) if e.kind() != ErrorKind::UnexpectedEof => return trouble(e),
+        }) if e.kind() != ErrorKind::UnexpectedEof => return trouble(&name, e),
         Some(stop) if !(args.verify || args.error && good) => {
-            let _ = writeln!(io::stderr(), "ckptinfo: {name}: {}", verdict::line(stop));
+            complain(&name, &verdict::line(stop));
         }
-        None if args.error => {
-            let _ = writeln!(
-                io::stderr(),
-                "ckptinfo: {name}: the checkpoint did not fail"
-            );
-        }
+        None if args.error => complain(&name, &"the checkpoint did not fail"),
         _ => {}
     }
     ExitCode::from(u8::from(!good))

@@ -12,7 +12,7 @@ use crate::model::View;
 use crate::time;
 
 /// Names of the interval timers, in the order of the image.
-const TIMERS: [&str; 3] = ["real", "virtual", "profiling"];
+pub const TIMERS: [&str; 3] = ["real", "virtual", "profiling"];
 
 /// The timers that are set, by name.
 pub fn set(timers: &Itimers) -> impl Iterator<Item = (&'static str, &Itimer)> {

@@ -4,6 +4,8 @@
 
 #[path = "cli/call.rs"]
 mod call;
+#[path = "cli/diff.rs"]
+mod diff;
 #[path = "cli/pending.rs"]
 mod pending;
 

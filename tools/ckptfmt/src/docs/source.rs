@@ -10,10 +10,30 @@ use std::io;
 
 use super::top;
 
-/// The files, in the order of the page; the part before `.rs`.
-pub const FILES: &[&str] = &[
-    "mod", "head", "tree", "task", "cpu", "call", "signal", "pending", "mm", "files",
-];
+macro_rules! files {
+    ($($file:literal,)+) => {
+        /// The files, in the order of the page; the part before `.rs`.
+        pub const FILES: &[&str] = &[$($file,)+];
+
+        /// Their texts, as they were when this crate was compiled.
+        const TEXTS: &[&str] = &[$(
+            include_str!(concat!("../../../../checkpoint/format/", $file, ".rs")),
+        )+];
+    };
+}
+
+files! {
+    "mod",
+    "head",
+    "tree",
+    "task",
+    "cpu",
+    "call",
+    "signal",
+    "pending",
+    "mm",
+    "files",
+}
 
 /// A field of a structure.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +109,15 @@ pub fn read() -> io::Result<Vec<Source>> {
                 &fs::read_to_string(dir.join(file).with_extension("rs"))?,
             ))
         })
+        .collect()
+}
+
+/// All record sources, as they were when this crate was compiled.
+pub fn compiled() -> Vec<Source> {
+    FILES
+        .iter()
+        .zip(TEXTS)
+        .map(|(file, text)| parse(file, text))
         .collect()
 }
 

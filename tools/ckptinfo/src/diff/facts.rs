@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An image as facts: items of sections, each with named values.
+//!
+//! All that an image says but the contents of its pages is in here, the image
+//! itself in one group and each of its tasks in another. References to objects
+//! are replaced by what they refer to: their numbers mean nothing in another
+//! image.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use ckptfmt::fields;
+use ckptfmt::fields::Structure;
+use ckptfmt::format::files;
+use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::mm::Mm;
+use ckptfmt::format::mm::Vma;
+use ckptfmt::format::pending::Siginfo;
+use ckptfmt::walk::Event;
+
+use super::registers::registers;
+use super::section::Section;
+use super::words;
+use crate::json::hex;
+use crate::pending;
+use crate::text::count;
+use crate::text::escape;
+
+/// Bytes that the facts of one image may take, about.
+const BUDGET: usize = 512 << 20;
+
+/// What an item is found by in the other image: a number or a name.
+pub type Key = (u64, String);
+
+/// A named value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    pub name: String,
+    pub text: String,
+    /// May differ between images of the same state.
+    pub varies: bool,
+}
+
+/// A mapping, a descriptor, the registers, ...
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    /// What a person calls it; nothing for the only item of a section.
+    pub label: String,
+    pub values: Vec<Value>,
+    /// Addresses, of a mapping.
+    pub range: std::ops::Range<u64>,
+}
+
+impl Item {
+    fn add(&mut self, name: &str, text: String) {
+        self.values.push(Value {
+            name: name.into(),
+            text,
+            varies: false,
+        });
+    }
+
+    /// The value of a name.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|v| v.name == name)
+    }
+
+    fn bytes(&self) -> usize {
+        let values = self.values.iter().map(|v| {
+            let text = v.name.len().saturating_add(v.text.len());
+            text.saturating_add(size_of::<Value>())
+        });
+        let own = size_of::<(Section, Key, Self)>().saturating_add(self.label.len());
+        values.fold(own, usize::saturating_add)
+    }
+}
+
+/// The items of an image or of a task.
+pub type Group = BTreeMap<Section, BTreeMap<Key, Item>>;
+
+/// An image.
+#[derive(Default)]
+pub struct Facts {
+    /// What is said of no task.
+    pub image: Group,
+    /// By process id.
+    pub tasks: BTreeMap<u32, Group>,
+    task: Option<u32>,
+    files: HashMap<u32, (files::File, String)>,
+    /// The task and the descriptor that first referred to an open file.
+    first_fd: HashMap<u32, (Option<u32>, u32)>,
+    mm: Option<Mm>,
+    mapping: Key,
+    pending: u64,
+    bytes: usize,
+    full: bool,
+}
+
+/// The values of a record.
+fn record<T: Structure>(record: &T) -> Item {
+    let mut item = Item::default();
+    for part in fields::parts(record, &words::element) {
+        if !words::skipped(&part) {
+            item.values.push(Value {
+                name: words::title(&part),
+                text: words::value(&part),
+                varies: part.varies,
+            });
+        }
+    }
+    item
+}
+
+const ONLY: Key = (0, String::new());
+
+impl Facts {
+    /// Whether the image had more than can be kept.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The items of a section, of the task at hand or of the image.
+    fn section(&mut self, section: Section) -> &mut BTreeMap<Key, Item> {
+        let group = match self.task {
+            Some(pid) => self.tasks.entry(pid).or_default(),
+            None => &mut self.image,
+        };
+        group.entry(section).or_default()
+    }
+
+    fn put(&mut self, section: Section, key: Key, item: Item) {
+        self.bytes = self.bytes.saturating_add(item.bytes());
+        self.full |= self.bytes > BUDGET;
+        if !self.full {
+            self.section(section).insert(key, item);
+        }
+    }
+
+    /// Adds values to the only item of a section.
+    fn more(&mut self, section: Section, values: Vec<Value>) {
+        let mut item = self.section(section).remove(&ONLY).unwrap_or_default();
+        item.values.extend(values);
+        self.put(section, ONLY, item);
+    }
+
+    fn text(&mut self, section: Section, name: &str, text: String) {
+        let mut item = Item::default();
+        item.add(name, text);
+        self.more(section, item.values);
+    }
+
+    fn path(&self, objref: u32) -> String {
+        match self.files.get(&objref) {
+            Some((_, path)) => path.clone(),
+            None => "none".into(),
+        }
+    }
+
+    /// Takes in the next part of an image.
+    pub fn take(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Head(r) => self.more(Section::Header, record(r).values),
+            Event::Release(s) => self.text(Section::Header, "kernel release", escape(s)),
+            Event::Version(s) => self.text(Section::Header, "kernel version", escape(s)),
+            Event::Machine(s) => self.text(Section::Header, "machine", escape(s)),
+            Event::HeadArch(r) => self.more(Section::Machine, record(r).values),
+            Event::Tree(r) => {
+                self.task = Some(r.pid);
+                self.more(Section::Forest, record(r).values);
+                self.task = None;
+            }
+            Event::Task(r) => {
+                self.task = Some(r.pid);
+                self.mm = None;
+                self.pending = 0;
+                self.more(Section::Task, record(r).values);
+            }
+            Event::File(r, path) => {
+                let path = escape(path);
+                let bytes = size_of_val(r).saturating_add(path.len());
+                self.bytes = self.bytes.saturating_add(bytes);
+                self.full |= self.bytes > BUDGET;
+                if !self.full {
+                    self.files.insert(r.objref, (*r, path));
+                }
+            }
+            Event::Mm(r) => {
+                self.mm = Some(*r);
+                let mut item = record(r);
+                item.add("program", self.path(r.exe_file));
+                self.mapped_file(r.exe_file);
+                self.more(Section::Memory, item.values);
+            }
+            Event::Auxv(vector) => self.auxv(vector),
+            Event::Vma(r, name) => self.mapping(r, name),
+            Event::Guards(ranges) => {
+                for range in ranges {
+                    let label = format!("{:#x}-{:#x}", range.start, range.end);
+                    let item = Item {
+                        label,
+                        ..record(range)
+                    };
+                    self.put(Section::Guards, (range.start, String::new()), item);
+                }
+            }
+            Event::VmaEnd(pages) => {
+                let key = self.mapping.clone();
+                if let Some(item) = self.section(Section::Mappings).get_mut(&key) {
+                    // Not a value: pages are compared one by one.
+                    item.label = format!("{}, {pages} saved", item.label);
+                }
+            }
+            Event::MmContext(r) => self.more(Section::Memory, record(r).values),
+            Event::Ldt(entries) => {
+                for entry in entries {
+                    let label = format!("entry {}", entry.entry_number);
+                    let item = Item {
+                        label,
+                        ..record(entry)
+                    };
+                    let key = (entry.entry_number.into(), String::new());
+                    self.put(Section::Ldt, key, item);
+                }
+            }
+            Event::Thread(r) => self.more(Section::Thread, record(r).values),
+            Event::Cpu(r) => self.more(Section::Registers, record(r).values),
+            Event::Fpu(state) => {
+                let mut item = Item::default();
+                for (name, text) in registers(state) {
+                    item.add(&name, text);
+                }
+                self.more(Section::Fpu, item.values);
+            }
+            Event::RestartBlock(r) => self.more(Section::Call, record(r).values),
+            Event::Fs(r) => self.more(Section::Directories, record(r).values),
+            Event::Root(s) => self.text(Section::Directories, "root", escape(s)),
+            Event::Cwd(s) => self.text(Section::Directories, "current", escape(s)),
+            // Its descriptors say it all.
+            Event::Files(_) => {}
+            Event::Fd(r) => self.descriptor(r),
+            Event::Signal(r) => self.more(Section::Signals, record(r).values),
+            Event::ThreadSignal(r) => self.more(Section::Signals, record(r).values),
+            Event::Siginfo(r) => self.signal(r),
+            Event::Itimers(r) => self.more(Section::Timers, record(r).values),
+            Event::Creds(r) => self.more(Section::Credentials, record(r).values),
+            Event::Groups(groups) => {
+                for group in groups {
+                    let item = Item {
+                        label: format!("group {group}"),
+                        ..Item::default()
+                    };
+                    let key = (u64::from(*group).saturating_add(1), String::new());
+                    self.put(Section::Credentials, key, item);
+                }
+            }
+            Event::Rlimits(r) => self.more(Section::Limits, record(r).values),
+            Event::Pages(_) | Event::Data(_) | Event::End(_) => {}
+        }
+    }
+
+    fn auxv(&mut self, vector: &[u64]) {
+        let mut item = Item::default();
+        for (pair, i) in vector.chunks(2).zip(0..) {
+            if let [kind, value] = *pair {
+                item.add(&format!("entry {i}, type {kind}"), hex(value));
+            }
+        }
+        self.more(Section::Auxv, item.values);
+    }
+
+    /// The file under a mapping or the program, once for each path.
+    fn mapped_file(&mut self, objref: u32) {
+        if let Some((file, path)) = self.files.get(&objref) {
+            let item = Item {
+                label: path.clone(),
+                ..record(file)
+            };
+            let key = (0, path.clone());
+            self.put(Section::MappedFiles, key, item);
+        }
+    }
+
+    fn mapping(&mut self, vma: &Vma, name: &[u8]) {
+        let what = self.what(vma, name);
+        let pages = vma.end.saturating_sub(vma.start) / 4096;
+        let mut item = record(vma);
+        item.label = format!(
+            "{:#x}-{:#x} {what}, {}",
+            vma.start,
+            vma.end,
+            count(pages, "page")
+        );
+        item.range = vma.start..vma.end;
+        item.add("what", what);
+        self.mapping = (vma.start, String::new());
+        self.put(Section::Mappings, self.mapping.clone(), item);
+        self.mapped_file(vma.file);
+    }
+
+    /// What a mapping is: path, name or role.
+    fn what(&self, vma: &Vma, name: &[u8]) -> String {
+        let holds = |address: u64| (vma.start..vma.end).contains(&address);
+        let mm = self.mm.as_ref();
+        if vma.file != 0 {
+            self.path(vma.file)
+        } else if vma.how == vma_kind::VDSO {
+            let code = mm.is_some_and(|mm| mm.vdso == vma.start);
+            if code { "[vdso]" } else { "[vvar]" }.into()
+        } else if !name.is_empty() {
+            format!("[anon:{}]", escape(name))
+        } else if mm.is_some_and(|mm| holds(mm.start_stack)) {
+            "[stack]".into()
+        } else if mm.is_some_and(|mm| vma.start < mm.brk && mm.start_brk < vma.end) {
+            "[heap]".into()
+        } else {
+            "anonymous".into()
+        }
+    }
+
+    fn descriptor(&mut self, entry: &files::FdEnt) {
+        let mut item = record(entry);
+        item.label = entry.fd.to_string();
+        let own = (self.task, entry.fd);
+        let first = *self.first_fd.entry(entry.file).or_insert(own);
+        let shared = match first {
+            _ if first == own => "no".into(),
+            (Some(task), fd) if self.task != Some(task) => {
+                format!("as descriptor {fd} of task {task}")
+            }
+            (_, fd) => format!("as descriptor {fd}"),
+        };
+        if let Some((file, path)) = self.files.get(&entry.file) {
+            item.label = format!("{} {path}", entry.fd);
+            item.add("path", path.clone());
+            // What is shared is told of its first descriptor.
+            if first == own {
+                item.values.extend(record(file).values);
+            }
+        }
+        item.add("shared", shared);
+        self.put(Section::Descriptors, (entry.fd.into(), String::new()), item);
+    }
+
+    fn signal(&mut self, info: &Siginfo) {
+        let item = Item {
+            label: format!("{}, {}", pending::name(info), pending::signal(info)),
+            ..record(info)
+        };
+        self.put(Section::Pending, (self.pending, String::new()), item);
+        self.pending = self.pending.saturating_add(1);
+    }
+}
