@@ -14,7 +14,8 @@ use crate::layout::Layout;
 use crate::source::remove;
 use crate::ui::Progress;
 
-/// Builds the guest tests, the tools and the two sample programs of 2008.
+/// Builds the guest tests, the tools, the two sample programs of 2008, and the examples
+/// of programs that save themselves.
 pub fn build(layout: &Layout) -> Result<()> {
     let bin = layout.guest_bin();
     // Made anew each time: a program that is gone must not be found by the guest.
@@ -32,11 +33,20 @@ pub fn build(layout: &Layout) -> Result<()> {
         let out = target.join(what.replace(' ', "-"));
         cargo_build(layout, what, &manifest, &out)?;
         gather(&out.join("release"), &bin)?;
+        // By its name: cargo leaves a second copy beside each example.
+        let example = out.join("release/examples/counter");
+        if example.exists() {
+            copy(&example, &bin.join("counter-rs"))?;
+        }
     }
-    for sample in ["ckpt", "rstr"] {
-        let source = layout.top.join("tests/samples").join(format!("{sample}.c"));
+    for (source, program) in [
+        ("tests/samples/ckpt.c", "ckpt"),
+        ("tests/samples/rstr.c", "rstr"),
+        ("tools/ckptself/examples/counter.c", "counter-c"),
+    ] {
+        let source = layout.top.join(source);
         if source.exists() {
-            compile(layout, &source, &bin.join(sample))?;
+            compile(layout, &source, &bin.join(program))?;
         }
     }
     Ok(())
@@ -48,7 +58,8 @@ fn cargo_build(layout: &Layout, what: &str, manifest: &Path, out: &Path) -> Resu
     let mut errors = Errors::default();
     let status = cmd::watch(
         Command::new("cargo")
-            .args(["build", "--release", "--workspace", "--manifest-path"])
+            .args(["build", "--release", "--workspace", "--bins", "--examples"])
+            .arg("--manifest-path")
             .arg(manifest)
             .arg("--target-dir")
             .arg(out),
@@ -83,9 +94,13 @@ fn gather(from: &Path, to: &Path) -> Result<()> {
         let Some(name) = path.file_name().filter(|_| program) else {
             continue;
         };
-        let copy = to.join(name);
-        std::fs::copy(&path, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+        copy(&path, &to.join(name))?;
     }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(())
 }
 
@@ -97,7 +112,9 @@ fn compile(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
             .arg(program)
             .arg(source)
             .arg("-I")
-            .arg(layout.top.join("include/uapi")),
+            .arg(layout.top.join("include/uapi"))
+            .arg("-I")
+            .arg(layout.top.join("tools/ckptself/include")),
         &log,
         None,
         |_, _| {},

@@ -85,6 +85,7 @@ pub const TESTS: &[Test] = &[
     once("commands", 120),
     phases("programs", 600),
     once("samples", 120),
+    once("counters", 60),
     once("streams", 120),
     once("same-bytes", 60),
     once("errors", 60),

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counts, and saves itself at every fifth number.
+//!
+//! ```text
+//! cargo run -p ckptself --example counter -- /var/tmp/me.img > /var/tmp/out
+//! ^C
+//! cargo run -p ckptself --example counter -- --restart /var/tmp/me.img
+//! cargo run -p ckptself --example counter -- --save PID /var/tmp/it.img
+//! ```
+//!
+//! The restarted program goes on in `/var/tmp/out`, behind its last image.
+//! The last line saves another program, and kills it.
+
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::process::exit;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use ckptself::checkpoint;
+use ckptself::checkpoint_self;
+use ckptself::restart;
+use ckptself::Outcome;
+use ckptself::KILL;
+
+fn say(what: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{what}")?;
+    out.flush()
+}
+
+fn count(path: &str) -> Result<(), Box<dyn Error>> {
+    for number in 1u64.. {
+        say(&number.to_string())?;
+        if number % 5 == 0 {
+            // For reading as well: there is the reason of a failure.
+            let image = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)?;
+            match checkpoint_self(&image)? {
+                Outcome::Saved(_) => say("saved")?,
+                Outcome::Restarted => say("restarted")?,
+            }
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
+    match args {
+        ["--restart", path] => Err(restart(File::open(path)?).into()),
+        ["--save", pid, path] => {
+            let image = File::create(path)?;
+            let id = checkpoint(pid.parse()?, image, KILL)?;
+            println!("saved as image {id}");
+            exit(0)
+        }
+        [path] => count(path),
+        _ => Err("usage: counter [--restart | --save PID] IMAGE".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let Err(why) = run(&args) {
+        eprintln!("counter: {why}");
+    }
+    // Whoever counts does so until it is killed.
+    ExitCode::FAILURE
+}
