@@ -6,6 +6,7 @@ pub mod eval;
 pub mod names;
 pub mod page;
 pub mod source;
+pub mod state;
 
 use std::path::PathBuf;
 

@@ -176,7 +176,7 @@ fn heading(out: &mut String, title: &str, line: char) {
 }
 
 /// A simple table; the text of its cells is in one line each.
-fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
+pub(super) fn table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) {
     let width = |column: usize| {
         let cells = rows
             .iter()

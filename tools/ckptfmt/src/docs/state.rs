@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The list of every kind of state, the page that is made of it, and what the
+//! sources and the tests say to it.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::page::table;
+use super::top;
+use crate::format::TYPES;
+
+/// The list, from the top of the repository.
+pub const LIST: &str = "Documentation/checkpoint/state.list";
+/// Where the kernel gives reasons; the checks of images have their own tests.
+const SOURCES: [&str; 2] = ["checkpoint", "arch"];
+/// What a reason of a refusal says, in the sources.
+const MARK: &str = "not supported";
+/// The programs of the guest.
+const PROGRAMS: &str = "tests/guest/src/bin";
+/// The table of the guest's tests.
+const TESTS: &str = "tests/guest/src/bin/guest-run/table.rs";
+
+/// The page that is made of the list.
+pub fn page_path() -> PathBuf {
+    top().join("Documentation/checkpoint/state.rst")
+}
+
+/// What becomes of a kind of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the image, and is there again after a restart.
+    Saved,
+    /// It is in the image, and must be the same where the image is restarted.
+    Compared,
+    /// No checkpoint is made of a program that has it.
+    Refused,
+}
+
+/// A line of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number in the list.
+    pub line: usize,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What it is.
+    pub what: String,
+    /// Records, or the reason of a refusal.
+    pub by: String,
+    /// Names of tests.
+    pub tests: Vec<String>,
+}
+
+/// Reads the list.
+///
+/// # Errors
+///
+/// The first line that is not as the list's head says.
+pub fn parse(text: &str) -> Result<Vec<Row>, String> {
+    let lines = text.lines().zip(1..);
+    lines
+        .filter(|(line, _)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(text, line)| {
+            row(text, line).ok_or_else(|| {
+                format!("{LIST}:{line}: is not \"saved|compared|refused | what | by | tests\"")
+            })
+        })
+        .collect()
+}
+
+fn row(text: &str, line: usize) -> Option<Row> {
+    let cells: Vec<&str> = text.split('|').map(str::trim).collect();
+    let [fate, what, by, tests] = *cells.as_slice() else {
+        return None;
+    };
+    let fate = match fate {
+        "saved" => Fate::Saved,
+        "compared" => Fate::Compared,
+        "refused" => Fate::Refused,
+        _ => return None,
+    };
+    let tests = match tests {
+        "-" if fate == Fate::Refused => Vec::new(),
+        "-" | "" => return None,
+        tests => tests.split_whitespace().map(str::to_string).collect(),
+    };
+    let row = Row {
+        line,
+        fate,
+        what: what.into(),
+        by: by.into(),
+        tests,
+    };
+    (!what.is_empty() && !by.is_empty()).then_some(row)
+}
+
+/// The page, in reStructuredText.
+pub fn page(rows: &[Row]) -> String {
+    let mut out = String::from(
+        ".. SPDX-License-Identifier: GPL-2.0\n\n\
+         .. This page is generated from state.list: cargo run -p ckptfmt --bin ckpt-doc\n\n\
+         ===================\nEvery kind of state\n===================\n\n\
+         What becomes of each kind of state that a program has, and the test that shows\n\
+         it. The tests are those of tests/README.md; behind a stroke is one case of one.\n\
+         ``cargo test`` fails when a record, a reason or a test is missing here, or when\n\
+         the sources no longer have one that is here.\n\n",
+    );
+    for (fate, title, about, by) in [
+        (
+            Fate::Saved,
+            "Saved",
+            "In the image, and there again after a restart.",
+            "Records",
+        ),
+        (
+            Fate::Compared,
+            "Compared",
+            "A restart is refused where these are not the same.",
+            "Records",
+        ),
+        (
+            Fate::Refused,
+            "Refused",
+            "A checkpoint fails for this reason. Without a test: the condition is met on\n\
+             special machines only, or nobody has written one yet.",
+            "Reason",
+        ),
+    ] {
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .filter(|row| row.fate == fate)
+            .map(|row| {
+                let tests = if row.tests.is_empty() {
+                    "none".into()
+                } else {
+                    row.tests.join(", ")
+                };
+                vec![row.what.clone(), row.by.clone(), tests]
+            })
+            .collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{title}\n{}\n\n{about}\n", "=".repeat(title.len()));
+        table(&mut out, &["State", by, "Shown by"], rows);
+    }
+    // One newline at the end.
+    format!("{}\n", out.trim_end())
+}
+
+/// What the kernel's sources and the guest's tests have.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// File and text of every string literal.
+    pub texts: Vec<(String, String)>,
+    /// Names of tests.
+    pub tests: Vec<String>,
+    /// Names of programs, each with its whole source.
+    pub programs: Vec<(String, String)>,
+}
+
+/// Looks at the sources.
+///
+/// # Errors
+///
+/// When one of them cannot be read.
+pub fn look() -> io::Result<Found> {
+    let mut found = Found::default();
+    for dir in SOURCES {
+        for path in sources(&top().join(dir))? {
+            if path.components().any(|c| c.as_os_str() == "format") {
+                continue;
+            }
+            let name = path.strip_prefix(top()).unwrap_or(&path).display();
+            for text in literals(&fs::read_to_string(&path)?) {
+                found.texts.push((name.to_string(), text));
+            }
+        }
+    }
+    let table = fs::read_to_string(top().join(TESTS))?;
+    for line in table.lines().map(str::trim) {
+        let call = ["cycle(\"", "once(\"", "phases(\""]
+            .iter()
+            .find_map(|call| line.strip_prefix(call));
+        let name = call.and_then(|rest| rest.split('"').next());
+        found.tests.extend(name.map(str::to_string));
+    }
+    for name in &found.tests {
+        let base = top().join(PROGRAMS).join(name);
+        let files = if base.is_dir() {
+            sources(&base)?
+        } else {
+            vec![base.with_extension("rs")]
+        };
+        let mut text = String::new();
+        for file in files {
+            text.push_str(&fs::read_to_string(file)?);
+        }
+        found.programs.push((name.clone(), text));
+    }
+    Ok(found)
+}
+
+/// All Rust sources below a directory, in order.
+fn sources(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            out.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// The string literals of a source, those of one line, without its comments.
+fn literals(text: &str) -> Vec<String> {
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"));
+    lines
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .map(str::to_string)
+        .collect()
+}
+
+/// What is wrong with the list, each with what to do about it.
+pub fn check(rows: &[Row], found: &Found) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let records: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.fate != Fate::Refused)
+        .flat_map(|row| row.by.split_whitespace())
+        .collect();
+    for (_, name, _, about) in TYPES {
+        if !records.contains(name) {
+            let about = about.trim();
+            wrong.push(format!(
+                "record {name} is not in the list; add a line to {LIST}:\n    \
+                 saved | {about} | {name} | TEST"
+            ));
+        }
+    }
+    let refusals = || rows.iter().filter(|row| row.fate == Fate::Refused);
+    let mut seen = Vec::new();
+    for (file, text) in found.texts.iter().filter(|t| t.1.contains(MARK)) {
+        if !seen.contains(&text) && refusals().all(|row| row.by != *text) {
+            wrong.push(format!(
+                "{file} refuses what is not in the list; add a line to {LIST}:\n    \
+                 refused | WHAT | {text} | refusals/CASE"
+            ));
+        }
+        seen.push(text);
+    }
+    for test in &found.tests {
+        let name = |t: &String| t.split('/').next() == Some(test);
+        if !rows.iter().any(|row| row.tests.iter().any(name)) {
+            wrong.push(format!(
+                "test {test} is not in the list; add {test} to the tests of a line of {LIST}, \
+                 or a line:\n    saved | WHAT | RECORDS | {test}"
+            ));
+        }
+    }
+    for row in rows {
+        let at = format!("{LIST}:{}", row.line);
+        wrong.extend(gone(row, found).map(|what| format!("{at}: {what}")));
+    }
+    wrong
+}
+
+/// What a line has that the sources do not have.
+fn gone<'a>(row: &'a Row, found: &'a Found) -> impl Iterator<Item = String> + 'a {
+    let by: Vec<String> = if row.fate == Fate::Refused {
+        let known = found.texts.iter().any(|t| t.1 == row.by);
+        let what = format!("no source says {:?}: remove or change the line", row.by);
+        (!known).then_some(what).into_iter().collect()
+    } else {
+        row.by
+            .split_whitespace()
+            .filter(|name| !TYPES.iter().any(|t| t.1 == *name))
+            .map(|name| format!("there is no record {name}: remove or change it"))
+            .collect()
+    };
+    let tests = row.tests.iter().filter_map(|test| {
+        let (name, case) = match test.split_once('/') {
+            Some((name, case)) => (name, Some(case)),
+            None => (test.as_str(), None),
+        };
+        let Some((_, source)) = found.programs.iter().find(|p| p.0 == name) else {
+            return Some(format!("there is no test {name}: see {TESTS}"));
+        };
+        let case = case.filter(|case| !source.contains(&format!("\"{case}\"")))?;
+        Some(format!("{PROGRAMS}/{name} has no case {case:?}"))
+    });
+    by.into_iter().chain(tests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        Found {
+            texts: vec![
+                ("res/a.rs".into(), "a is not supported".into()),
+                ("res/a.rs".into(), "a lock is held".into()),
+            ],
+            tests: vec!["heap".into(), "refusals".into()],
+            programs: vec![
+                ("heap".into(), String::new()),
+                ("refusals".into(), "thing(\"fd-a\", a)".into()),
+            ],
+        }
+    }
+
+    /// A list that names every record, and `more`.
+    fn list(more: &str) -> Vec<Row> {
+        let all: Vec<&str> = TYPES.iter().map(|t| t.1).collect();
+        let text = format!("# head\n\nsaved | all | {} | heap\n{more}", all.join(" "));
+        parse(&text).unwrap()
+    }
+
+    #[test]
+    fn a_list_that_has_all_is_right() {
+        let rows = list(
+            "refused | a | a is not supported | refusals/fd-a\n\
+             refused | locks | a lock is held | -\n",
+        );
+        assert_eq!(check(&rows, &found()), Vec::<String>::new());
+        let page = page(&rows);
+        assert!(page.contains("\na      a is not supported  refusals/fd-a\n"));
+        assert!(
+            page.contains("\nlocks  a lock is held      none\n"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_the_line_to_add() {
+        let wrong = check(&list(""), &found());
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(wrong[0].contains("res/a.rs"));
+        assert!(wrong[0].ends_with("\n    refused | WHAT | a is not supported | refusals/CASE"));
+        assert!(wrong[1].starts_with("test refusals is not in the list; add"));
+        let rows = parse("refused | a | a is not supported | refusals heap").unwrap();
+        let wrong = check(&rows, &found());
+        assert_eq!(wrong.len(), TYPES.len());
+        assert!(wrong[0].ends_with("| HEAD | TEST"), "{}", wrong[0]);
+    }
+
+    #[test]
+    fn what_is_gone_is_said_with_its_line() {
+        let rows = list(
+            "refused | a | a is not supported | refusals/fd-b\n\
+             refused | b | b is not supported | stack\n\
+             saved | c | HEADER | heap\n",
+        );
+        let wrong = check(&rows, &found());
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        assert!(wrong[0].starts_with(&format!("{LIST}:4: ")));
+        assert!(wrong[0].ends_with("refusals has no case \"fd-b\""));
+        assert!(wrong[1].contains("no source says \"b is not supported\""));
+        assert!(wrong[2].contains("no test stack"));
+        assert!(wrong[3].contains("no record HEADER"));
+    }
+
+    #[test]
+    fn lines_that_are_not_understood() {
+        for line in [
+            "kept | a | HEAD | heap",
+            "saved | a | HEAD",
+            "saved | a | HEAD | -",
+            "refused | | x is not supported | -",
+        ] {
+            let why = parse(line).unwrap_err();
+            assert!(why.contains("state.list:1: "), "{why}");
+        }
+    }
+}
