@@ -71,6 +71,11 @@ impl<T> Restored<T> {
         self.map.get(&objref)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, objref: u32) -> Option<&mut T> {
+        self.map.get_mut(&objref)
+    }
+
     /// All objects.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.map.values_mut()

@@ -48,6 +48,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) new_pids: bool,
     /// Open files by reference.
     pub(crate) files: Restored<res::file::Opened>,
+    /// Pipes by reference.
+    pub(crate) pipes: Restored<res::pipe::Built>,
     /// Root directory of the caller, and its absolute name.
     pub(crate) root: PathRef,
     pub(crate) root_name: KVec<u8>,
@@ -78,6 +80,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
         forest: Forest::none(),
         new_pids,
         files: Restored::new(),
+        pipes: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
         root_name: PathRef::root()
@@ -190,21 +193,25 @@ impl Course {
 impl Handover for RestoreCtx {}
 
 impl RestoreCtx {
-    /// Reads the next pre-header behind any files that stand before it.
+    /// Reads the next pre-header behind any files and pipes that stand before it.
     pub(crate) fn header_after_files(
         &mut self,
         table: Option<&crate::kapi::fs::NewFiles>,
     ) -> Outcome<Hdr> {
         loop {
             let hdr = self.reader.header()?;
-            if hdr.kind != format::FILE {
+            if !matches!(hdr.kind, format::FILE | format::PIPE) {
                 return Ok(hdr);
             }
             self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
                 EMFILE,
                 "the image has more files than descriptors and mappings are allowed",
             ))?;
-            res::file::restore(self, &hdr, table)?;
+            if hdr.kind == format::PIPE {
+                res::pipe::restore(self, &hdr)?;
+            } else {
+                res::file::restore(self, &hdr, table)?;
+            }
         }
     }
 

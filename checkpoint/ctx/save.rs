@@ -65,6 +65,8 @@ pub(crate) struct SaveCtx {
     pub(crate) writer: ImageWriter,
     /// References of shared objects.
     pub(crate) objects: Saved,
+    /// Pipes, and who has them.
+    pub(crate) pipes: res::pipe::Met,
     /// Identity of the file that the image goes to.
     pub(crate) image: usize,
     /// Its position before the image.
@@ -148,6 +150,7 @@ impl Course {
         }
         self.each(members, Part::Save)?;
         let ctx = self.ctx()?;
+        ctx.pipes.check()?;
         ctx.writer.tail().written()?;
         ctx.writer.sink().flush().written()?;
         Ok(ctx.crid)
@@ -212,6 +215,7 @@ impl SaveCtx {
             image_start: file::position(image),
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
+            pipes: res::pipe::Met::new(),
             batch: PageBatch::new()?,
             flags: flags as u32,
             outside: false,

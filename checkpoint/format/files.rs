@@ -28,6 +28,8 @@ pub mod file_kind {
     /// The stream that the image was written to, when it is not a file: the
     /// restarting task's descriptor of the same number takes its place.
     pub const STREAM: u32 = 6;
+    /// An end of a pipe or FIFO, whose record stands before.
+    pub const PIPE: u32 = 7;
 }
 
 /// Bits of [`File::flags`].
@@ -58,8 +60,11 @@ pub mod file_flags {
     pub const IMAGE: u32 = 1 << 12;
     /// Contents are mapped: the file must be the same at restart.
     pub const MAPPED: u32 = 1 << 13;
+    /// The end of a FIFO that reads: nobody has written since it was opened, so that
+    /// poll(2) does not tell of a hang-up.
+    pub const UNSEEN: u32 = 1 << 14;
     /// All bits.
-    pub const ALL: u32 = (1 << 14) - 1;
+    pub const ALL: u32 = (1 << 15) - 1;
 }
 
 wire! {
@@ -87,14 +92,14 @@ wire! {
         rdev_major: u32,
         /// Device number: minor.
         rdev_minor: u32,
-        /// Bytes of the path that follows; 0 for a stream.
+        /// Bytes of the path that follows; 0 for a stream and an end of a pipe.
         path_len: u32,
         /// First descriptor that refers to a stream, else 0.
         stream_fd: u32,
+        /// Object reference of the pipe of an end, else 0.
+        object: u32,
         /// Zero.
-        reserved: u32,
-        /// Zero.
-        reserved2: u64,
+        reserved: u64,
     }
 }
 
@@ -127,6 +132,15 @@ impl Record for File {
             file_kind::STREAM => {
                 ensure(self.stream_fd <= FD_MAX, "descriptor is out of range")?;
             }
+            file_kind::PIPE => {
+                ensure(fmt == 0o010000, "kind and mode of a file differ")?;
+                ensure(
+                    self.pos == 0
+                        && self.flags & (f::NOFOLLOW | f::DIRECTORY | f::MAPPED) == 0
+                        && (self.flags & f::UNSEEN == 0 || self.flags & f::ACCMODE == 0),
+                    "end of a pipe has flags or a position of a file",
+                )?;
+            }
             _ => return Err(Why("file is of an unknown kind")),
         }
         ensure(
@@ -142,14 +156,19 @@ impl Record for File {
             "file has a stream's descriptor",
         )?;
         ensure(
-            (self.kind == file_kind::STREAM) == (self.path_len == 0),
+            self.kind == file_kind::PIPE || self.flags & f::UNSEEN == 0,
+            "file has flags of a pipe",
+        )?;
+        ensure(
+            (self.kind == file_kind::PIPE) == (self.object != 0),
+            "an end of a pipe, and nothing else, belongs to one",
+        )?;
+        ensure(
+            matches!(self.kind, file_kind::STREAM | file_kind::PIPE) == (self.path_len == 0),
             "file has no path",
         )?;
         ensure(self.path_len as usize <= super::STR_MAX, "path is too long")?;
-        ensure(
-            self.reserved == 0 && self.reserved2 == 0,
-            "reserved field is not zero",
-        )
+        ensure(self.reserved == 0, "reserved field is not zero")
     }
 }
 

@@ -27,6 +27,7 @@ pub mod files;
 pub mod head;
 pub mod mm;
 pub mod pending;
+pub mod pipe;
 pub mod signal;
 pub mod task;
 pub mod tree;
@@ -128,6 +129,12 @@ record_types! {
     FD_ENT = 302, "cr_hdr_fd_ent";
     /// An open file; its path follows.
     FILE = 303, "cr_hdr_file";
+    /// A pipe or FIFO, before the first of its ends; its buffers follow.
+    PIPE = 304, "cr_hdr_pipe";
+    /// A buffer of a pipe.
+    PIPE_BUF = 305, "cr_hdr_pipe_buf";
+    /// The bytes of that buffer.
+    PIPE_DATA = 306, "bytes";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

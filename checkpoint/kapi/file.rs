@@ -82,7 +82,21 @@ pub(crate) fn set_flags(file: &FileRef, clear: u32, set: u32) {
     unsafe {
         let flags = &raw mut (*file.as_ptr()).f_flags;
         *flags = *flags & !clear | set;
+        bindings::ckpt_iocb_flags(file.as_ptr());
     }
+}
+
+/// References to the open file, also ours.
+pub(crate) fn references(file: &FileRef) -> u64 {
+    // SAFETY: The reference keeps the file; the counter is one word.
+    let count = unsafe { bindings::ckpt_file_references(file.as_ptr()) };
+    count.max(0) as u64
+}
+
+/// Closes a file whose last reference this is, before the task goes on.
+pub(crate) fn close(file: FileRef) {
+    // SAFETY: The reference is ours, and handed over. The current task holds no lock.
+    unsafe { bindings::__fput_sync(ARef::into_raw(file).as_ptr().cast()) };
 }
 
 /// A signal is sent on I/O (F_SETOWN), or an epoll watches the file.

@@ -20,6 +20,7 @@ pub(crate) mod pages;
 pub(crate) mod park;
 pub(crate) mod path;
 pub(crate) mod pending;
+pub(crate) mod pipe;
 pub(crate) mod refuse;
 pub(crate) mod sched;
 pub(crate) mod signal;

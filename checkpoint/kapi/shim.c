@@ -46,6 +46,7 @@
 #include "../../arch/x86/kernel/fpu/context.h"
 #include "../../arch/x86/kernel/fpu/xstate.h"
 #include "../../arch/x86/kernel/tls.h"
+#include "../../fs/internal.h"
 #include "../../mm/internal.h"
 
 /* scheduling and time */
@@ -756,6 +757,83 @@ int ckpt_may_search(struct file *file)
 int ckpt_may_exec(struct file *file)
 {
 	return path_noexec(&file->f_path) ? -EACCES : file_permission(file, MAY_EXEC);
+}
+
+void ckpt_iocb_flags(struct file *file)
+{
+	file->f_iocb_flags = iocb_flags(file);
+}
+
+long ckpt_file_references(struct file *file)
+{
+	return file_count(file);
+}
+
+int ckpt_may_open(struct file *file, int access)
+{
+	return file_permission(file, ACC_MODE(access));
+}
+
+struct file *ckpt_reopen(struct file *file, int flags)
+{
+	return dentry_open(&file->f_path, flags, current_cred());
+}
+
+int ckpt_chown(const struct path *path, uid_t uid, gid_t gid)
+{
+	return chown_common(path, uid, gid);
+}
+
+int ckpt_chmod(const struct path *path, umode_t mode)
+{
+	return chmod_common(path, mode);
+}
+
+/* pipes */
+
+int ckpt_pipe_lock(struct pipe_inode_info *pipe)
+{
+	return mutex_lock_killable(&pipe->mutex);
+}
+
+void ckpt_pipe_unlock(struct pipe_inode_info *pipe)
+{
+	mutex_unlock(&pipe->mutex);
+}
+
+bool ckpt_pipe_notifies(struct pipe_inode_info *pipe)
+{
+	return pipe_has_watch_queue(pipe);
+}
+
+unsigned int ckpt_pipe_used(struct pipe_inode_info *pipe)
+{
+	return pipe_buf_usage(pipe);
+}
+
+struct pipe_buffer *ckpt_pipe_buf(struct pipe_inode_info *pipe, unsigned int nr)
+{
+	return nr < pipe_buf_usage(pipe) ? pipe_buf(pipe, pipe->tail + nr) : NULL;
+}
+
+int ckpt_pipe_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	return pipe_buf_confirm(pipe, buf);
+}
+
+void ckpt_copy_page(void *to, struct page *page, size_t offset, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}
+
+bool ckpt_pipe_unseen(struct file *file, struct pipe_inode_info *pipe)
+{
+	return file->f_pipe == pipe->w_counter;
+}
+
+void ckpt_pipe_set_unseen(struct file *file, struct pipe_inode_info *pipe)
+{
+	file->f_pipe = pipe->w_counter;
 }
 
 /* x86 */

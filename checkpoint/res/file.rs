@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 //! Open files: regular files, directories, locations, simple devices,
-//! terminals, and the image's own stream.
+//! terminals, ends of pipes, and the image's own stream.
 //!
 //! A file is saved by its path and opened again by the caller's rights. Its
 //! contents are not part of the image: the same file system is assumed. A
@@ -96,7 +96,8 @@ fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
         S_IFCHR if is_terminal(st) => Ok(kind::TTY),
         S_IFCHR => Err("this character device is not supported"),
         0o060000 => Err("block devices are not supported"),
-        0o010000 => Err("pipes and FIFOs are not supported"),
+        // A pipe that is saved was looked at before.
+        0o010000 => Err("the image's own stream is mapped"),
         0o140000 => Err("sockets are not supported"),
         _ => Err("this kind of descriptor is not supported"),
     }
@@ -112,7 +113,12 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
     let identity = file::identity(file);
     let (objref, new) = ctx.objects.refer(identity)?;
     if new {
-        let done = describe(ctx, file, objref, fd).and_then(|(rec, path)| {
+        let pipe = match fd {
+            Some(fd) => super::pipe::save(ctx, file, fd),
+            None => Ok(0),
+        };
+        let done = pipe.and_then(|pipe| describe(ctx, file, objref, fd, pipe));
+        let done = done.and_then(|(rec, path)| {
             ctx.writer.record(0, &rec).written()?;
             if path.is_empty() {
                 Ok(())
@@ -123,6 +129,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
         // The name for people is made only when somebody will read it.
         done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
+    ctx.pipes.descriptor(file);
     Ok(objref)
 }
 
@@ -131,6 +138,7 @@ fn describe(
     file: &FileRef,
     objref: u32,
     fd: Option<u32>,
+    pipe: u32,
 ) -> Outcome<(File, KVec<u8>)> {
     let st = file::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
@@ -160,6 +168,14 @@ fn describe(
         EOPNOTSUPP,
         "signals or epoll on a file are not supported",
     )?;
+    if pipe != 0 {
+        rec.kind = kind::PIPE;
+        rec.object = pipe;
+        if super::pipe::is_unseen(file) {
+            rec.flags |= f::UNSEEN;
+        }
+        return Ok((rec, KVec::new()));
+    }
     rec.kind = match (classify(file, &st), fd) {
         (Ok(kind), _) => kind,
         (Err(_), Some(fd)) if is_image => {
@@ -186,6 +202,18 @@ fn describe(
         rec.size = 0;
         (rec.mtime_sec, rec.mtime_nsec) = (0, 0);
     }
+    let path = name(file, &st)?;
+    ensure(
+        !file::is_procfs(file) || !names_a_process(&path),
+        EOPNOTSUPP,
+        "files of a process in procfs are not supported",
+    )?;
+    rec.path_len = path.len() as u32;
+    Ok((rec, path))
+}
+
+/// The path of an open file, by which it can be opened again.
+pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
     let path = path::file_name(file).map_err(|errno| {
         if st.nlink == 0 && (errno == ENOENT || errno == EINVAL) {
             Failure::new(EOPNOTSUPP, "the file has been unlinked")
@@ -199,17 +227,11 @@ fn describe(
         }
     })?;
     ensure(
-        !file::is_procfs(file) || !names_a_process(&path),
-        EOPNOTSUPP,
-        "files of a process in procfs are not supported",
-    )?;
-    ensure(
         path.len() <= crate::format::STR_MAX,
         ENAMETOOLONG,
         "the path of a file is too long",
     )?;
-    rec.path_len = path.len() as u32;
-    Ok((rec, path))
+    Ok(path)
 }
 
 /// A file that was opened for an image.
@@ -230,6 +252,14 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
     let rec: File = ctx.reader.body(hdr, 0)?;
     let file = if rec.kind == kind::STREAM {
         inherit(&rec, table)?
+    } else if rec.kind == kind::PIPE {
+        let end = super::pipe::open(ctx, &rec)?;
+        let mut wanted = 0;
+        for (image, kernel) in FLAGS {
+            wanted |= if rec.flags & image != 0 { kernel } else { 0 };
+        }
+        file::set_flags(&end, FLAGS.iter().fold(0, |all, bit| all | bit.1), wanted);
+        end
     } else {
         let path = ctx.string(rec.objref, rec.path_len)?;
         reopen(ctx, &rec, &path).about(&path)?
@@ -320,8 +350,10 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     Ok(file)
 }
 
-/// Gives the image's own file its position, once the image's length is known.
+/// Gives the image's own file its position, once the image's length is known, and
+/// closes what nobody has.
 pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
+    super::pipe::finish(ctx);
     let bytes = ctx.reader.offset();
     for opened in ctx.files.values_mut() {
         if let Some(start) = opened.behind_image {

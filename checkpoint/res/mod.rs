@@ -15,6 +15,7 @@ pub(crate) mod head;
 pub(crate) mod mm;
 pub(crate) mod pages;
 pub(crate) mod pending;
+pub(crate) mod pipe;
 pub(crate) mod rlimit;
 pub(crate) mod signal;
 pub(crate) mod task;

@@ -25,6 +25,7 @@
 #include <linux/path.h>
 #include <linux/pagewalk.h>
 #include <linux/personality.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/regset.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -188,6 +189,23 @@ void ckpt_flc_lock(struct file_lock_context *ctx);
 void ckpt_flc_unlock(struct file_lock_context *ctx);
 int ckpt_may_search(struct file *file);
 int ckpt_may_exec(struct file *file);
+void ckpt_iocb_flags(struct file *file);
+long ckpt_file_references(struct file *file);
+int ckpt_may_open(struct file *file, int access);
+struct file *ckpt_reopen(struct file *file, int flags);
+int ckpt_chown(const struct path *path, uid_t uid, gid_t gid);
+int ckpt_chmod(const struct path *path, umode_t mode);
+
+/* pipes */
+int ckpt_pipe_lock(struct pipe_inode_info *pipe);
+void ckpt_pipe_unlock(struct pipe_inode_info *pipe);
+bool ckpt_pipe_notifies(struct pipe_inode_info *pipe);
+unsigned int ckpt_pipe_used(struct pipe_inode_info *pipe);
+struct pipe_buffer *ckpt_pipe_buf(struct pipe_inode_info *pipe, unsigned int nr);
+int ckpt_pipe_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf);
+void ckpt_copy_page(void *to, struct page *page, size_t offset, size_t len);
+bool ckpt_pipe_unseen(struct file *file, struct pipe_inode_info *pipe);
+void ckpt_pipe_set_unseen(struct file *file, struct pipe_inode_info *pipe);
 
 /* x86 */
 struct pt_regs *ckpt_regs(void);

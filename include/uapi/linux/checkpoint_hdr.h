@@ -51,6 +51,9 @@ struct cr_hdr {
 #define CR_HDR_FILES		301	/* A descriptor table */
 #define CR_HDR_FD_ENT		302	/* One descriptor */
 #define CR_HDR_FILE		303	/* An open file */
+#define CR_HDR_PIPE		304	/* A pipe or FIFO */
+#define CR_HDR_PIPE_BUF		305	/* A buffer of a pipe */
+#define CR_HDR_PIPE_DATA	306	/* The bytes of that buffer */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -671,6 +674,8 @@ struct cr_hdr_pgarr {
  * restarting task's descriptor of the same number takes its place.
  */
 #define CR_FILE_KIND_STREAM		6
+/* An end of a pipe or FIFO, whose record stands before */
+#define CR_FILE_KIND_PIPE		7
 
 /* Bits of cr_hdr_file.flags */
 /* Access mode: 0 read, 1 write, 2 both */
@@ -693,6 +698,11 @@ struct cr_hdr_pgarr {
 #define CR_FILE_IMAGE			0x1000
 /* Contents are mapped: the file must be the same at restart */
 #define CR_FILE_MAPPED			0x2000
+/*
+ * The end of a FIFO that reads: nobody has written since it was opened, so
+ * that poll(2) does not tell of a hang-up.
+ */
+#define CR_FILE_UNSEEN			0x4000
 
 /* struct cr_hdr_file: an open file; its path follows as a string */
 struct cr_hdr_file {
@@ -708,12 +718,13 @@ struct cr_hdr_file {
 	__u32 mtime_nsec;
 	__u32 rdev_major;		/* Device number: major */
 	__u32 rdev_minor;		/* Device number: minor */
-	/* Bytes of the path that follows; 0 for a stream */
+	/* Bytes of the path that follows; 0 for a stream and an end of a pipe */
 	__u32 path_len;
 	/* First descriptor that refers to a stream, else 0 */
 	__u32 stream_fd;
-	__u32 reserved;			/* Zero */
-	__u64 reserved2;		/* Zero */
+	/* Object reference of the pipe of an end, else 0 */
+	__u32 object;
+	__u64 reserved;			/* Zero */
 };
 
 /* struct cr_hdr_files: files and descriptors follow */
@@ -728,6 +739,39 @@ struct cr_hdr_fd_ent {
 	__u32 fd;			/* Descriptor number */
 	__u32 file;			/* Object reference of the open file */
 	__u32 flags;			/* Bit 0: close on exec */
+	__u32 reserved;			/* Zero */
+};
+
+/* Buffers of a pipe at most: a capacity of 2 GiB */
+#define CR_PIPE_SLOTS_MAX		0x80000
+/* Bytes of a buffer at most */
+#define CR_PIPE_BUF_MAX			4096
+
+/* struct cr_hdr_pipe: a pipe or FIFO; a FIFO's path, then buffers follow */
+struct cr_hdr_pipe {
+	__u32 objref;			/* Object reference */
+	/* Capacity in buffers of 4096 bytes, a power of two */
+	__u32 slots;
+	__u32 nr_bufs;			/* Number of buffers that are in use */
+	__u32 mode;			/* File type and permissions, as st_mode */
+	__u32 uid;			/* Owner of a pipe; 0 for a FIFO */
+	__u32 gid;			/* Group of a pipe; 0 for a FIFO */
+	__u32 path_len;			/* Bytes of a FIFO's path; 0 for a pipe */
+	__u32 reserved;			/* Zero */
+	__u64 reserved2;		/* Zero */
+};
+
+/* Bits of cr_hdr_pipe_buf.flags */
+/* A packet: one read takes it, and nothing behind it */
+#define CR_PIPE_BUF_PACKET		1
+/* What is written next may be added to it */
+#define CR_PIPE_BUF_MERGE		2
+
+/* struct cr_hdr_pipe_buf: a buffer of a pipe; its bytes follow */
+struct cr_hdr_pipe_buf {
+	__u32 offset;			/* Bytes before them that were read already */
+	__u32 nr_bytes;			/* Number of bytes */
+	__u32 flags;			/* See CR_PIPE_BUF_* */
 	__u32 reserved;			/* Zero */
 };
 

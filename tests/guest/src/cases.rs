@@ -92,7 +92,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Runs a case in a child. Its result comes back in a file, since an image cannot
-/// hold a pipe.
+/// hold a pipe whose other end is here.
 fn in_child(seconds: u64, body: impl FnOnce() -> Case) -> Case {
     let path = std::env::temp_dir().join(format!("case.{}", sys::getpid()));
     let _ = std::fs::remove_file(&path);

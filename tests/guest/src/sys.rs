@@ -203,6 +203,28 @@ pub fn fcntl(fd: i32, cmd: i32, arg: usize) -> Ret {
     plain(libc::SYS_fcntl, &[int(fd), int(cmd), arg])
 }
 
+/// pipe2(2): the end that reads, and the end that writes.
+pub fn pipe(flags: i32) -> Result<[i32; 2], Errno> {
+    let mut ends = [0i32; 2];
+    let args = [ends.as_mut_ptr() as usize, int(flags), 0, 0, 0, 0];
+    // SAFETY: the kernel writes two ints.
+    unsafe { raw(libc::SYS_pipe2 as usize, args) }.map(|_| ends)
+}
+
+/// poll(2) of one descriptor, without waiting: what has happened.
+pub fn poll(fd: i32, events: i16) -> i16 {
+    let revents = 0;
+    let mut poll = libc::pollfd {
+        fd,
+        events,
+        revents,
+    };
+    let args = [(&raw mut poll) as usize, 1, 0, 0, 0, 0];
+    // SAFETY: the kernel writes into the structure only.
+    let _ = unsafe { raw(libc::SYS_poll as usize, args) };
+    poll.revents
+}
+
 /// dup3(2).
 pub fn dup_to(from: i32, to: i32, flags: i32) -> Ret {
     if from == to {

@@ -9,13 +9,14 @@ use std::ops::Range;
 
 use crate::format;
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("../../../checkpoint/format/head.rs"),
     include_str!("../../../checkpoint/format/task.rs"),
     include_str!("../../../checkpoint/format/signal.rs"),
     include_str!("../../../checkpoint/format/cpu.rs"),
     include_str!("../../../checkpoint/format/mm.rs"),
     include_str!("../../../checkpoint/format/files.rs"),
+    include_str!("../../../checkpoint/format/pipe.rs"),
 ];
 
 /// A field: its name, and its place in the payload.
@@ -57,6 +58,8 @@ pub const LAYOUTS: &[Layout] = &[
     (format::FILES, "Files", format::files::Files::FIELDS),
     (format::FD_ENT, "FdEnt", format::files::FdEnt::FIELDS),
     (format::FILE, "File", format::files::File::FIELDS),
+    (format::PIPE, "Pipe", format::pipe::Pipe::FIELDS),
+    (format::PIPE_BUF, "PipeBuf", format::pipe::PipeBuf::FIELDS),
     (format::TAIL, "Tail", format::head::Tail::FIELDS),
 ];
 

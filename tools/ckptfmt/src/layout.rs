@@ -8,6 +8,7 @@ use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
+use crate::format::pipe;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -67,6 +68,8 @@ layouts! {
     "cr_hdr_file" = files::File,
     "cr_hdr_files" = files::Files,
     "cr_hdr_fd_ent" = files::FdEnt,
+    "cr_hdr_pipe" = pipe::Pipe,
+    "cr_hdr_pipe_buf" = pipe::PipeBuf,
 }
 
 /// The pre-header of every record.

@@ -186,6 +186,10 @@ fn objects_and_addresses_that_lie() {
     lie(unknown, |i| i.mm.exe_file = 99);
     lie(unknown, |i| i.mappings[0].vma.file = 99);
     lie(unknown, |i| i.fds[0].file = 2);
+    // The end of a pipe is no pipe.
+    let unknown = "reference to a pipe that does not exist";
+    lie(unknown, |i| i.files[4].file.object = 99);
+    lie(unknown, |i| i.files[4].file.object = 10);
     lie("mappings overlap or are not in order", |i| {
         i.mappings.swap(0, 1)
     });

@@ -8,6 +8,8 @@ mod call;
 mod forest;
 #[path = "validate/pending.rs"]
 mod pending;
+#[path = "validate/pipe.rs"]
+mod pipe;
 
 use ckptfmt::build::Image;
 use ckptfmt::format::files::file_kind;
@@ -359,7 +361,12 @@ fn files() {
             (|r| r.stream_fd = 1, "file has a stream's descriptor"),
             (|r| r.path_len = 0, "file has no path"),
             (|r| r.path_len = 4096, "path is too long"),
-            (|r| r.reserved2 = 1, RESERVED),
+            (|r| r.reserved = 1, RESERVED),
+            (|r| r.flags |= 1 << 14, "file has flags of a pipe"),
+            (
+                |r| r.object = 30,
+                "an end of a pipe, and nothing else, belongs to one",
+            ),
         ],
     );
     check(

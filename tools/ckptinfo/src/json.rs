@@ -15,6 +15,7 @@ use crate::forest;
 use crate::model::Model;
 use crate::model::View;
 use crate::pending;
+use crate::pipes;
 use crate::tables::label;
 use crate::text;
 use crate::text::escape;
@@ -207,6 +208,7 @@ fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
             "pos": file.pos.to_string(),
             "size": file.size.to_string(),
             "mode": format!("{:06o}", file.mode),
+            "pipe": pipes::json(model, file),
         })
     });
     json!({ "fd": fd, "object": objref, "close_on_exec": flags & 1 != 0, "file": file })

@@ -23,6 +23,7 @@ mod forest;
 mod json;
 mod model;
 mod pending;
+mod pipes;
 mod tables;
 mod text;
 mod time;

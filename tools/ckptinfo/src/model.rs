@@ -14,6 +14,7 @@ use ckptfmt::format::files;
 use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
+use ckptfmt::format::pipe;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::format::tree;
@@ -31,6 +32,18 @@ pub struct Mapping {
     pub name: Vec<u8>,
     /// Pages whose contents are in the image.
     pub pages: u64,
+}
+
+/// A pipe or FIFO.
+pub struct Pipe {
+    /// The record.
+    pub pipe: pipe::Pipe,
+    /// Path of a FIFO.
+    pub path: Vec<u8>,
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Packets among its buffers.
+    pub packets: u64,
 }
 
 /// A task, as far as it was read. Threads that are not the first of their process
@@ -71,6 +84,10 @@ pub struct Model {
     pub tree: Vec<tree::Tree>,
     /// By object reference: the record and the path.
     pub files: HashMap<u32, (files::File, Vec<u8>)>,
+    /// By object reference.
+    pub pipes: HashMap<u32, Pipe>,
+    /// The pipe whose buffers come.
+    filling: u32,
     pub tasks: Vec<OneTask>,
     /// Set at the end of a complete image.
     pub totals: Option<Totals>,
@@ -99,6 +116,11 @@ impl View<'_> {
     /// An open file: its record and its path.
     pub fn file(&self, objref: u32) -> Option<&(files::File, Vec<u8>)> {
         self.image.files.get(&objref)
+    }
+
+    /// The pipe of an end.
+    pub fn pipe(&self, end: &files::File) -> Option<&Pipe> {
+        self.image.pipes.get(&end.object)
     }
 
     /// The path of an open file.
@@ -155,6 +177,25 @@ impl Model {
             Event::File(r, path) => {
                 if self.room(size_of_val(r).saturating_add(path.len())) {
                     self.files.insert(r.objref, (*r, path.into()));
+                }
+            }
+            Event::Pipe(r, path) => {
+                self.filling = r.objref;
+                if self.room(size_of::<Pipe>().saturating_add(path.len())) {
+                    let pipe = Pipe {
+                        pipe: *r,
+                        path: path.into(),
+                        bytes: 0,
+                        packets: 0,
+                    };
+                    self.pipes.insert(r.objref, pipe);
+                }
+            }
+            Event::PipeBuf(r, _) => {
+                if let Some(pipe) = self.pipes.get_mut(&self.filling) {
+                    let packet = r.flags & pipe::pipe_buf_flags::PACKET != 0;
+                    pipe.packets = pipe.packets.saturating_add(packet.into());
+                    pipe.bytes = pipe.bytes.saturating_add(r.nr_bytes.into());
                 }
             }
             Event::Mm(r) => self.last().mm = Some(*r),

@@ -7,6 +7,7 @@ use ckptfmt::format::mm::Mm;
 
 use crate::model::Mapping;
 use crate::model::View;
+use crate::pipes;
 use crate::text::escape;
 use crate::text::kind;
 use crate::text::mapping_flags;
@@ -86,7 +87,9 @@ pub fn fds(model: &View<'_>) -> String {
         match model.file(entry.file) {
             Some((file, path)) => {
                 line.push_str(&format!("  {:<10}  ", file.pos));
-                if path.is_empty() {
+                if file.object != 0 {
+                    line.push_str(&pipes::name(model, file));
+                } else if path.is_empty() {
                     line.push_str(&format!(
                         "descriptor {} of the restarting task",
                         file.stream_fd

@@ -155,6 +155,7 @@ pub fn kind(number: u32) -> &'static str {
         file_kind::CHARDEV => "device",
         file_kind::TTY => "terminal",
         file_kind::STREAM => "stream of the image",
+        file_kind::PIPE => "end of a pipe",
         _ => "unknown",
     }
 }
@@ -186,6 +187,7 @@ pub fn open_flags(flags: u32) -> Vec<&'static str> {
         (f::LARGEFILE, "largefile"),
         (f::IMAGE, "image"),
         (f::MAPPED, "mapped"),
+        (f::UNSEEN, "no-writer-yet"),
     ];
     names.extend(self::names(&all, flags));
     names

@@ -14,6 +14,7 @@ use crate::call;
 use crate::forest;
 use crate::model::Model;
 use crate::model::View;
+use crate::pipes;
 use crate::tables::label;
 use crate::text;
 use crate::text::count;
@@ -253,6 +254,12 @@ fn descriptors(tree: &mut Tree, model: &View<'_>) {
             continue;
         }
         let value = match model.file(entry.file) {
+            Some((file, _)) if file.object != 0 => format!(
+                "{}, {}, {}",
+                pipes::name(model, file),
+                text::open_flags(file.flags).join(" "),
+                pipes::contents(model, file)
+            ),
             Some((file, path)) => format!(
                 "{}{}{}, {}, at {}",
                 escape(path),

@@ -8,6 +8,8 @@ mod call;
 mod diff;
 #[path = "cli/pending.rs"]
 mod pending;
+#[path = "cli/pipe.rs"]
+mod pipe;
 
 use std::fs;
 use std::io::Read;
@@ -135,7 +137,7 @@ fn the_tables() {
     assert!(maps.out.contains("[vdso]") && maps.out.contains("growsdown"));
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
-    assert_eq!(fds.out.lines().count(), 6);
+    assert_eq!(fds.out.lines().count(), 8);
     assert!(fds.out.contains(
         "descriptor 7 of the restarting task  (stream of the image, write, close on exec)"
     ));

@@ -14,6 +14,7 @@ use ckptfmt::format::files;
 use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
+use ckptfmt::format::pipe;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::format::tree;
@@ -89,6 +90,8 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<files::File>,
     check::<files::Files>,
     check::<files::FdEnt>,
+    check::<pipe::Pipe>,
+    check::<pipe::PipeBuf>,
     |bytes| {
         if let Ok((desc, _)) = cpu::UserDesc::read_from_prefix(bytes) {
             let _ = desc.check();

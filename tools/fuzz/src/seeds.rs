@@ -39,6 +39,8 @@ const ORDER: &[i16] = &[
     format::FILE,
     format::FILES,
     format::FD_ENT,
+    format::PIPE,
+    format::PIPE_BUF,
     format::LDT,
 ];
 

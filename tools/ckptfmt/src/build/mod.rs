@@ -21,6 +21,7 @@ use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
+use crate::format::pipe;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -73,6 +74,17 @@ pub enum Other {
     Zombie(task::Task),
 }
 
+/// A pipe and what is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipe {
+    /// The record.
+    pub pipe: pipe::Pipe,
+    /// The path of a FIFO, or nothing.
+    pub path: Vec<u8>,
+    /// Buffers and their bytes.
+    pub bufs: Vec<(pipe::PipeBuf, Vec<u8>)>,
+}
+
 /// All of an image, in the order of the stream.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -86,6 +98,8 @@ pub struct Image {
     pub task: task::Task,
     /// Each is written before its first user.
     pub files: Vec<OpenFile>,
+    /// Each is written before its first end.
+    pub pipes: Vec<Pipe>,
     pub mm: mm::Mm,
     pub auxv: Vec<u64>,
     pub mappings: Vec<Mapping>,
@@ -148,6 +162,13 @@ impl Image {
         }
         for open in &mut self.files {
             open.file.path_len = len(open.path.len());
+        }
+        for pipe in &mut self.pipes {
+            pipe.pipe.path_len = len(pipe.path.len());
+            pipe.pipe.nr_bufs = len(pipe.bufs.len());
+            for (buf, bytes) in &mut pipe.bufs {
+                buf.nr_bytes = len(bytes.len());
+            }
         }
         self.mm_context.nldt = len(self.ldt.len());
         self.head.nr_tasks = len(self.tree.len());
@@ -257,6 +278,7 @@ impl Image {
             return Ok(());
         };
         if written.insert(objref) {
+            self.write_pipe(to, open.file.object, written)?;
             to.record(0, &open.file)?;
             if !open.path.is_empty() {
                 to.bytes(format::STR, objref, &open.path)?;
@@ -312,6 +334,31 @@ impl Other {
                 to.record(t, creds)
             }
         }
+    }
+}
+
+impl Image {
+    fn write_pipe<S: Sink>(
+        &self,
+        to: &mut Writer<S>,
+        objref: u32,
+        written: &mut HashSet<u32>,
+    ) -> Result<(), S::Error> {
+        let Some(pipe) = self.pipes.iter().find(|p| p.pipe.objref == objref) else {
+            return Ok(());
+        };
+        if !written.insert(objref) {
+            return Ok(());
+        }
+        to.record(0, &pipe.pipe)?;
+        if !pipe.path.is_empty() {
+            to.bytes(format::STR, objref, &pipe.path)?;
+        }
+        for (buf, bytes) in &pipe.bufs {
+            to.record(objref, buf)?;
+            to.bytes(format::PIPE_DATA, objref, bytes)?;
+        }
+        Ok(())
     }
 }
 

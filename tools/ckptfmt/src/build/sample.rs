@@ -6,6 +6,7 @@ use super::Image;
 use super::Mapping;
 use super::OpenFile;
 use super::Other;
+use super::Pipe;
 use crate::format::call;
 use crate::format::call::RestartBlock;
 use crate::format::cpu;
@@ -21,6 +22,8 @@ use crate::format::mm::vma_kind;
 use crate::format::pending;
 use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
+use crate::format::pipe;
+use crate::format::pipe::pipe_buf_flags;
 use crate::format::signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::task;
@@ -79,6 +82,7 @@ impl Image {
             tree: Vec::new(),
             task: task::Task::zeroed(),
             files: Vec::new(),
+            pipes: Vec::new(),
             mm: mm::Mm::zeroed(),
             auxv: Vec::new(),
             mappings: Vec::new(),
@@ -301,5 +305,41 @@ impl Image {
             stream.file.stream_fd = 7;
         }
         self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
+        self.fill_pipes();
+    }
+
+    /// A pipe whose end that writes is closed, and a FIFO that is open for both.
+    fn fill_pipes(&mut self) {
+        let packet = |offset, flags, bytes: &[u8]| {
+            let mut buf = pipe::PipeBuf::zeroed();
+            (buf.offset, buf.flags) = (offset, flags);
+            (buf, bytes.to_vec())
+        };
+        let mut half = pipe::Pipe::zeroed();
+        (half.objref, half.slots, half.mode) = (30, 16, 0o010_600);
+        let mut fifo = pipe::Pipe::zeroed();
+        (fifo.objref, fifo.slots, fifo.mode) = (31, 1, 0o010_644);
+        self.pipes = vec![
+            Pipe {
+                pipe: half,
+                path: Vec::new(),
+                bufs: vec![
+                    packet(0, pipe_buf_flags::PACKET, b"a packet"),
+                    packet(3, pipe_buf_flags::MERGE, b"bytes"),
+                ],
+            },
+            Pipe {
+                pipe: fifo,
+                path: b"/run/fifo".to_vec(),
+                bufs: Vec::new(),
+            },
+        ];
+        for (objref, pipe, number, flags) in [(14, 30, 8, 0), (15, 31, 9, 2 | file_flags::NONBLOCK)]
+        {
+            let mut end = open(objref, file_kind::PIPE, 0o010_600, flags, b"");
+            end.file.object = pipe;
+            self.files.push(end);
+            self.fds.push(fd(number, objref, 0));
+        }
     }
 }

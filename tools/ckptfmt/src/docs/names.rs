@@ -21,6 +21,7 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("vma_flags", "CR_VMA_"),
     ("file_kind", "CR_FILE_KIND_"),
     ("file_flags", "CR_FILE_"),
+    ("pipe_buf_flags", "CR_PIPE_BUF_"),
 ];
 
 /// Constants that are no part of the interface: masks of what this release

@@ -33,6 +33,7 @@ files! {
     "pending",
     "mm",
     "files",
+    "pipe",
 }
 
 /// A field of a structure.

@@ -8,6 +8,7 @@ use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
+use crate::format::pipe;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -41,6 +42,10 @@ pub enum Event<'a> {
     Task(&'a task::Task),
     /// An open file and its path, before the first user.
     File(&'a files::File, &'a [u8]),
+    /// A pipe, or a FIFO and its path, before the first of its ends.
+    Pipe(&'a pipe::Pipe, &'a [u8]),
+    /// A buffer of the pipe at hand, and its bytes.
+    PipeBuf(&'a pipe::PipeBuf, &'a [u8]),
     Mm(&'a mm::Mm),
     /// Part of the auxiliary vector: its only one.
     Auxv(&'a [u64]),

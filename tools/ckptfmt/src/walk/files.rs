@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files, which may stand before their first users, and descriptors.
+//! Open files and pipes, which may stand before their first users, and descriptors.
 
 use super::cut;
 use super::rule;
@@ -12,29 +12,33 @@ use crate::format;
 use crate::format::files::FdEnt;
 use crate::format::files::File;
 use crate::format::files::Files;
+use crate::format::pipe::Pipe;
+use crate::format::pipe::PipeBuf;
 use crate::format::Hdr;
 use crate::format::Record;
 use crate::stream::reader::Fault;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
-    /// Reads the files that stand here, then a record of kind `R`.
+    /// Reads the files and pipes that stand here, then a record of kind `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
         loop {
             let hdr = self.header()?;
-            if hdr.kind != format::FILE {
-                return self.reader.body(&hdr, parent);
+            match hdr.kind {
+                format::FILE => self.file(&hdr)?,
+                format::PIPE => self.pipe(&hdr)?,
+                _ => return self.reader.body(&hdr, parent),
             }
-            self.file(&hdr)?;
         }
     }
 
     fn file(&mut self, hdr: &Hdr) -> Step<S> {
         let file: File = self.reader.body(hdr, 0)?;
-        rule(self.files.len() < FILES_MAX, "too many open files")?;
+        self.shared(file.objref)?;
+        self.files.insert(file.objref);
         rule(
-            !self.objects.contains(&file.objref) && self.files.insert(file.objref),
-            "object reference is used twice",
+            file.object == 0 || self.pipes.contains(&file.object),
+            "reference to a pipe that does not exist",
         )?;
         let len = file.path_len as usize;
         if len != 0 {
@@ -45,6 +49,41 @@ impl<S: Source> Walker<'_, S> {
         }
         (self.on)(&Event::File(&file, cut(&self.buf, len)));
         Ok(())
+    }
+
+    fn pipe(&mut self, hdr: &Hdr) -> Step<S> {
+        let pipe: Pipe = self.reader.body(hdr, 0)?;
+        self.shared(pipe.objref)?;
+        self.pipes.insert(pipe.objref);
+        let len = pipe.path_len as usize;
+        if len != 0 {
+            rule(
+                self.string(pipe.objref, len)? == len,
+                "path has another length than announced",
+            )?;
+        }
+        (self.on)(&Event::Pipe(&pipe, cut(&self.buf, len)));
+        for _ in 0..pipe.nr_bufs {
+            let buf: PipeBuf = self.record(pipe.objref)?;
+            let len = buf.nr_bytes as usize;
+            self.bytes(format::PIPE_DATA, pipe.objref, len)?;
+            (self.on)(&Event::PipeBuf(&buf, cut(&self.buf, len)));
+        }
+        Ok(())
+    }
+
+    /// Refuses the reference of one more file or pipe that something else has.
+    fn shared(&self, objref: u32) -> Step<S> {
+        rule(
+            self.files.len().saturating_add(self.pipes.len()) < FILES_MAX,
+            "too many open files",
+        )?;
+        rule(
+            !self.objects.contains(&objref)
+                && !self.files.contains(&objref)
+                && !self.pipes.contains(&objref),
+            "object reference is used twice",
+        )
     }
 
     /// Refuses a reference to a file that has not been written before.

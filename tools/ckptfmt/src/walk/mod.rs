@@ -16,6 +16,7 @@
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
 //!   FS STR STR                                       task.rs
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
+//!         PIPE STR { PIPE_BUF PIPE_DATA } before these
 //!   SIGNAL { SIGINFO } ITIMERS                       task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
 //! each of its other threads:
@@ -142,9 +143,10 @@ struct Walker<'v, S: Source> {
     tree: Vec<Tree>,
     places: HashMap<u32, usize>,
     sessions: HashMap<u32, u32>,
-    /// Object references: of tasks, address spaces, tables; of files.
+    /// Object references: of tasks, address spaces, tables; of files; of pipes.
     objects: HashSet<u32>,
     files: HashSet<u32>,
+    pipes: HashSet<u32>,
     task: u32,
     mm: u32,
     xsave_size: u32,
@@ -169,6 +171,7 @@ impl<'v, S: Source> Walker<'v, S> {
             sessions: HashMap::new(),
             objects: HashSet::new(),
             files: HashSet::new(),
+            pipes: HashSet::new(),
             task: 0,
             mm: 0,
             xsave_size: 0,
@@ -241,7 +244,9 @@ impl<'v, S: Source> Walker<'v, S> {
     /// Takes note of an object reference, which nothing else may have.
     fn object(&mut self, objref: u32) -> Step<S> {
         rule(
-            !self.objects.contains(&objref) && !self.files.contains(&objref),
+            !self.objects.contains(&objref)
+                && !self.files.contains(&objref)
+                && !self.pipes.contains(&objref),
             "object reference is used twice",
         )?;
         self.objects.insert(objref);

@@ -7,6 +7,7 @@ use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
 use ckptfmt::build::Other;
+use ckptfmt::build::Pipe;
 use ckptfmt::format::cpu::Cpu;
 use ckptfmt::format::cpu::Thread;
 use ckptfmt::format::signal::ThreadSignal;
@@ -91,6 +92,18 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             file: **r,
             path: path.to_vec(),
         }),
+        Event::Pipe(r, path) => to.pipes.push(Pipe {
+            pipe: **r,
+            path: path.to_vec(),
+            bufs: Vec::new(),
+        }),
+        Event::PipeBuf(r, bytes) => {
+            to.pipes
+                .last_mut()
+                .unwrap()
+                .bufs
+                .push((**r, bytes.to_vec()));
+        }
         Event::Mm(r) => to.mm = **r,
         Event::Auxv(v) => to.auxv = v.to_vec(),
         Event::Vma(r, name) => to.mappings.push(Mapping {

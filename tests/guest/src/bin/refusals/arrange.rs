@@ -62,22 +62,54 @@ pub fn with_data<T: ?Sized>(nr: i64, mut args: [usize; 6], nth: usize, data: &mu
     unsafe { sys::raw(nr as usize, args) }
 }
 
+/// A process that is no child keeps what is open until this one ends.
+fn held_by_another() -> Result<(), String> {
+    let me = sys::getpid() as usize;
+    let ended = sys::in_child(10, || match sys::fork() {
+        Ok(0) => {
+            while sys::plain(libc::SYS_kill, &[me, 0]).is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            sys::exit(0)
+        }
+        Ok(_) => 0,
+        Err(_) => 1,
+    });
+    match ended {
+        sys::Ended::Exit(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// Another process has the other end.
 fn pipe(_: &Desk) -> Result<Place, String> {
-    let mut ends = [0i32; 2];
-    had("pipe", with_data(libc::SYS_pipe2, [0; 6], 0, &mut ends))?;
+    let ends = had("pipe", sys::pipe(0))?;
+    held_by_another()?;
     let _ = sys::close(ends[1]);
     Ok(Place::Fd(ends[0]))
 }
 
-fn fifo(desk: &Desk) -> Result<Place, String> {
-    let path = c_path(&std::env::temp_dir().join("refusals-fifo"));
+/// Another process has both ends, too.
+fn shared_pipe(_: &Desk) -> Result<Place, String> {
+    let ends = had("pipe", sys::pipe(0))?;
+    held_by_another()?;
+    Ok(Place::Fd(ends[0]))
+}
+
+fn notification_pipe(_: &Desk) -> Result<Place, String> {
+    // O_NOTIFICATION_PIPE
+    let ends = had("notification pipe", sys::pipe(libc::O_EXCL))?;
+    Ok(Place::Fd(ends[0]))
+}
+
+fn unlinked_fifo(_: &Desk) -> Result<Place, String> {
+    let path = std::env::temp_dir().join("refusals-fifo");
+    let _ = std::fs::remove_file(&path);
     // SAFETY: a C string.
-    let _ = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
-    let _ = desk;
-    fd(
-        "fifo",
-        sys::open(&path, libc::O_RDWR, 0).map(|fd| fd as usize),
-    )
+    let _ = unsafe { libc::mkfifo(c_path(&path).as_ptr(), 0o600) };
+    let opened = sys::open(&c_path(&path), libc::O_RDWR, 0);
+    let _ = std::fs::remove_file(&path);
+    fd("fifo", opened.map(|fd| fd as usize))
 }
 
 fn socket(family: i32, kind: i32) -> Result<Place, String> {
@@ -178,8 +210,14 @@ fn procfs(_: &Desk) -> Result<Place, String> {
 
 /// Descriptors.
 pub const THINGS: &[Thing] = &[
-    thing("fd-pipe", pipe, &["pipe"]),
-    thing("fd-fifo", fifo, &["fifo", "pipe"]),
+    thing("fd-pipe-outside", pipe, &["not saved: pipe:["]),
+    thing("fd-pipe-shared", shared_pipe, &["pipe is also held"]),
+    thing(
+        "fd-pipe-notifications",
+        notification_pipe,
+        &["notification"],
+    ),
+    thing("fd-fifo-unlinked", unlinked_fifo, &["unlinked"]),
     thing(
         "fd-socket-unix",
         |_| socket(libc::AF_UNIX, libc::SOCK_STREAM),
