@@ -29,6 +29,9 @@ const EXTREMES: [u64; 10] = [
     u64::MAX,
 ];
 
+/// Fields of a file that mean something for an end of a pipe.
+const OF_AN_END: [&str; 4] = ["kind", "flags", "path_len", "object"];
+
 /// Exit status of a child that was refused and is unharmed.
 const REFUSED: i32 = 30;
 
@@ -79,6 +82,9 @@ fn fields() -> Case {
             continue;
         }
         for field in varies::fields(rec.kind) {
+            if is_end && !OF_AN_END.contains(&field.name) {
+                continue;
+            }
             for value in EXTREMES {
                 let mut image = base.clone();
                 image.records[nr].set(field.at.clone(), value);
@@ -94,7 +100,7 @@ fn fields() -> Case {
             }
         }
     }
-    if refused < 200 {
+    if refused < 150 {
         return Err(format!(
             "only {refused} of {} were refused",
             refused + valid
