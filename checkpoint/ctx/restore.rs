@@ -48,6 +48,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) new_pids: bool,
     /// Open files by reference.
     pub(crate) files: Restored<res::file::Opened>,
+    /// Timers of files, which run when all else is done.
+    pub(crate) timers: KVVec<(FileRef, crate::kapi::anon::Timer)>,
     /// Pipes by reference.
     pub(crate) pipes: Restored<res::pipe::Built>,
     /// Root directory of the caller, and its absolute name.
@@ -80,6 +82,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
         forest: Forest::none(),
         new_pids,
         files: Restored::new(),
+        timers: KVVec::new(),
         pipes: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),

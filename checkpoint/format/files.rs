@@ -30,6 +30,12 @@ pub mod file_kind {
     pub const STREAM: u32 = 6;
     /// An end of a pipe or FIFO, whose record stands before.
     pub const PIPE: u32 = 7;
+    /// An eventfd; its counter follows.
+    pub const EVENTFD: u32 = 8;
+    /// A signalfd; its signals follow.
+    pub const SIGNALFD: u32 = 9;
+    /// A timerfd; its timer follows.
+    pub const TIMERFD: u32 = 10;
 }
 
 /// Bits of [`File::flags`].
@@ -92,7 +98,7 @@ wire! {
         rdev_major: u32,
         /// Device number: minor.
         rdev_minor: u32,
-        /// Bytes of the path that follows; 0 for a stream and an end of a pipe.
+        /// Bytes of the path that follows; 0 where there is none.
         path_len: u32,
         /// First descriptor that refers to a stream, else 0.
         stream_fd: u32,
@@ -141,6 +147,15 @@ impl Record for File {
                     "end of a pipe has flags or a position of a file",
                 )?;
             }
+            file_kind::EVENTFD | file_kind::SIGNALFD | file_kind::TIMERFD => {
+                ensure(fmt == 0, "kind and mode of a file differ")?;
+                ensure(
+                    self.pos == 0
+                        && self.flags & (f::NOFOLLOW | f::DIRECTORY | f::MAPPED) == 0
+                        && self.flags & f::ACCMODE == 2,
+                    "file without a name has flags or a position of one",
+                )?;
+            }
             _ => return Err(Why("file is of an unknown kind")),
         }
         ensure(
@@ -164,7 +179,7 @@ impl Record for File {
             "an end of a pipe, and nothing else, belongs to one",
         )?;
         ensure(
-            matches!(self.kind, file_kind::STREAM | file_kind::PIPE) == (self.path_len == 0),
+            (self.kind >= file_kind::STREAM) == (self.path_len == 0),
             "file has no path",
         )?;
         ensure(self.path_len as usize <= super::STR_MAX, "path is too long")?;

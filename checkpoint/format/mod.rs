@@ -20,6 +20,7 @@ pub(crate) use zerocopy::IntoBytes;
 use zerocopy::Immutable;
 use zerocopy::KnownLayout;
 
+pub mod anon;
 pub mod call;
 pub mod cpu;
 pub mod cpuid;
@@ -135,6 +136,12 @@ record_types! {
     PIPE_BUF = 305, "cr_hdr_pipe_buf";
     /// The bytes of that buffer.
     PIPE_DATA = 306, "bytes";
+    /// The counter of the eventfd before it.
+    EVENTFD = 307, "cr_hdr_eventfd";
+    /// The signals of the signalfd before it.
+    SIGNALFD = 308, "cr_hdr_signalfd";
+    /// The timer of the timerfd before it.
+    TIMERFD = 309, "cr_hdr_timerfd";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

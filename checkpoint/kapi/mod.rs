@@ -7,6 +7,7 @@
 //! on the current task, which is the one that is saved or restored: nothing
 //! but its own system call runs on its behalf, and it is single-threaded.
 
+pub(crate) mod anon;
 pub(crate) mod birth;
 pub(crate) mod call;
 pub(crate) mod cred;

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 //! Open files: regular files, directories, locations, simple devices,
-//! terminals, ends of pipes, and the image's own stream.
+//! terminals, ends of pipes, files that are only what is in them, and the image's
+//! own stream.
 //!
 //! A file is saved by its path and opened again by the caller's rights. Its
 //! contents are not part of the image: the same file system is assumed. A
@@ -24,6 +25,7 @@ use crate::format::files::file_kind as kind;
 use crate::format::files::File;
 use crate::format::Hdr;
 use crate::image::Written;
+use crate::kapi::anon::Anon;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Stat;
@@ -117,20 +119,24 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
             Some(fd) => super::pipe::save(ctx, file, fd),
             None => Ok(0),
         };
-        let done = pipe.and_then(|pipe| describe(ctx, file, objref, fd, pipe));
-        let done = done.and_then(|(rec, path)| {
-            ctx.writer.record(0, &rec).written()?;
-            if path.is_empty() {
-                Ok(())
-            } else {
-                ctx.string(objref, &path)
-            }
-        });
+        let done = pipe.and_then(|pipe| write(ctx, file, objref, fd, pipe));
         // The name for people is made only when somebody will read it.
         done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
     ctx.pipes.descriptor(file);
     Ok(objref)
+}
+
+fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, pipe: u32) -> Outcome {
+    let anon = super::anon::look(file)?;
+    let anon = anon.filter(|_| file::identity(file) != ctx.image);
+    let (rec, path) = describe(ctx, file, objref, fd, pipe, anon.as_ref())?;
+    ctx.writer.record(0, &rec).written()?;
+    match (anon, fd) {
+        (Some(anon), Some(fd)) => super::anon::save(ctx, file, objref, fd, &anon),
+        _ if path.is_empty() => Ok(()),
+        _ => ctx.string(objref, &path),
+    }
 }
 
 fn describe(
@@ -139,6 +145,7 @@ fn describe(
     objref: u32,
     fd: Option<u32>,
     pipe: u32,
+    anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
     let st = file::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
@@ -168,6 +175,10 @@ fn describe(
         EOPNOTSUPP,
         "signals or epoll on a file are not supported",
     )?;
+    if let Some(anon) = anon {
+        rec.kind = super::anon::kind(anon);
+        return Ok((rec, KVec::new()));
+    }
     if pipe != 0 {
         rec.kind = kind::PIPE;
         rec.object = pipe;
@@ -252,14 +263,17 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
     let rec: File = ctx.reader.body(hdr, 0)?;
     let file = if rec.kind == kind::STREAM {
         inherit(&rec, table)?
-    } else if rec.kind == kind::PIPE {
-        let end = super::pipe::open(ctx, &rec)?;
+    } else if rec.kind > kind::STREAM {
+        let new = match rec.kind {
+            kind::PIPE => super::pipe::open(ctx, &rec)?,
+            _ => super::anon::restore(ctx, &rec)?,
+        };
         let mut wanted = 0;
         for (image, kernel) in FLAGS {
             wanted |= if rec.flags & image != 0 { kernel } else { 0 };
         }
-        file::set_flags(&end, FLAGS.iter().fold(0, |all, bit| all | bit.1), wanted);
-        end
+        file::set_flags(&new, FLAGS.iter().fold(0, |all, bit| all | bit.1), wanted);
+        new
     } else {
         let path = ctx.string(rec.objref, rec.path_len)?;
         reopen(ctx, &rec, &path).about(&path)?
@@ -354,6 +368,7 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
 /// closes what nobody has.
 pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
     super::pipe::finish(ctx);
+    super::anon::finish(ctx);
     let bytes = ctx.reader.offset();
     for opened in ctx.files.values_mut() {
         if let Some(start) = opened.behind_image {

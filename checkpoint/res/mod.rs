@@ -7,6 +7,7 @@
 //! describe aside; what it returns has a `commit` that cannot fail, and goes
 //! back when it is dropped.
 
+pub(crate) mod anon;
 pub(crate) mod cred;
 pub(crate) mod fdtable;
 pub(crate) mod file;

@@ -42,6 +42,8 @@ use kernel::bindings::O_RDWR;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 
+const WHY: &str = "a pipe is also held by a process that is not saved";
+
 /// A pipe that is saved: ends that there are, and ends that were met.
 struct Ends {
     fd: u32,
@@ -50,9 +52,12 @@ struct Ends {
     writers: u32,
 }
 
-/// An end that is saved: references that there are, and descriptors that were met.
+/// A file whose contents are saved: references that there are, and descriptors that
+/// were met.
 struct Held {
-    pipe: usize,
+    fd: u32,
+    name: KVec<u8>,
+    why: &'static str,
     references: u64,
 }
 
@@ -79,22 +84,33 @@ impl Met {
         }
     }
 
-    /// Refuses pipes that somebody else has, too.
-    pub(crate) fn check(&self) -> Outcome {
-        const WHY: &str = "a pipe is also held by a process that is not saved";
+    /// A file whose contents are saved: others must not have it.
+    pub(super) fn hold(&mut self, file: &FileRef, fd: u32, why: &'static str) -> Result {
+        let held = Held {
+            fd,
+            name: path::display_name(file),
+            why,
+            // One of them is ours.
+            references: file::references(file).wrapping_sub(1),
+        };
+        self.ends
+            .try_create_and_insert(file::identity(file), held, GFP_KERNEL)?;
+        Ok(())
+    }
 
-        let outside = |ends: &&Ends| ends.readers != 0 || ends.writers != 0;
-        let shared = self.ends.values().find(|held| held.references != 0);
-        let found = self
-            .pipes
-            .values()
-            .find(outside)
-            .or_else(|| shared.and_then(|held| self.pipes.get(&held.pipe)));
-        match found {
-            Some(ends) => {
-                let failure = Failure::new(EOPNOTSUPP, WHY).at(Place::Fd(ends.fd));
-                Err(failure.about(&ends.name).of(format::PIPE))
+    /// Refuses what somebody else has, too.
+    pub(crate) fn check(&self) -> Outcome {
+        let fail = |why, fd, name: &[u8], kind| {
+            let failure = Failure::new(EOPNOTSUPP, why).at(Place::Fd(fd));
+            Err(failure.about(name).of(kind))
+        };
+        for ends in self.pipes.values() {
+            if ends.readers != 0 || ends.writers != 0 {
+                return fail(WHY, ends.fd, &ends.name, format::PIPE);
             }
+        }
+        match self.ends.values().find(|held| held.references != 0) {
+            Some(held) => fail(held.why, held.fd, &held.name, format::FILE),
             None => Ok(()),
         }
     }
@@ -128,19 +144,14 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
             .try_create_and_insert(pipe.identity(), ends, GFP_KERNEL)?;
         describe(ctx, end, &pipe, objref, &state).map_err(|failure| failure.of(format::PIPE))?;
     }
+    let mut first = fd;
     if let Some(ends) = ctx.pipes.pipes.get_mut(&pipe.identity()) {
+        first = ends.fd;
         let one = |mode: bool| u32::from(mode);
         ends.readers = ends.readers.wrapping_sub(one(file::may_read(end)));
         ends.writers = ends.writers.wrapping_sub(one(file::may_write(end)));
     }
-    let held = Held {
-        pipe: pipe.identity(),
-        // One of them is ours.
-        references: file::references(end).wrapping_sub(1),
-    };
-    ctx.pipes
-        .ends
-        .try_create_and_insert(file::identity(end), held, GFP_KERNEL)?;
+    ctx.pipes.hold(end, first, WHY)?;
     Ok(objref)
 }
 

@@ -11,6 +11,7 @@
 #include <linux/checkpoint_internal.h>
 #include <linux/completion.h>
 #include <linux/cred.h>
+#include <linux/eventfd.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/filelock.h>
@@ -34,6 +35,7 @@
 #include <linux/task_work.h>
 #include <linux/tty.h>
 #include <linux/time64.h>
+#include <linux/timerfd.h>
 #include <linux/types.h>
 #include <linux/uio.h>
 #include <linux/utsname.h>

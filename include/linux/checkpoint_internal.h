@@ -5,8 +5,10 @@
 #ifndef _LINUX_CHECKPOINT_INTERNAL_H
 #define _LINUX_CHECKPOINT_INTERNAL_H
 
+#include <linux/signal_types.h>
 #include <linux/types.h>
 
+struct file;
 struct itimerspec64;
 struct restart_block;
 struct sigqueue;
@@ -31,5 +33,28 @@ void __sigqueue_free(struct sigqueue *q);
 
 /* ipc/sem.c: has the current task adjustments of semaphores to undo? */
 bool sem_has_undo(void);
+
+/* fs/eventfd.c, fs/signalfd.c: what is in them, and new ones */
+int eventfd_get_state(struct file *file, u64 *count, unsigned int *flags);
+struct file *eventfd_new_file(u64 count, int flags);
+int signalfd_get_mask(struct file *file, sigset_t *mask);
+struct file *signalfd_new_file(const sigset_t *mask, int flags);
+
+/* fs/timerfd.c: the same */
+struct timerfd_state {
+	s64 left;		/* until it expires */
+	s64 expires;		/* on its clock */
+	s64 interval;
+	u64 ticks;
+	int clockid;
+	unsigned int flags;	/* of timerfd_settime() */
+	bool armed;
+	bool expired;		/* and not looked at since */
+	bool cancelled;
+};
+
+int timerfd_get_state(struct file *file, struct timerfd_state *state);
+struct file *timerfd_new_file(int clockid, int flags);
+void timerfd_set_state(struct file *file, const struct timerfd_state *state);
 
 #endif /* _LINUX_CHECKPOINT_INTERNAL_H */

@@ -54,6 +54,9 @@ struct cr_hdr {
 #define CR_HDR_PIPE		304	/* A pipe or FIFO */
 #define CR_HDR_PIPE_BUF		305	/* A buffer of a pipe */
 #define CR_HDR_PIPE_DATA	306	/* The bytes of that buffer */
+#define CR_HDR_EVENTFD		307	/* The counter of an eventfd */
+#define CR_HDR_SIGNALFD		308	/* The signals of a signalfd */
+#define CR_HDR_TIMERFD		309	/* The timer of a timerfd */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -676,6 +679,9 @@ struct cr_hdr_pgarr {
 #define CR_FILE_KIND_STREAM		6
 /* An end of a pipe or FIFO, whose record stands before */
 #define CR_FILE_KIND_PIPE		7
+#define CR_FILE_KIND_EVENTFD		8	/* An eventfd; its counter follows */
+#define CR_FILE_KIND_SIGNALFD		9	/* A signalfd; its signals follow */
+#define CR_FILE_KIND_TIMERFD		10	/* A timerfd; its timer follows */
 
 /* Bits of cr_hdr_file.flags */
 /* Access mode: 0 read, 1 write, 2 both */
@@ -718,7 +724,7 @@ struct cr_hdr_file {
 	__u32 mtime_nsec;
 	__u32 rdev_major;		/* Device number: major */
 	__u32 rdev_minor;		/* Device number: minor */
-	/* Bytes of the path that follows; 0 for a stream and an end of a pipe */
+	/* Bytes of the path that follows; 0 where there is none */
 	__u32 path_len;
 	/* First descriptor that refers to a stream, else 0 */
 	__u32 stream_fd;
@@ -773,6 +779,42 @@ struct cr_hdr_pipe_buf {
 	__u32 nr_bytes;			/* Number of bytes */
 	__u32 flags;			/* See CR_PIPE_BUF_* */
 	__u32 reserved;			/* Zero */
+};
+
+/* Longest time of a timerfd in nanoseconds */
+#define CR_TIMERFD_MAX			0x7fffffffffffffff
+
+/* Bits of cr_hdr_eventfd.flags */
+#define CR_EVENTFD_SEMAPHORE		1	/* Each read takes one, not all */
+
+/* struct cr_hdr_eventfd: the counter of an eventfd */
+struct cr_hdr_eventfd {
+	__u64 count;			/* The counter */
+	__u32 flags;			/* See CR_EVENTFD_* */
+	__u32 reserved;			/* Zero */
+};
+
+/* struct cr_hdr_signalfd: the signals that a signalfd takes */
+struct cr_hdr_signalfd {
+	__u64 mask;			/* Signal n is bit n - 1 */
+	__u64 reserved;			/* Zero */
+};
+
+/* Bits of cr_hdr_timerfd.flags */
+#define CR_TIMERFD_ABSOLUTE		1	/* Set to a point in time */
+#define CR_TIMERFD_CANCEL_ON_SET	2	/* A change of the clock ends the wait */
+
+/* struct cr_hdr_timerfd: the timer of a timerfd */
+struct cr_hdr_timerfd {
+	__u32 clock;			/* As of clock_gettime(2): 0, 1, 7, 8, 9 */
+	__u32 flags;			/* See CR_TIMERFD_* */
+	__u64 ticks;			/* Expirations that were not read */
+	/*
+	 * Nanoseconds: until it expires, or its point in time when it was set
+	 * to one of the wall clock (0 or 8); 0 when it does not run.
+	 */
+	__u64 value;
+	__u64 interval;			/* Between two expirations, or 0 */
 };
 
 #endif /* _UAPI_LINUX_CHECKPOINT_HDR_H */

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::format;
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../../checkpoint/format/head.rs"),
     include_str!("../../../checkpoint/format/task.rs"),
     include_str!("../../../checkpoint/format/signal.rs"),
@@ -17,6 +17,7 @@ const SOURCES: [&str; 7] = [
     include_str!("../../../checkpoint/format/mm.rs"),
     include_str!("../../../checkpoint/format/files.rs"),
     include_str!("../../../checkpoint/format/pipe.rs"),
+    include_str!("../../../checkpoint/format/anon.rs"),
 ];
 
 /// A field: its name, and its place in the payload.
@@ -60,6 +61,9 @@ pub const LAYOUTS: &[Layout] = &[
     (format::FILE, "File", format::files::File::FIELDS),
     (format::PIPE, "Pipe", format::pipe::Pipe::FIELDS),
     (format::PIPE_BUF, "PipeBuf", format::pipe::PipeBuf::FIELDS),
+    (format::EVENTFD, "Eventfd", format::anon::Eventfd::FIELDS),
+    (format::SIGNALFD, "Signalfd", format::anon::Signalfd::FIELDS),
+    (format::TIMERFD, "Timerfd", format::anon::Timerfd::FIELDS),
     (format::TAIL, "Tail", format::head::Tail::FIELDS),
 ];
 

@@ -2,6 +2,7 @@
 
 //! Layout of every structure, as the compiler sees it: held against the C header.
 
+use crate::format::anon;
 use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
@@ -70,6 +71,9 @@ layouts! {
     "cr_hdr_fd_ent" = files::FdEnt,
     "cr_hdr_pipe" = pipe::Pipe,
     "cr_hdr_pipe_buf" = pipe::PipeBuf,
+    "cr_hdr_eventfd" = anon::Eventfd,
+    "cr_hdr_signalfd" = anon::Signalfd,
+    "cr_hdr_timerfd" = anon::Timerfd,
 }
 
 /// The pre-header of every record.

@@ -2,6 +2,8 @@
 
 //! One bad record for each rule of each `validate()`: the rule is what is named.
 
+#[path = "validate/anon.rs"]
+mod anon;
 #[path = "validate/call.rs"]
 mod call;
 #[path = "validate/forest.rs"]

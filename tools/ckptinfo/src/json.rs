@@ -10,6 +10,7 @@ use ckptfmt::walk::Stop;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::anon;
 use crate::call;
 use crate::forest;
 use crate::model::Model;
@@ -209,6 +210,7 @@ fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
             "size": file.size.to_string(),
             "mode": format!("{:06o}", file.mode),
             "pipe": pipes::json(model, file),
+            "contents": model.anon(objref).map(anon::json),
         })
     });
     json!({ "fd": fd, "object": objref, "close_on_exec": flags & 1 != 0, "file": file })

@@ -17,6 +17,7 @@
 //! takes nothing behind the image from it. Whatever the image holds, the
 //! answer is text and an exit status.
 
+mod anon;
 mod call;
 mod diff;
 mod forest;

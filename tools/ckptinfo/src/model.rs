@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 
+use ckptfmt::build::Anon;
 use ckptfmt::format::call;
 use ckptfmt::format::cpu;
 use ckptfmt::format::files;
@@ -86,6 +87,10 @@ pub struct Model {
     pub files: HashMap<u32, (files::File, Vec<u8>)>,
     /// By object reference.
     pub pipes: HashMap<u32, Pipe>,
+    /// What is in files without a name, by object reference.
+    pub anons: HashMap<u32, Anon>,
+    /// The file that was last.
+    file: u32,
     /// The pipe whose buffers come.
     filling: u32,
     pub tasks: Vec<OneTask>,
@@ -123,6 +128,11 @@ impl View<'_> {
         self.image.pipes.get(&end.object)
     }
 
+    /// What is in a file without a name.
+    pub fn anon(&self, objref: u32) -> Option<&Anon> {
+        self.image.anons.get(&objref)
+    }
+
     /// The path of an open file.
     pub fn path(&self, objref: u32) -> Option<&[u8]> {
         self.file(objref).map(|f| f.1.as_slice())
@@ -147,6 +157,12 @@ impl Model {
             self.dropped = self.dropped.saturating_add(1);
         }
         room
+    }
+
+    fn anon(&mut self, anon: Anon) {
+        if self.room(size_of::<Anon>()) {
+            self.anons.insert(self.file, anon);
+        }
     }
 
     /// Takes in the next part of an image.
@@ -175,10 +191,14 @@ impl Model {
             }
             Event::ThreadSignal(r) => self.last().thread_signal = Some(*r),
             Event::File(r, path) => {
+                self.file = r.objref;
                 if self.room(size_of_val(r).saturating_add(path.len())) {
                     self.files.insert(r.objref, (*r, path.into()));
                 }
             }
+            Event::Eventfd(r) => self.anon(Anon::Eventfd(*r)),
+            Event::Signalfd(r) => self.anon(Anon::Signalfd(*r)),
+            Event::Timerfd(r) => self.anon(Anon::Timerfd(*r)),
             Event::Pipe(r, path) => {
                 self.filling = r.objref;
                 if self.room(size_of::<Pipe>().saturating_add(path.len())) {

@@ -5,6 +5,7 @@
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 
+use crate::anon;
 use crate::model::Mapping;
 use crate::model::View;
 use crate::pipes;
@@ -87,7 +88,9 @@ pub fn fds(model: &View<'_>) -> String {
         match model.file(entry.file) {
             Some((file, path)) => {
                 line.push_str(&format!("  {:<10}  ", file.pos));
-                if file.object != 0 {
+                if let Some(contents) = model.anon(entry.file) {
+                    line.push_str(&anon::line(contents));
+                } else if file.object != 0 {
                     line.push_str(&pipes::name(model, file));
                 } else if path.is_empty() {
                     line.push_str(&format!(

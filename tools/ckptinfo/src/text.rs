@@ -156,6 +156,9 @@ pub fn kind(number: u32) -> &'static str {
         file_kind::TTY => "terminal",
         file_kind::STREAM => "stream of the image",
         file_kind::PIPE => "end of a pipe",
+        file_kind::EVENTFD => "eventfd",
+        file_kind::SIGNALFD => "signalfd",
+        file_kind::TIMERFD => "timerfd",
         _ => "unknown",
     }
 }

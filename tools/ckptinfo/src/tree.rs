@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use ckptfmt::format::cpuid;
 use ckptfmt::format::task::Task;
 
+use crate::anon;
 use crate::call;
 use crate::forest;
 use crate::model::Model;
@@ -251,6 +252,12 @@ fn descriptors(tree: &mut Tree, model: &View<'_>) {
         let earlier = *first.entry(entry.file).or_insert(entry.fd);
         if earlier != entry.fd {
             tree.line(2, &title, format!("the same open file as {earlier}"));
+            continue;
+        }
+        if let (Some((file, _)), Some(contents)) = (model.file(entry.file), model.anon(entry.file))
+        {
+            let flags = text::open_flags(file.flags).join(" ");
+            tree.line(2, &title, format!("{}, {flags}", anon::line(contents)));
             continue;
         }
         let value = match model.file(entry.file) {

@@ -2,6 +2,8 @@
 
 //! The tool as a person uses it: options, output, exit status, pipes.
 
+#[path = "cli/anon.rs"]
+mod anon;
 #[path = "cli/call.rs"]
 mod call;
 #[path = "cli/diff.rs"]
@@ -137,7 +139,7 @@ fn the_tables() {
     assert!(maps.out.contains("[vdso]") && maps.out.contains("growsdown"));
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
-    assert_eq!(fds.out.lines().count(), 8);
+    assert_eq!(fds.out.lines().count(), 11);
     assert!(fds.out.contains(
         "descriptor 7 of the restarting task  (stream of the image, write, close on exec)"
     ));

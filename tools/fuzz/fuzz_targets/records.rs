@@ -7,6 +7,7 @@
 //! and comes back from the reader as it was.
 
 use ckptfmt::build::Memory;
+use ckptfmt::format::anon;
 use ckptfmt::format::call;
 use ckptfmt::format::cpu;
 use ckptfmt::format::cpuid;
@@ -92,6 +93,9 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<files::FdEnt>,
     check::<pipe::Pipe>,
     check::<pipe::PipeBuf>,
+    check::<anon::Eventfd>,
+    check::<anon::Signalfd>,
+    check::<anon::Timerfd>,
     |bytes| {
         if let Ok((desc, _)) = cpu::UserDesc::read_from_prefix(bytes) {
             let _ = desc.check();

@@ -41,6 +41,9 @@ const ORDER: &[i16] = &[
     format::FD_ENT,
     format::PIPE,
     format::PIPE_BUF,
+    format::EVENTFD,
+    format::SIGNALFD,
+    format::TIMERFD,
     format::LDT,
 ];
 

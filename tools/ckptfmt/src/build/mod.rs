@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use zerocopy::IntoBytes;
 
 use crate::format;
+use crate::format::anon;
 use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
@@ -85,6 +86,15 @@ pub struct Pipe {
     pub bufs: Vec<(pipe::PipeBuf, Vec<u8>)>,
 }
 
+/// What is in a file that is no more than that, and follows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Anon {
+    Eventfd(anon::Eventfd),
+    Signalfd(anon::Signalfd),
+    Timerfd(anon::Timerfd),
+}
+
 /// All of an image, in the order of the stream.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -98,6 +108,8 @@ pub struct Image {
     pub task: task::Task,
     /// Each is written before its first user.
     pub files: Vec<OpenFile>,
+    /// By the object reference of its file.
+    pub anons: Vec<(u32, Anon)>,
     /// Each is written before its first end.
     pub pipes: Vec<Pipe>,
     pub mm: mm::Mm,
@@ -282,6 +294,12 @@ impl Image {
             to.record(0, &open.file)?;
             if !open.path.is_empty() {
                 to.bytes(format::STR, objref, &open.path)?;
+            }
+            match self.anons.iter().find(|anon| anon.0 == objref) {
+                Some((_, Anon::Eventfd(rec))) => to.record(objref, rec)?,
+                Some((_, Anon::Signalfd(rec))) => to.record(objref, rec)?,
+                Some((_, Anon::Timerfd(rec))) => to.record(objref, rec)?,
+                None => {}
             }
         }
         Ok(())

@@ -2,11 +2,13 @@
 
 //! Images to start from: the smallest one, and one with something of everything.
 
+use super::Anon;
 use super::Image;
 use super::Mapping;
 use super::OpenFile;
 use super::Other;
 use super::Pipe;
+use crate::format::anon;
 use crate::format::call;
 use crate::format::call::RestartBlock;
 use crate::format::cpu;
@@ -82,6 +84,7 @@ impl Image {
             tree: Vec::new(),
             task: task::Task::zeroed(),
             files: Vec::new(),
+            anons: Vec::new(),
             pipes: Vec::new(),
             mm: mm::Mm::zeroed(),
             auxv: Vec::new(),
@@ -306,6 +309,39 @@ impl Image {
         }
         self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
         self.fill_pipes();
+        self.fill_anons();
+    }
+
+    /// An eventfd, a signalfd, and a timerfd that has expired twice.
+    fn fill_anons(&mut self) {
+        let counter = anon::Eventfd {
+            count: 1 << 40,
+            flags: anon::eventfd_flags::SEMAPHORE,
+            reserved: 0,
+        };
+        let signals = anon::Signalfd {
+            mask: 1 << 9,
+            reserved: 0,
+        };
+        let timer = anon::Timerfd {
+            clock: 1,
+            flags: 0,
+            ticks: 2,
+            value: 500_000_000,
+            interval: 3_000_000_000,
+        };
+        self.anons = vec![
+            (16, Anon::Eventfd(counter)),
+            (17, Anon::Signalfd(signals)),
+            (18, Anon::Timerfd(timer)),
+        ];
+        let kinds = [file_kind::EVENTFD, file_kind::SIGNALFD, file_kind::TIMERFD];
+        for ((objref, _), (kind, number)) in
+            self.anons.clone().iter().zip(kinds.into_iter().zip(10..))
+        {
+            self.files.push(open(*objref, kind, 0o600, 2, b""));
+            self.fds.push(fd(number, *objref, 0));
+        }
     }
 
     /// A pipe whose end that writes is closed, and a FIFO that is open for both.

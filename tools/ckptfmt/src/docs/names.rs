@@ -22,6 +22,8 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("file_kind", "CR_FILE_KIND_"),
     ("file_flags", "CR_FILE_"),
     ("pipe_buf_flags", "CR_PIPE_BUF_"),
+    ("eventfd_flags", "CR_EVENTFD_"),
+    ("timerfd_flags", "CR_TIMERFD_"),
 ];
 
 /// Constants that are no part of the interface: masks of what this release

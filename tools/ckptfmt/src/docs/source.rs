@@ -34,6 +34,7 @@ files! {
     "mm",
     "files",
     "pipe",
+    "anon",
 }
 
 /// A field of a structure.

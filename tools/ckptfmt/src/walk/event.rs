@@ -2,6 +2,7 @@
 
 //! What a walk reports.
 
+use crate::format::anon;
 use crate::format::call;
 use crate::format::cpu;
 use crate::format::files;
@@ -42,6 +43,12 @@ pub enum Event<'a> {
     Task(&'a task::Task),
     /// An open file and its path, before the first user.
     File(&'a files::File, &'a [u8]),
+    /// The counter of the eventfd at hand.
+    Eventfd(&'a anon::Eventfd),
+    /// The signals of the signalfd at hand.
+    Signalfd(&'a anon::Signalfd),
+    /// The timer of the timerfd at hand.
+    Timerfd(&'a anon::Timerfd),
     /// A pipe, or a FIFO and its path, before the first of its ends.
     Pipe(&'a pipe::Pipe, &'a [u8]),
     /// A buffer of the pipe at hand, and its bytes.

@@ -9,6 +9,7 @@ use super::Step;
 use super::Walker;
 use super::FILES_MAX;
 use crate::format;
+use crate::format::files::file_kind;
 use crate::format::files::FdEnt;
 use crate::format::files::File;
 use crate::format::files::Files;
@@ -48,6 +49,21 @@ impl<S: Source> Walker<'_, S> {
             )?;
         }
         (self.on)(&Event::File(&file, cut(&self.buf, len)));
+        match file.kind {
+            file_kind::EVENTFD => {
+                let rec = self.record(file.objref)?;
+                (self.on)(&Event::Eventfd(&rec));
+            }
+            file_kind::SIGNALFD => {
+                let rec = self.record(file.objref)?;
+                (self.on)(&Event::Signalfd(&rec));
+            }
+            file_kind::TIMERFD => {
+                let rec = self.record(file.objref)?;
+                (self.on)(&Event::Timerfd(&rec));
+            }
+            _ => {}
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Collects the events of a walk into an image again.
 
 use ckptfmt::build::page;
+use ckptfmt::build::Anon;
 use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
@@ -92,6 +93,18 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             file: **r,
             path: path.to_vec(),
         }),
+        Event::Eventfd(r) => {
+            let objref = to.files.last().unwrap().file.objref;
+            to.anons.push((objref, Anon::Eventfd(**r)));
+        }
+        Event::Signalfd(r) => {
+            let objref = to.files.last().unwrap().file.objref;
+            to.anons.push((objref, Anon::Signalfd(**r)));
+        }
+        Event::Timerfd(r) => {
+            let objref = to.files.last().unwrap().file.objref;
+            to.anons.push((objref, Anon::Timerfd(**r)));
+        }
         Event::Pipe(r, path) => to.pipes.push(Pipe {
             pipe: **r,
             path: path.to_vec(),

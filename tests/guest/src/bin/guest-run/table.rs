@@ -72,6 +72,7 @@ pub const TESTS: &[Test] = &[
     cycle("swapped"),
     cycle("files"),
     cycle("pipes"),
+    cycle("eventfds"),
     cycle("place"),
     cycle("chrooted"),
     cycle("signals"),

@@ -119,13 +119,11 @@ fn socket(family: i32, kind: i32) -> Result<Place, String> {
     )
 }
 
-fn signalfd(_: &Desk) -> Result<Place, String> {
-    let mut mask = 1u64;
-    let args = [usize::MAX, 0, 8, 0, 0, 0];
-    fd(
-        "signalfd",
-        with_data(libc::SYS_signalfd4, args, 1, &mut mask),
-    )
+/// Another process has it, too.
+fn shared_eventfd(_: &Desk) -> Result<Place, String> {
+    let fd = had("eventfd", plain(libc::SYS_eventfd2, &[1, 0]))?;
+    held_by_another()?;
+    Ok(Place::Fd(fd as i32))
 }
 
 fn io_uring(_: &Desk) -> Result<Place, String> {
@@ -234,20 +232,14 @@ pub const THINGS: &[Thing] = &[
         &["socket"],
     ),
     thing(
-        "fd-eventfd",
-        |_| fd("eventfd", plain(libc::SYS_eventfd2, &[1, 0])),
-        &["eventfd"],
-    ),
-    thing(
         "fd-epoll",
         |_| fd("epoll", plain(libc::SYS_epoll_create1, &[0])),
         &["eventpoll"],
     ),
-    thing("fd-signalfd", signalfd, &["signalfd"]),
     thing(
-        "fd-timerfd",
-        |_| fd("timerfd", plain(libc::SYS_timerfd_create, &[1, 0])),
-        &["timerfd"],
+        "fd-eventfd-shared",
+        shared_eventfd,
+        &["eventfd is also held"],
     ),
     thing(
         "fd-inotify",
