@@ -291,8 +291,9 @@ pub enum Ended {
     Hung,
 }
 
-/// Waits for a child, at most `seconds`; kills it then.
+/// Waits for a child, at most `seconds` of a fast kernel; kills it then.
 pub fn wait_for(pid: i32, seconds: u64) -> Ended {
+    let seconds = seconds * crate::pace::factor();
     let start = std::time::Instant::now();
     let mut hung = false;
     let mut pause = 200;
@@ -319,7 +320,7 @@ pub fn wait_for(pid: i32, seconds: u64) -> Ended {
     }
 }
 
-/// Runs `body` in a child, which exits with its value, and waits.
+/// Runs `body` in a child, which exits with its value, and waits as `wait_for` does.
 pub fn in_child(seconds: u64, body: impl FnOnce() -> i32) -> Ended {
     match fork() {
         Ok(0) => exit(body()),

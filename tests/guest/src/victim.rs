@@ -89,16 +89,36 @@ impl Scene {
             sys::exit(i32::from(done.is_err()));
         }
         let start = Instant::now();
-        while !ready.exists() && start.elapsed() < ms(10_000 * pace::factor()) {
+        while !ready.exists() {
+            if start.elapsed() > ms(10_000 * pace::factor()) {
+                return Err("the victim does not begin".to_string());
+            }
             self.pause(1);
         }
         Ok(Victim { pid, scene: self })
     }
 
+    /// The victim is where the test wants it.
+    pub fn announce(&self) {
+        let _ = std::fs::write(self.dir.join("there"), "");
+    }
+
+    /// Waits until the victim is there.
+    pub fn until_there(&self) -> Result<(), String> {
+        let start = Instant::now();
+        while !self.dir.join("there").exists() {
+            if start.elapsed() > ms(10_000 * pace::factor()) {
+                return Err(format!("the victim does not get there; {}", self.said()));
+            }
+            self.pause(1);
+        }
+        Ok(())
+    }
+
     /// Restarts an image in a new process, which must end well.
     pub fn restart(&self, image: &Path, waits: u64) -> Result<(), String> {
         let log = image.with_extension("log");
-        let seconds = 20 * pace::factor() + waits / 1000;
+        let seconds = 20 + waits / 1000;
         let ended = sys::in_child(seconds, || {
             let open = |path: &Path, flags: i32| sys::open(&life::c_path(path), flags, 0o644);
             let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
@@ -158,24 +178,42 @@ impl<'a> Victim<'a> {
         }
     }
 
-    /// What its parent would see of a stop.
+    /// What its parent would see of a stop. It may have come to its end.
     pub fn unnoticed(&self) -> Result<(), String> {
-        let mut status = 0;
-        let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
-        // SAFETY: `status` is an int of ours.
-        match unsafe { libc::waitpid(self.pid, &mut status, flags) } {
-            0 => Ok(()),
-            _ => Err(format!(
-                "its parent has seen {status:#x}; {}",
+        match self.look(libc::WNOHANG | libc::WSTOPPED | libc::WCONTINUED) {
+            None => Ok(()),
+            Some(code) => Err(format!(
+                "its parent has seen code {code}; {}",
                 self.scene.said()
             )),
+        }
+    }
+
+    /// Whether it has come to its end by itself; it is not reaped.
+    pub fn has_ended(&self) -> bool {
+        self.look(libc::WNOHANG | libc::WEXITED).is_some()
+    }
+
+    /// Waits for its end by itself; it is not reaped.
+    pub fn until_ended(&self) {
+        self.look(libc::WEXITED);
+    }
+
+    /// What waitid(2) tells of it, and would tell again.
+    fn look(&self, flags: i32) -> Option<i32> {
+        // SAFETY: an all-zero structure is a valid one, and the kernel fills it.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let pid = self.pid as libc::id_t;
+            libc::waitid(libc::P_PID, pid, &mut info, flags | libc::WNOWAIT);
+            (info.si_pid() != 0).then_some(info.si_code)
         }
     }
 
     /// The victim ends, and has found everything as it should be.
     pub fn ends_well(&self, waits: u64) -> Result<(), String> {
         self.scene.finish();
-        match sys::wait_for(self.pid, 20 * pace::factor() + waits / 1000) {
+        match sys::wait_for(self.pid, 20 + waits / 1000) {
             Ended::Exit(0) => Ok(()),
             other => Err(format!("went on: {other:?}; {}", self.scene.said())),
         }

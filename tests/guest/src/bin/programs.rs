@@ -23,7 +23,6 @@ use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::life;
-use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -153,7 +152,7 @@ impl Stage {
     }
 
     fn ends(&self, pid: i32) -> Result<(), String> {
-        match sys::wait_for(pid, SECONDS * pace::factor()) {
+        match sys::wait_for(pid, SECONDS) {
             Ended::Exit(0) => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -193,7 +192,7 @@ impl Stage {
     fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
         let log = self.file("log");
         self.spoil()?;
-        let ended = sys::in_child(SECONDS * pace::factor(), || {
+        let ended = sys::in_child(SECONDS, || {
             let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
             let image = sys::open(&life::c_path(image), libc::O_RDONLY, 0);
             if let (Ok(image), Ok(log)) = (image, sys::open(&life::c_path(&log), create, 0o600)) {

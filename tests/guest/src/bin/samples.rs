@@ -15,8 +15,11 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::life;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 
+/// Seconds that a program may take.
+const LIMIT: u64 = 30;
 const OUT: &str = "/tmp/cr-rest.out";
 
 /// A program in the background, killed in the end.
@@ -33,7 +36,7 @@ impl Running {
     /// Waits for the program's last line, which tells what the call returned.
     fn result(&mut self) -> Result<u32, String> {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(30) {
+        while start.elapsed() < limit() {
             let text = contents();
             let line = text.lines().nth(2).and_then(|l| l.strip_prefix("(ret = "));
             if let Some(number) = line.and_then(|l| l.strip_suffix(')')) {
@@ -66,7 +69,7 @@ impl Running {
         let pid = self.0.id() as usize;
         let _ = sys::plain(libc::SYS_kill, &[pid, libc::SIGINT as usize]);
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) {
+        while start.elapsed() < limit() {
             if let Ok(Some(_)) = self.0.try_wait() {
                 return Ok(());
             }
@@ -74,6 +77,10 @@ impl Running {
         }
         Err("ctrl-c does not end the program".to_string())
     }
+}
+
+fn limit() -> Duration {
+    Duration::from_secs(LIMIT * pace::factor())
 }
 
 fn contents() -> String {
@@ -150,7 +157,7 @@ fn session() -> Case {
 /// The file still ends as before the restart until the program has written.
 fn wait_for_restart(program: &mut Running) -> Result<u32, String> {
     let start = Instant::now();
-    while !contents().contains("(ret = 0)") && start.elapsed() < Duration::from_secs(30) {
+    while !contents().contains("(ret = 0)") && start.elapsed() < limit() {
         if let Ok(Some(status)) = program.0.try_wait() {
             let said = std::fs::read_to_string(file("rstr.out")).unwrap_or_default();
             return Err(format!("rstr ended with {status}: {said:?}"));

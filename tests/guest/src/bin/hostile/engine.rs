@@ -149,7 +149,7 @@ impl Engine {
         let (mut next, mut accepted, mut wrong) = (0, 0, Vec::new());
         while next < list.count && wrong.len() < ENOUGH {
             self.cell(1).store(usize::MAX, Ordering::Relaxed);
-            let ended = sys::in_child(400, || self.child(list, next));
+            let ended = sys::in_child(60, || self.child(list, next));
             let at = self.cell(0).load(Ordering::Relaxed);
             let returned = self.cell(1).load(Ordering::Relaxed) == at;
             match ended {

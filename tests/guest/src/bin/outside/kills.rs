@@ -137,7 +137,7 @@ fn victim_killed() -> Case {
         let mut buf = vec![0; 1 << 16];
         while matches!(sys::read(ends[0], &mut buf), Ok(n) if n > 0) {}
         let _ = sys::close(ends[0]);
-        match sys::wait_for(caller, 10 * pace::factor()) {
+        match sys::wait_for(caller, 10) {
             Ended::Exit(libc::ESRCH | libc::EINTR) => {}
             other => return Err(format!("round {round}: the caller ended with {other:?}")),
         }
@@ -154,7 +154,7 @@ fn reader_gone() -> Case {
     let _ = sys::close(ends[1]);
     scene.pause(50);
     let _ = sys::close(ends[0]);
-    match sys::wait_for(caller, 10 * pace::factor()) {
+    match sys::wait_for(caller, 10) {
         Ended::Signal(libc::SIGPIPE) | Ended::Exit(libc::EPIPE) => {}
         other => return Err(format!("the caller ended with {other:?}")),
     }
@@ -180,7 +180,7 @@ fn two_callers() -> Case {
         sys::exit(checkpoint("other"));
     }
     let one = victim.checkpoint("one", 0)?;
-    if sys::wait_for(other, 20 * pace::factor()) != Ended::Exit(0) {
+    if sys::wait_for(other, 20) != Ended::Exit(0) {
         return Err("the other caller has failed".to_string());
     }
     victim.ends_well(900)?;

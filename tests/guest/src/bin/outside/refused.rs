@@ -2,8 +2,6 @@
 
 //! Tasks that cannot be checkpointed from outside: each is named, and runs on.
 
-use std::time::Duration;
-
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
@@ -14,25 +12,33 @@ use ckpt_guest::victim::Victim;
 
 type Play = fn(&Scene) -> Result<(), String>;
 
-fn sleep(_: &Scene) -> Result<(), String> {
-    std::thread::sleep(Duration::from_millis(400));
+fn idle(scene: &Scene) -> Result<(), String> {
+    scene.wait();
     Ok(())
 }
 
-extern "C" fn sleep_in_vfork(millis: *mut libc::c_void) -> libc::c_int {
-    std::thread::sleep(Duration::from_millis(millis as u64));
+/// What a child does while its parent waits.
+type InVfork<'a> = &'a dyn Fn();
+
+extern "C" fn run_in_vfork(body: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent waits, and what it points to is on its stack.
+    unsafe { (*body.cast::<InVfork<'_>>())() };
     0
 }
 
 /// Waits, as vfork(2) does, for a child that takes its time.
-fn vfork(scene: &Scene, millis: u64) -> Result<(), String> {
+fn vfork(scene: &Scene, body: InVfork<'_>) -> Result<(), String> {
+    let mut body: InVfork<'_> = &|| {
+        scene.announce();
+        body();
+    };
     let mut stack = vec![0u64; 8192];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the child has a stack of its own, and the parent waits in the kernel
     // until the child has ended.
     let child = unsafe {
         let top = stack.as_mut_ptr().add(stack.len()).cast();
-        libc::clone(sleep_in_vfork, top, flags, millis as *mut libc::c_void)
+        libc::clone(run_in_vfork, top, flags, (&raw mut body).cast())
     };
     // The child, which has ended, is still one.
     scene.wait();
@@ -45,29 +51,29 @@ fn vfork(scene: &Scene, millis: u64) -> Result<(), String> {
 fn refused(name: &'static str, play: Play, errno: i32, word: &str) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
-    scene.pause(50);
+    scene.until_there()?;
     let said = victim.refuses(errno, word)?;
     victim.unnoticed()?;
-    victim.ends_well(12_000)?;
+    victim.ends_well(0)?;
     pass_with(said.trim())
 }
 
 fn stopped() -> Case {
     let scene = Scene::new("refused-stopped");
-    let victim = scene.start(sleep)?;
+    let victim = scene.start(idle)?;
     victim.signal(libc::SIGSTOP);
     let mut status = 0;
     // SAFETY: `status` is an int of ours.
     unsafe { libc::waitpid(victim.pid, &mut status, libc::WUNTRACED) };
     let said = victim.refuses(libc::EBUSY, "stopped by a signal")?;
     victim.signal(libc::SIGCONT);
-    victim.ends_well(400)?;
+    victim.ends_well(0)?;
     pass_with(said.trim())
 }
 
 fn traced() -> Case {
     let scene = Scene::new("refused-traced");
-    let victim = scene.start(sleep)?;
+    let victim = scene.start(idle)?;
     let ptrace = |request: libc::c_uint| {
         let args = [request as usize, victim.pid as usize, 0, 0];
         sys::plain(libc::SYS_ptrace, &args).map_err(|e| format!("ptrace: {e}"))
@@ -79,7 +85,7 @@ fn traced() -> Case {
     // SAFETY: `status` is an int of ours.
     unsafe { libc::waitpid(victim.pid, &mut status, libc::__WALL) };
     ptrace(libc::PTRACE_DETACH)?;
-    victim.ends_well(400)?;
+    victim.ends_well(0)?;
     pass_with(said.trim())
 }
 
@@ -93,7 +99,7 @@ fn pid(name: &'static str, pid: i32, errno: i32, word: &str) -> Case {
 fn zombie() -> Case {
     let scene = Scene::new("refused-zombie");
     let victim = scene.start(|_| Ok(()))?;
-    scene.pause(100);
+    victim.until_ended();
     let said = victim.refuses(libc::ESRCH, "")?;
     victim.ends_well(0)?;
     pass_with(said.trim())
@@ -102,7 +108,7 @@ fn zombie() -> Case {
 /// Somebody else's task.
 fn not_ours() -> Case {
     let scene = Scene::new("refused-not-ours");
-    let victim = scene.start(sleep)?;
+    let victim = scene.start(idle)?;
     let ended = sys::in_child(20, || {
         // SAFETY: changes the identity of this child only.
         unsafe {
@@ -114,7 +120,7 @@ fn not_ours() -> Case {
             Ok(_) => 0,
         }
     });
-    victim.ends_well(400)?;
+    victim.ends_well(0)?;
     match ended {
         sys::Ended::Exit(libc::EPERM) => pass_with("EPERM"),
         other => Err(format!("{other:?}")),
@@ -124,14 +130,14 @@ fn not_ours() -> Case {
 /// Two wishes that exclude each other, and an unknown one.
 fn flags() -> Case {
     let scene = Scene::new("refused-flags");
-    let victim = scene.start(sleep)?;
+    let victim = scene.start(idle)?;
     for flags in [2 | 4, 8, 1 << 40] {
         match victim.try_checkpoint("flags", flags) {
             Err((errno, _)) if errno.0 == libc::EINVAL => {}
             other => return Err(format!("flags {flags:#x}: {other:?}")),
         }
     }
-    victim.ends_well(400)?;
+    victim.ends_well(0)?;
     pass_with("EINVAL")
 }
 
@@ -140,7 +146,7 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-vfork", || {
         refused(
             "refused-vfork",
-            |scene| vfork(scene, 11_000),
+            |scene| vfork(scene, &|| scene.wait()),
             libc::EBUSY,
             "10 seconds",
         )

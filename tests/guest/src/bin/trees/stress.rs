@@ -114,7 +114,7 @@ fn caller_killed() -> Case {
         }
         std::thread::sleep(Duration::from_micros(rng.below(25_000)));
         let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
-        let ended = sys::wait_for(caller, 10 * pace::factor());
+        let ended = sys::wait_for(caller, 10);
         if ended != Ended::Signal(libc::SIGKILL) {
             return Err(format!("round {round}: the caller ended with {ended:?}"));
         }
@@ -149,7 +149,7 @@ fn restart_killed() -> Case {
         std::thread::sleep(Duration::from_micros(rng.below(60_000 * pace::factor())));
         early += u32::from(all().len() <= before.len() + 1);
         let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
-        let ended = sys::wait_for(caller, 20 * pace::factor());
+        let ended = sys::wait_for(caller, 20);
         if ended != Ended::Signal(libc::SIGKILL) {
             return Err(format!("round {round}: the caller ended with {ended:?}"));
         }
@@ -206,7 +206,7 @@ fn taken_pid() -> Case {
     let log = scene.dir.join("log");
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
     // The victim lives on: all its ids are taken.
-    let ended = sys::in_child(20 * pace::factor(), || {
+    let ended = sys::in_child(20, || {
         let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
         let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
         sys::restart(0, fd, sys::LOG, log).0
@@ -218,7 +218,7 @@ fn taken_pid() -> Case {
     // Any ids will do: beside the victim, which goes on.
     scene.finish();
     const NEW_PIDS: usize = 2;
-    let ended = sys::in_child(20 * pace::factor(), || {
+    let ended = sys::in_child(20, || {
         let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
         let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
         sys::restart(0, fd, sys::LOG | NEW_PIDS, log).0
