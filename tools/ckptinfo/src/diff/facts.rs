@@ -93,6 +93,7 @@ pub struct Facts {
     mm: Option<Mm>,
     mapping: Key,
     pending: u64,
+    objects: u64,
     bytes: usize,
     full: bool,
 }
@@ -185,6 +186,19 @@ impl Facts {
                     self.files.insert(r.objref, (*r, path));
                 }
             }
+            Event::Eventfd(r) => self.object("eventfd", record(r)),
+            Event::Signalfd(r) => self.object("signalfd", record(r)),
+            Event::Timerfd(r) => self.object("timerfd", record(r)),
+            Event::Pipe(r, path) => {
+                let mut item = record(r);
+                item.add("path", escape(path));
+                self.object("pipe", item);
+            }
+            Event::PipeBuf(r, bytes) => {
+                let mut item = record(r);
+                item.add("contents", blake3::hash(bytes).to_hex().to_string());
+                self.object("pipe buffer", item);
+            }
             Event::Mm(r) => {
                 self.mm = Some(*r);
                 let mut item = record(r);
@@ -257,6 +271,13 @@ impl Facts {
             Event::Rlimits(r) => self.more(Section::Limits, record(r).values),
             Event::Pages(_) | Event::Data(_) | Event::End(_) => {}
         }
+    }
+
+    /// Something behind descriptors, by its place in the image.
+    fn object(&mut self, what: &str, mut item: Item) {
+        self.objects = self.objects.saturating_add(1);
+        item.label = format!("{what}, object {} of the image", self.objects);
+        self.put(Section::Objects, (self.objects, String::new()), item);
     }
 
     fn auxv(&mut self, vector: &[u64]) {

@@ -24,6 +24,8 @@ const SKIPPED: &[(&str, &str)] = &[
     ("Files", "nr_fds"),
     ("FdEnt", "fd"),
     ("FdEnt", "file"),
+    ("File", "object"),
+    ("Pipe", "nr_bufs"),
     ("Signal", "nr_pending"),
     ("ThreadSignal", "nr_pending"),
     ("Creds", "ngroups"),

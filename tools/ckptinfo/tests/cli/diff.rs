@@ -148,7 +148,7 @@ fn descriptors_by_what_they_are() {
         |b| {
             b.files[2].file.pos = 7;
             b.fds[2].file = 12;
-            b.fds[3].fd = 8;
+            b.fds[3].fd = 6;
             b.fds[3].flags = 0;
         },
         &[
@@ -156,7 +156,7 @@ fn descriptors_by_what_they_are() {
             "    2 /dev/ttyS0\n      path                 /dev/ttyS0 -> /tmp/cr-rest.out\n",
             "      shared               as descriptor 0 -> as descriptor 1\n",
             "    - 7 \n",
-            "    + 8 \n",
+            "    + 6 \n",
         ],
     );
 }
