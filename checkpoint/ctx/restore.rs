@@ -13,11 +13,12 @@
 //! are complete they become what they built, and when all have done so they go on.
 
 use crate::arch;
+use crate::cradle::Births;
+use crate::ctx::built::Process;
 use crate::error::ensure;
 use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
-use crate::cradle::Births;
 use crate::error::Place;
 use crate::format;
 use crate::format::task::COMM_LEN;
@@ -96,6 +97,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
     let mut course = Course {
         ctx: Some(KBox::new(ctx, GFP_KERNEL)?),
         births: Births::new(),
+        me: None,
         zombies: KVVec::new(),
     };
     course.run().map_err(|failure| course.explain(failure))
@@ -106,6 +108,8 @@ struct Course {
     /// It is gone when a task was killed that had it.
     ctx: Option<KBox<RestoreCtx>>,
     births: Births,
+    /// What the caller has built of itself: dropped when nobody uses it any more.
+    me: Option<KBox<Process>>,
     /// Those that only end, by their places.
     zombies: KVVec<(usize, [u8; COMM_LEN], u32)>,
 }
@@ -123,6 +127,7 @@ impl Course {
         // BUILD, in the order of the image.
         self.bear()?;
         let (me, threads) = self.ctx()?.process(0)?;
+        self.me = Some(me);
         self.births.adopt(threads)?;
         let mut place = 1;
         while let Some(entry) = self.ctx()?.forest.get(place).copied() {
@@ -150,8 +155,12 @@ impl Course {
         let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
         let myself = birth::myself();
         let links = forest.places(&self.births, &myself, &places)?;
+        let me = self.me.take().ok_or(ESRCH)?;
         // The last step that can fail.
-        me.schedule()?;
+        if let Err(failure) = me.schedule() {
+            self.me = Some(me);
+            return Err(failure);
+        }
 
         // COMMIT: nothing below can fail.
         self.births.be_certain();
