@@ -71,7 +71,7 @@ impl<T> Restored<T> {
         self.map.get(&objref)
     }
 
-    /// The same, to be changed.
+    /// As [`Self::get`], to change it.
     pub(crate) fn get_mut(&mut self, objref: u32) -> Option<&mut T> {
         self.map.get_mut(&objref)
     }

@@ -53,6 +53,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) timers: KVVec<(FileRef, crate::kapi::anon::Timer)>,
     /// Pipes by reference.
     pub(crate) pipes: Restored<res::pipe::Built>,
+    /// Shared memory objects by reference.
+    pub(crate) shmem: Restored<res::shmem::Object>,
     /// Root directory of the caller, and its absolute name.
     pub(crate) root: PathRef,
     pub(crate) root_name: KVec<u8>,
@@ -85,6 +87,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
         files: Restored::new(),
         timers: KVVec::new(),
         pipes: Restored::new(),
+        shmem: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
         root_name: PathRef::root()
@@ -147,6 +150,7 @@ impl Course {
         let mut ctx = self.ctx.take().ok_or(ESRCH)?;
         let done = ctx.reader.tail().map_err(Into::into);
         let done = done.and_then(|()| res::file::finish(&mut ctx));
+        let done = done.and_then(|()| res::shmem::finish(&mut ctx));
         if let Err(failure) = done {
             self.ctx = Some(ctx);
             return Err(failure);
@@ -205,14 +209,14 @@ impl Course {
 impl Handover for RestoreCtx {}
 
 impl RestoreCtx {
-    /// Reads the next pre-header behind any files and pipes that stand before it.
+    /// Reads the next pre-header behind any files, pipes and shared memory before it.
     pub(crate) fn header_after_files(
         &mut self,
         table: Option<&crate::kapi::fs::NewFiles>,
     ) -> Outcome<Hdr> {
         loop {
             let hdr = self.reader.header()?;
-            if !matches!(hdr.kind, format::FILE | format::PIPE) {
+            if !matches!(hdr.kind, format::FILE | format::PIPE | format::SHMEM) {
                 return Ok(hdr);
             }
             self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
@@ -221,6 +225,8 @@ impl RestoreCtx {
             ))?;
             if hdr.kind == format::PIPE {
                 res::pipe::restore(self, &hdr)?;
+            } else if hdr.kind == format::SHMEM {
+                res::shmem::restore(self, &hdr)?;
             } else {
                 res::file::restore(self, &hdr, table)?;
             }
@@ -268,9 +274,10 @@ impl RestoreCtx {
 
     /// Is it a regular file that is open for more than its location?
     pub(crate) fn is_regular(&self, objref: u32) -> bool {
+        use format::files::file_kind as kind;
         self.files
             .get(objref)
-            .is_some_and(|opened| opened.kind == format::files::file_kind::REGULAR)
+            .is_some_and(|opened| matches!(opened.kind, kind::REGULAR | kind::SHMEM))
     }
 
     /// The open file behind a reference.

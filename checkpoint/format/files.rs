@@ -36,6 +36,8 @@ pub mod file_kind {
     pub const SIGNALFD: u32 = 9;
     /// A timerfd; its timer follows.
     pub const TIMERFD: u32 = 10;
+    /// A shared memory object: a memfd, or an unlinked file of tmpfs.
+    pub const SHMEM: u32 = 20;
 }
 
 /// Bits of [`File::flags`].
@@ -69,8 +71,10 @@ pub mod file_flags {
     /// The end of a FIFO that reads: nobody has written since it was opened, so that
     /// poll(2) does not tell of a hang-up.
     pub const UNSEEN: u32 = 1 << 14;
+    /// Contents are mapped, all of them shared: the file must not have become shorter.
+    pub const SHARED: u32 = 1 << 15;
     /// All bits.
-    pub const ALL: u32 = (1 << 15) - 1;
+    pub const ALL: u32 = (1 << 16) - 1;
 }
 
 wire! {
@@ -102,7 +106,8 @@ wire! {
         path_len: u32,
         /// First descriptor that refers to a stream, else 0.
         stream_fd: u32,
-        /// Object reference of the pipe of an end, else 0.
+        /// Object reference: the pipe of an end, the shared memory of a file in memory,
+        /// else 0.
         object: u32,
         /// Zero.
         reserved: u64,
@@ -129,7 +134,9 @@ impl Record for File {
         )?;
         let fmt = self.mode & 0o170000;
         match self.kind {
-            file_kind::REGULAR => ensure(fmt == 0o100000, "kind and mode of a file differ")?,
+            file_kind::REGULAR | file_kind::SHMEM => {
+                ensure(fmt == 0o100000, "kind and mode of a file differ")?
+            }
             file_kind::DIRECTORY => ensure(fmt == 0o040000, "kind and mode of a file differ")?,
             file_kind::CHARDEV | file_kind::TTY => {
                 ensure(fmt == 0o020000, "kind and mode of a file differ")?;
@@ -167,6 +174,12 @@ impl Record for File {
             "image is not in a regular file",
         )?;
         ensure(
+            matches!(self.kind, file_kind::REGULAR | file_kind::SHMEM)
+                && self.flags & f::MAPPED == 0
+                || self.flags & f::SHARED == 0,
+            "file is mapped in two ways",
+        )?;
+        ensure(
             self.kind == file_kind::STREAM || self.stream_fd == 0,
             "file has a stream's descriptor",
         )?;
@@ -175,8 +188,8 @@ impl Record for File {
             "file has flags of a pipe",
         )?;
         ensure(
-            (self.kind == file_kind::PIPE) == (self.object != 0),
-            "an end of a pipe, and nothing else, belongs to one",
+            matches!(self.kind, file_kind::PIPE | file_kind::SHMEM) == (self.object != 0),
+            "an end of a pipe or a file in memory, and nothing else, has an object",
         )?;
         ensure(
             (self.kind >= file_kind::STREAM) == (self.path_len == 0),

@@ -168,6 +168,10 @@ pub mod vma_kind {
     pub const FILE: u32 = 2;
     /// The vDSO's code or its data: mapped by the kernel.
     pub const VDSO: u32 = 3;
+    /// A part of a shared memory object.
+    pub const SHMEM: u32 = 4;
+    /// Shared mapping of a file.
+    pub const SHARED: u32 = 5;
 }
 
 /// Bits of [`Vma::flags`].
@@ -217,6 +221,8 @@ pub mod vma_flags {
 
     /// Bits that only anonymous memory has.
     pub const ANON_ONLY: u64 = WIPEONFORK | DROPPABLE | GROWSDOWN;
+    /// Bits that only private mappings have.
+    pub const PRIVATE_ONLY: u64 = ANON_ONLY | MERGEABLE | ACCOUNT;
 
     /// Bit and name, for tools.
     pub const NAMES: &[(u64, &str)] = &[
@@ -245,7 +251,7 @@ wire! {
     pub struct Vma [64] {
         /// See [`vma_kind`].
         how: u32,
-        /// Object reference of the mapped file, or 0.
+        /// Object reference of the mapped file or shared memory, or 0.
         file: u32,
         /// First address.
         start: u64,
@@ -292,6 +298,14 @@ impl Record for Vma {
                 ensure(
                     self.flags & vma_flags::ANON_ONLY == 0,
                     "file mapping has flags of anonymous memory",
+                )?;
+                ensure(self.pgoff < 1 << 51, "file offset is out of range")?;
+            }
+            vma_kind::SHMEM | vma_kind::SHARED => {
+                ensure(self.file != 0, "shared mapping has no object")?;
+                ensure(
+                    self.flags & vma_flags::PRIVATE_ONLY == 0,
+                    "shared mapping has flags of private memory",
                 )?;
                 ensure(self.pgoff < 1 << 51, "file offset is out of range")?;
             }

@@ -29,6 +29,7 @@ pub mod head;
 pub mod mm;
 pub mod pending;
 pub mod pipe;
+pub mod shmem;
 pub mod signal;
 pub mod task;
 pub mod tree;
@@ -124,6 +125,8 @@ record_types! {
     AUXV = 206, "u64 array";
     /// Entries of the local descriptor table.
     LDT = 207, "cr_user_desc array";
+    /// A shared memory object; its name and pages follow.
+    SHMEM = 208, "cr_hdr_shmem";
     /// A descriptor table.
     FILES = 301, "cr_hdr_files";
     /// One descriptor.

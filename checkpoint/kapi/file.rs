@@ -203,6 +203,40 @@ pub(crate) fn is_procfs(file: &FileRef) -> bool {
     }
 }
 
+/// The address of the file's inode: its identity while a reference is held.
+pub(crate) fn inode_identity(file: &FileRef) -> usize {
+    // SAFETY: The reference keeps the file and its inode.
+    unsafe { bindings::ckpt_file_inode(file.as_ptr()) as usize }
+}
+
+/// Writes the contents of a file back, as fdatasync(2) does.
+///
+/// Not where a user process serves the file system: it may stand still.
+///
+/// # Errors
+///
+/// Those of fdatasync(2). The next one of the program gets them, too.
+pub(crate) fn write_back(file: &FileRef) -> Result {
+    // SAFETY: The reference keeps the file. The word that remembers which errors
+    // were told is written under its lock, as fsync(2) does.
+    unsafe {
+        if bindings::ckpt_file_in_user_space(file.as_ptr()) {
+            return Ok(());
+        }
+        let told = bindings::ckpt_file_wb_err(file.as_ptr());
+        let done = to_result(bindings::vfs_fsync(file.as_ptr(), 1));
+        match done {
+            // A file system that has nothing to write back.
+            Err(EINVAL) => Ok(()),
+            Err(errno) => {
+                bindings::ckpt_file_set_wb_err(file.as_ptr(), told);
+                Err(errno)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
 /// Sets the position as lseek(2) does, with the checks of the file system.
 pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
     // SAFETY: The reference keeps the file.

@@ -67,8 +67,42 @@ impl PageBatch {
         self.addrs.clear();
     }
 
-    fn room(&self) -> usize {
+    /// How many pages more it takes.
+    pub(super) fn room(&self) -> usize {
         BATCH.saturating_sub(self.pages.len())
+    }
+
+    /// It takes no more pages.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
+    /// Takes over one page with a reference; there is room for it.
+    ///
+    /// # Safety
+    ///
+    /// `page` is valid, and the caller owns one reference to it.
+    pub(super) unsafe fn adopt(&mut self, page: *mut bindings::page, addr: u64) {
+        self.push(page, addr, 1);
+    }
+
+    /// Takes a copy of `page`, which others may be writing to.
+    ///
+    /// # Safety
+    ///
+    /// `page` is valid, and the caller holds a reference to it.
+    pub(super) unsafe fn push_copy(&mut self, page: *mut bindings::page, addr: u64) -> Result {
+        // SAFETY: Both pages are held; the new one belongs to nobody else yet,
+        // and its only reference goes to the batch.
+        unsafe {
+            let copy = bindings::ckpt_alloc_page();
+            if copy.is_null() {
+                return Err(ENOMEM);
+            }
+            bindings::ckpt_copy_highpage(copy, page);
+            self.adopt(copy, addr);
+        }
+        Ok(())
     }
 
     /// Takes over `nr` pages that follow `page` in one folio, one reference each.

@@ -24,12 +24,35 @@ pub(crate) struct Info {
     pub(crate) file: Option<FileRef>,
     /// Name of an anonymous mapping, may be empty.
     pub(crate) name: KVec<u8>,
+    /// The file is a shared memory object that no descriptor leads to.
+    pub(crate) anon_shmem: bool,
     /// Made by the kernel, with neither a file nor plain memory behind it.
     pub(crate) special: bool,
     /// Contents that cannot be saved, and why.
     pub(crate) odd: Option<&'static str>,
     /// Guard ranges.
     pub(crate) guards: KVVec<Range>,
+}
+
+impl Info {
+    fn has(&self, nr: u32) -> bool {
+        self.flags & bit(nr) != 0
+    }
+
+    /// A shared mapping of a file that others can open as well.
+    pub(crate) fn is_shared_file(&self) -> bool {
+        self.file.is_some() && !self.anon_shmem && self.has(bindings::VMA_MAYSHARE_BIT)
+    }
+
+    /// One through which the file may have been written to.
+    pub(crate) fn is_written_through(&self) -> bool {
+        self.is_shared_file() && self.has(bindings::VMA_SHARED_BIT)
+    }
+
+    /// A private mapping of a file.
+    pub(crate) fn is_private_file(&self) -> bool {
+        self.file.is_some() && !self.has(bindings::VMA_MAYSHARE_BIT)
+    }
 }
 
 /// PROT_EXEC of mmap(2).
@@ -100,12 +123,24 @@ unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct)
             KVVec::new()
         };
         let special = file.is_none() && !(*vma).vm_ops.is_null();
+        let shared = flags & bit(bindings::VMA_MAYSHARE_BIT) != 0;
+        let held = (*vma).vm_file;
+        let anon_shmem = shared
+            && !held.is_null()
+            && bindings::ckpt_vma_is_shmem(vma)
+            && bindings::ckpt_file_is_anon_shmem(held);
         let odd = if bindings::ckpt_vma_is_secret(vma) {
             Some("secret memory is not supported")
         } else if bindings::ckpt_vma_has_policy(vma) {
             Some("a memory policy is not supported")
         } else if special {
             Some("a mapping made by the kernel is not supported")
+        } else if !held.is_null()
+            && bindings::ckpt_file_is_shmem(held)
+            && !bindings::ckpt_vma_is_shmem(vma)
+        {
+            // The file is one of shared memory, what is mapped is not.
+            Some("System V shared memory is not supported")
         } else {
             None
         };
@@ -116,6 +151,7 @@ unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct)
             pgoff: (*vma).vm_pgoff as u64,
             file,
             name,
+            anon_shmem,
             special,
             odd,
             guards,

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 //! Open files: regular files, directories, locations, simple devices,
-//! terminals, ends of pipes, files that are only what is in them, and the image's
-//! own stream.
+//! terminals, ends of pipes, files in memory, files that are only what is in them,
+//! and the image's own stream.
 //!
 //! A file is saved by its path and opened again by the caller's rights. Its
 //! contents are not part of the image: the same file system is assumed. A
@@ -30,6 +30,7 @@ use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Stat;
 use crate::kapi::fs::NewFiles;
+use crate::kapi::memfile;
 use crate::kapi::path;
 use kernel::bindings::O_ACCMODE;
 use kernel::bindings::O_APPEND;
@@ -112,14 +113,20 @@ fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
 /// until the system call ends, so that its address is its identity.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcome<u32> {
+    let mapped = if fd.is_none() { f::MAPPED } else { 0 };
+    save_as(ctx, file, fd, mapped)
+}
+
+/// As [`save`], for a file that is mapped shared.
+pub(crate) fn save_shared(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
+    save_as(ctx, file, None, f::SHARED)
+}
+
+fn save_as(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>, mapped: u32) -> Outcome<u32> {
     let identity = file::identity(file);
     let (objref, new) = ctx.objects.refer(identity)?;
     if new {
-        let pipe = match fd {
-            Some(fd) => super::pipe::save(ctx, file, fd),
-            None => Ok(0),
-        };
-        let done = pipe.and_then(|pipe| write(ctx, file, objref, fd, pipe));
+        let done = write(ctx, file, objref, fd, mapped);
         // The name for people is made only when somebody will read it.
         done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
@@ -127,10 +134,30 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcom
     Ok(objref)
 }
 
-fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, pipe: u32) -> Outcome {
+/// References of the objects that a file is a part of, or 0.
+#[derive(Clone, Copy)]
+struct Owner {
+    pipe: u32,
+    shmem: u32,
+}
+
+fn write(
+    ctx: &mut SaveCtx,
+    file: &FileRef,
+    objref: u32,
+    fd: Option<u32>,
+    mapped: u32,
+) -> Outcome {
+    let mut owner = Owner { pipe: 0, shmem: 0 };
+    if memfile::is_one(file) {
+        owner.shmem = super::shmem::save_file(ctx, file)?;
+    } else if let Some(fd) = fd {
+        owner.pipe = super::pipe::save(ctx, file, fd)?;
+    }
     let anon = super::anon::look(file)?;
     let anon = anon.filter(|_| file::identity(file) != ctx.image);
-    let (rec, path) = describe(ctx, file, objref, fd, pipe, anon.as_ref())?;
+    let (mut rec, path) = describe(ctx, file, objref, fd, owner, anon.as_ref())?;
+    rec.flags |= mapped;
     ctx.writer.record(0, &rec).written()?;
     match (anon, fd) {
         (Some(anon), Some(fd)) => super::anon::save(ctx, file, objref, fd, &anon),
@@ -144,7 +171,7 @@ fn describe(
     file: &FileRef,
     objref: u32,
     fd: Option<u32>,
-    pipe: u32,
+    owner: Owner,
     anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
     let st = file::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
@@ -164,9 +191,6 @@ fn describe(
     for (image, kernel) in FLAGS {
         rec.flags |= if open_flags & kernel != 0 { image } else { 0 };
     }
-    if fd.is_none() {
-        rec.flags |= f::MAPPED;
-    }
     if let Some(lock) = file::lock_held(file) {
         return Err(Failure::new(EOPNOTSUPP, lock));
     }
@@ -179,9 +203,8 @@ fn describe(
         rec.kind = super::anon::kind(anon);
         return Ok((rec, KVec::new()));
     }
-    if pipe != 0 {
-        rec.kind = kind::PIPE;
-        rec.object = pipe;
+    if owner.pipe != 0 {
+        (rec.kind, rec.object) = (kind::PIPE, owner.pipe);
         if super::pipe::is_unseen(file) {
             rec.flags |= f::UNSEEN;
         }
@@ -198,6 +221,11 @@ fn describe(
         }
         (Err(why), _) => return Err(Failure::new(EOPNOTSUPP, why)),
     };
+    if owner.shmem != 0 {
+        (rec.kind, rec.object) = (kind::SHMEM, owner.shmem);
+        rec.pos = file::position(file) as u64;
+        return Ok((rec, KVec::new()));
+    }
     if rec.kind == kind::REGULAR {
         rec.size = st.size as u64;
         rec.mtime_sec = st.mtime.0;
@@ -263,16 +291,15 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
     let rec: File = ctx.reader.body(hdr, 0)?;
     let file = if rec.kind == kind::STREAM {
         inherit(&rec, table)?
+    } else if rec.kind == kind::SHMEM {
+        super::shmem::open(ctx, &rec)?
     } else if rec.kind > kind::STREAM {
         let new = match rec.kind {
             kind::PIPE => super::pipe::open(ctx, &rec)?,
             _ => super::anon::restore(ctx, &rec)?,
         };
-        let mut wanted = 0;
-        for (image, kernel) in FLAGS {
-            wanted |= if rec.flags & image != 0 { kernel } else { 0 };
-        }
-        file::set_flags(&new, FLAGS.iter().fold(0, |all, bit| all | bit.1), wanted);
+        let all = FLAGS.iter().fold(0, |all, bit| all | bit.1);
+        file::set_flags(&new, all, open_flags(&rec) & all);
         new
     } else {
         let path = ctx.string(rec.objref, rec.path_len)?;
@@ -313,12 +340,18 @@ fn inherit(rec: &File, table: Option<&NewFiles>) -> Outcome<FileRef> {
     }
 }
 
+/// The flags of open(2) that a record stands for.
+pub(super) fn open_flags(rec: &File) -> u32 {
+    let mut flags = rec.flags & f::ACCMODE;
+    for (image, kernel) in FLAGS {
+        flags |= if rec.flags & image != 0 { kernel } else { 0 };
+    }
+    flags
+}
+
 fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     // Never wait for the other end of what is no regular file any more.
-    let mut open_flags = rec.flags & f::ACCMODE | O_NOCTTY | O_NONBLOCK;
-    for (image, kernel) in FLAGS {
-        open_flags |= if rec.flags & image != 0 { kernel } else { 0 };
-    }
+    let mut open_flags = open_flags(rec) | O_NOCTTY | O_NONBLOCK;
     match rec.kind {
         kind::DIRECTORY => open_flags |= O_DIRECTORY,
         // The path had no symbolic links: one that is there now is another file.
@@ -352,6 +385,11 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
             "a mapped file has changed since the checkpoint",
         )?;
     }
+    ensure(
+        rec.flags & f::SHARED == 0 || st.size as u64 >= rec.size,
+        ESTALE,
+        "a mapped file is shorter than at the checkpoint",
+    )?;
     if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
         file::set_flags(&file, O_NONBLOCK, 0);
     }

@@ -70,6 +70,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         ensure(fields.flags >> flag & 1 == 0, EOPNOTSUPP, why)?;
     }
     let vdso = mapped_vdso(&list)?;
+    super::sharedfile::prepare(ctx, &list)?;
     let exe = match mm::exe_file() {
         Some(exe) => super::file::save(ctx, &exe, None)?,
         None => 0,

@@ -18,6 +18,8 @@ pub(crate) mod pages;
 pub(crate) mod pending;
 pub(crate) mod pipe;
 pub(crate) mod rlimit;
+pub(crate) mod sharedfile;
+pub(crate) mod shmem;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod thread;

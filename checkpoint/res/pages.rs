@@ -18,6 +18,7 @@ use crate::format::mm::vma_flags;
 use crate::format::mm::vma_kind;
 use crate::format::mm::Vma;
 use crate::image::Written;
+use crate::kapi::pages::PageBatch;
 use crate::kapi::pages::BATCH;
 use crate::kapi::vma;
 use crate::stream::reader::Fault;
@@ -27,7 +28,8 @@ use kernel::prelude::*;
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, mm: u32, rec: &Vma) -> Outcome {
     // What the kernel may drop at any moment is dropped.
-    if rec.how != vma_kind::VDSO && rec.flags & vma_flags::DROPPABLE == 0 {
+    let own = matches!(rec.how, vma_kind::ANON | vma_kind::FILE);
+    if own && rec.flags & vma_flags::DROPPABLE == 0 {
         for range in &vma::populated(rec.start, rec.end)? {
             let mut addr = range.start;
             while addr < range.end {
@@ -55,11 +57,12 @@ fn explain(errno: Error) -> Failure {
     Failure::new(if errno == EAGAIN { EBUSY } else { errno }, why)
 }
 
-fn write_run(ctx: &mut SaveCtx, mm: u32) -> Outcome {
+/// Writes the pages that were gathered, if there are any, as a run of `owner`.
+pub(super) fn write_run(ctx: &mut SaveCtx, owner: u32) -> Outcome {
     if ctx.batch.addrs().is_empty() {
         return Ok(());
     }
-    ctx.writer.pages(mm, ctx.batch.addrs()).written()?;
+    ctx.writer.pages(owner, ctx.batch.addrs()).written()?;
     ctx.writer.sink().put_pages(&mut ctx.batch).written()?;
     let (batch, writer) = (&ctx.batch, &mut ctx.writer);
     batch.for_each(|bytes| writer.wrote_pages(bytes));
@@ -70,28 +73,41 @@ fn write_run(ctx: &mut SaveCtx, mm: u32) -> Outcome {
 /// Reads the pages of a mapping up to the record that ends it.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) -> Outcome {
+    read_runs(ctx, mm, (rec.start, rec.end), |batch, addrs| {
+        ensure(writable, EINVAL, "pages in a mapping that has none")?;
+        batch.create(addrs).why("memory cannot be filled")
+    })
+}
+
+/// Reads runs of pages of `owner` up to the record that ends them. `create` makes
+/// the pages at ascending places inside of `range`.
+pub(super) fn read_runs(
+    ctx: &mut RestoreCtx,
+    owner: u32,
+    range: (u64, u64),
+    create: impl Fn(&mut PageBatch, &[u64]) -> Outcome,
+) -> Outcome {
     let mut addrs: KVVec<u64> = KVVec::new();
-    let mut next = rec.start;
+    let mut next = range.0;
     loop {
-        let nr_pages = ctx.reader.pages(mm)?;
+        let nr_pages = ctx.reader.pages(owner)?;
         if nr_pages == 0 {
             return Ok(());
         }
-        ensure(writable, EINVAL, "pages in a mapping that has none")?;
         addrs.clear();
         addrs.resize(nr_pages, 0, GFP_KERNEL)?;
         ctx.reader.addrs(&mut addrs)?;
         for addr in &addrs {
             ensure(
-                *addr >= next && *addr < rec.end && addr % 4096 == 0,
+                *addr >= next && *addr < range.1 && addr % 4096 == 0,
                 EINVAL,
                 "a page is outside of its mapping or out of order",
             )
-            .map_err(|f| f.at(Place::Range(rec.start, rec.end)))?;
+            .map_err(|f| f.at(Place::Range(range.0, range.1)))?;
             next = addr.saturating_add(4096);
         }
         for run in addrs.chunks(BATCH) {
-            ctx.batch.create(run).why("memory cannot be filled")?;
+            create(&mut ctx.batch, run)?;
             ctx.reader
                 .source()
                 .take_pages(&ctx.batch)

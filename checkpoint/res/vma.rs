@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Mappings: private memory, private file mappings, the vDSO.
+//! Mappings: private memory, mappings of files, shared memory, the vDSO.
 //!
 //! The kernel's flag bits are translated to image bits by one table. A bit
 //! that is in neither list below makes the checkpoint fail.
@@ -60,6 +60,8 @@ const FLAGS: &[(u64, u64)] = &[
 const DERIVED: u64 = bit(b::VMA_MAYREAD_BIT)
     | bit(b::VMA_MAYWRITE_BIT)
     | bit(b::VMA_MAYEXEC_BIT)
+    | bit(b::VMA_SHARED_BIT)
+    | bit(b::VMA_MAYSHARE_BIT)
     | bit(b::VMA_SOFTDIRTY_BIT)
     | PKEY_BITS;
 
@@ -81,10 +83,6 @@ const REFUSED: &[(u64, &str)] = &[
     (
         bit(b::VMA_HUGETLB_BIT),
         "a hugetlb mapping is not supported",
-    ),
-    (
-        bit(b::VMA_SHARED_BIT) | bit(b::VMA_MAYSHARE_BIT),
-        "a shared mapping is not supported",
     ),
     (
         bit(b::VMA_IO_BIT) | bit(b::VMA_PFNMAP_BIT) | bit(b::VMA_MIXEDMAP_BIT),
@@ -183,9 +181,19 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
         rec.nr_guards = info.guards.len() as u32;
         rec.how = vma_kind::ANON;
         if let Some(file) = &info.file {
-            rec.how = vma_kind::FILE;
             rec.pgoff = info.pgoff;
-            rec.file = super::file::save(ctx, file, None)?;
+            if info.anon_shmem {
+                rec.how = vma_kind::SHMEM;
+                rec.file = super::shmem::save(ctx, file)?;
+            } else if info.is_shared_file() {
+                rec.how = vma_kind::SHARED;
+                let may_write = info.flags & bit(b::VMA_MAYWRITE_BIT) != 0;
+                super::shmem::check_mapping(file, may_write)?;
+                rec.file = super::file::save_shared(ctx, file)?;
+            } else {
+                rec.how = vma_kind::FILE;
+                rec.file = super::file::save(ctx, file, None)?;
+            }
         }
     }
     ctx.writer.record(mm, &rec).written()?;
@@ -250,7 +258,8 @@ pub(crate) fn restore(
         return Ok((rec.end, None));
     }
     make(ctx, &rec).at(place)?;
-    super::pages::restore(ctx, mm, &rec, rec.flags & f::DROPPABLE == 0)?;
+    let own = matches!(rec.how, vma_kind::ANON | vma_kind::FILE) && rec.flags & f::DROPPABLE == 0;
+    super::pages::restore(ctx, mm, &rec, own)?;
     finish(&rec, &name, &guards).at(place)?;
     Ok((
         rec.end,
@@ -287,10 +296,17 @@ fn read_guards(ctx: &mut RestoreCtx, mm: u32, rec: &Vma) -> Outcome<KVVec<GuardR
 
 /// Makes the mapping, empty.
 fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
+    let shared = matches!(rec.how, vma_kind::SHMEM | vma_kind::SHARED);
     let file = match rec.file {
         0 => None,
+        objref if rec.how == vma_kind::SHMEM => Some(super::shmem::object(ctx, objref)?),
         objref => Some(ctx.file(objref)?),
     };
+    ensure(
+        rec.how != vma_kind::SHARED || ctx.is_regular(rec.file),
+        EINVAL,
+        "a shared mapping of what is no regular file",
+    )?;
     // PROT_* and the image's bits are the same three numbers.
     let prot = rec.flags & (f::READ | f::WRITE | f::EXEC);
     let extra = decode(rec.flags, DIRECT) | u64::from(rec.pkey) << PKEY_SHIFT;
@@ -298,7 +314,8 @@ fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
     for (on, flag) in [
         (rec.file == 0, b::MAP_ANONYMOUS),
         (rec.flags & f::DROPPABLE != 0, b::MAP_DROPPABLE),
-        (rec.flags & f::DROPPABLE == 0, b::MAP_PRIVATE),
+        (shared, b::MAP_SHARED),
+        (!shared && rec.flags & f::DROPPABLE == 0, b::MAP_PRIVATE),
         (rec.flags & f::GROWSDOWN != 0, b::MAP_GROWSDOWN),
         (rec.flags & f::LOCKED != 0, b::MAP_LOCKED),
         (rec.flags & f::NORESERVE != 0, b::MAP_NORESERVE),

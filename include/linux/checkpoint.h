@@ -19,6 +19,7 @@
 #include <linux/fs_struct.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
@@ -31,6 +32,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/shmem_fs.h>
 #include <linux/stat.h>
 #include <linux/task_work.h>
 #include <linux/tty.h>
@@ -39,6 +41,7 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 #include <linux/utsname.h>
+#include <uapi/linux/memfd.h>
 #include <uapi/linux/sched/types.h>
 #include <asm/desc.h>
 #include <asm/segment.h>
@@ -90,6 +93,30 @@ bool ckpt_pte_is_guard(pte_t *pte);
 bool ckpt_pte_is_present(pte_t *pte);
 bool ckpt_pte_is_none(pte_t *pte);
 void ckpt_page_dirty(struct page *page);
+struct page *ckpt_alloc_page(void);
+void ckpt_copy_highpage(struct page *to, struct page *from);
+struct page *ckpt_folio_page(struct folio *folio, pgoff_t index);
+pgoff_t ckpt_folio_end(struct folio *folio);
+bool ckpt_folio_is_lost(struct folio *folio);
+void ckpt_folio_put(struct folio *folio);
+bool ckpt_vma_is_shmem(struct vm_area_struct *vma);
+bool ckpt_file_is_shmem(struct file *file);
+bool ckpt_file_is_anon_shmem(struct file *file);
+bool ckpt_file_is_unlinked_shmem(struct file *file);
+bool ckpt_file_is_memfd(struct file *file);
+int ckpt_file_last_name(struct file *file, char *buf, size_t size);
+bool ckpt_writably_mapped(struct file *file);
+u32 ckpt_inode_uid(struct inode *inode);
+u32 ckpt_inode_gid(struct inode *inode);
+bool ckpt_memfd_noexec(void);
+struct file *ckpt_shmem_new_unlinked(const char *name);
+int ckpt_ftruncate(struct file *file, loff_t size);
+loff_t ckpt_inode_size(struct inode *inode);
+bool ckpt_shmem_noreserve(struct inode *inode);
+bool ckpt_shmem_has_policy(struct inode *inode);
+loff_t ckpt_shmem_seek(struct file *file, loff_t start, loff_t end, int whence);
+struct page *ckpt_shmem_page(struct file *file, pgoff_t index);
+struct file *ckpt_shmem_new(loff_t size, bool noreserve);
 int ckpt_security_mmap_file(struct file *file, unsigned long prot,
 			    unsigned long flags);
 int ckpt_fsnotify_mmap(struct file *file, unsigned long prot, loff_t off,
@@ -189,6 +216,9 @@ bool ckpt_file_has_epoll(struct file *file);
 struct file_lock_context *ckpt_lock_context(struct file *file);
 void ckpt_flc_lock(struct file_lock_context *ctx);
 void ckpt_flc_unlock(struct file_lock_context *ctx);
+bool ckpt_file_in_user_space(struct file *file);
+errseq_t ckpt_file_wb_err(struct file *file);
+void ckpt_file_set_wb_err(struct file *file, errseq_t err);
 int ckpt_may_search(struct file *file);
 int ckpt_may_exec(struct file *file);
 void ckpt_iocb_flags(struct file *file);

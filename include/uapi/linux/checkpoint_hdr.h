@@ -48,6 +48,7 @@ struct cr_hdr {
 #define CR_HDR_GUARD		205	/* Guard ranges of a mapping */
 #define CR_HDR_AUXV		206	/* The auxiliary vector */
 #define CR_HDR_LDT		207	/* LDT entries */
+#define CR_HDR_SHMEM		208	/* A shared memory object */
 #define CR_HDR_FILES		301	/* A descriptor table */
 #define CR_HDR_FD_ENT		302	/* One descriptor */
 #define CR_HDR_FILE		303	/* An open file */
@@ -572,6 +573,9 @@ struct cr_hdr_itimers {
 #define CR_VMA_KIND_FILE		2	/* Private mapping of a file */
 /* The vDSO's code or its data: mapped by the kernel */
 #define CR_VMA_KIND_VDSO		3
+/* A part of a shared memory object */
+#define CR_VMA_KIND_SHMEM		4
+#define CR_VMA_KIND_SHARED		5	/* Shared mapping of a file */
 
 /* Bits of cr_hdr_vma.flags */
 #define CR_VMA_READ			1	/* Readable */
@@ -600,6 +604,9 @@ struct cr_hdr_itimers {
 /* Bits that only anonymous memory has */
 #define CR_VMA_ANON_ONLY		(CR_VMA_GROWSDOWN | CR_VMA_WIPEONFORK | \
 					 CR_VMA_DROPPABLE)
+/* Bits that only private mappings have */
+#define CR_VMA_PRIVATE_ONLY		(CR_VMA_ANON_ONLY | CR_VMA_MERGEABLE | \
+					 CR_VMA_ACCOUNT)
 
 /* struct cr_hdr_mm: fields of an address space; auxv and mappings follow */
 struct cr_hdr_mm {
@@ -632,7 +639,7 @@ struct cr_hdr_mm {
 /* struct cr_hdr_vma: one mapping; name, guard ranges and pages follow */
 struct cr_hdr_vma {
 	__u32 how;			/* See CR_VMA_KIND_* */
-	/* Object reference of the mapped file, or 0 */
+	/* Object reference of the mapped file or shared memory, or 0 */
 	__u32 file;
 	__u64 start;			/* First address */
 	__u64 end;			/* First address behind the mapping */
@@ -664,6 +671,46 @@ struct cr_hdr_pgarr {
 /* Descriptors of a table at most */
 #define CR_NR_FDS_MAX			0x100000
 
+/* Longest name of an object in bytes */
+#define CR_SHMEM_NAME_MAX		255
+
+/* Kinds of shared memory */
+/* Shared anonymous memory: MAP_SHARED with MAP_ANONYMOUS */
+#define CR_SHMEM_KIND_ANON		1
+#define CR_SHMEM_KIND_MEMFD		2	/* A file of memfd_create(2) */
+/* A file of tmpfs that has been unlinked */
+#define CR_SHMEM_KIND_UNLINKED		3
+
+/* Bits of cr_hdr_shmem.flags */
+#define CR_SHMEM_NORESERVE		1	/* No swap space is reserved */
+/* A writable mapping is older than F_SEAL_FUTURE_WRITE */
+#define CR_SHMEM_SEAL_LATE		2
+
+/* Bits of cr_hdr_shmem.seals, as F_GET_SEALS of fcntl(2) has them */
+#define CR_SEAL_SEAL			1	/* No further seals */
+#define CR_SEAL_SHRINK			2	/* Does not become shorter */
+#define CR_SEAL_GROW			4	/* Does not grow */
+#define CR_SEAL_WRITE			8	/* Is not written to */
+/* Is written to through mappings only that are there already */
+#define CR_SEAL_FUTURE_WRITE		0x10
+/* Does not become executable, or stops to be */
+#define CR_SEAL_EXEC			0x20
+
+/* struct cr_hdr_shmem: a shared memory object; its name and pages follow */
+struct cr_hdr_shmem {
+	__u32 objref;			/* Object reference */
+	__u32 how;			/* See CR_SHMEM_KIND_* */
+	__u64 size;			/* Size in bytes */
+	__u32 flags;			/* See CR_SHMEM_* */
+	__u32 mode;			/* Permissions; 0 for anonymous memory */
+	__u32 seals;			/* See CR_SEAL_*; 0 unless a memfd */
+	/* Bytes of the name that follows as a string; 0 for anonymous memory */
+	__u32 namelen;
+	__u32 uid;			/* Owner; 0 for anonymous memory */
+	__u32 gid;			/* Group; 0 for anonymous memory */
+	__u64 reserved[3];		/* Zero */
+};
+
 /* Kinds of open file */
 #define CR_FILE_KIND_REGULAR		1	/* A regular file, by path */
 #define CR_FILE_KIND_DIRECTORY		2	/* A directory, by path */
@@ -682,6 +729,8 @@ struct cr_hdr_pgarr {
 #define CR_FILE_KIND_EVENTFD		8	/* An eventfd; its counter follows */
 #define CR_FILE_KIND_SIGNALFD		9	/* A signalfd; its signals follow */
 #define CR_FILE_KIND_TIMERFD		10	/* A timerfd; its timer follows */
+/* A shared memory object: a memfd, or an unlinked file of tmpfs */
+#define CR_FILE_KIND_SHMEM		20
 
 /* Bits of cr_hdr_file.flags */
 /* Access mode: 0 read, 1 write, 2 both */
@@ -709,6 +758,8 @@ struct cr_hdr_pgarr {
  * that poll(2) does not tell of a hang-up.
  */
 #define CR_FILE_UNSEEN			0x4000
+/* Contents are mapped, all of them shared: not shorter at restart */
+#define CR_FILE_SHARED			0x8000
 
 /* struct cr_hdr_file: an open file; its path follows as a string */
 struct cr_hdr_file {
@@ -728,7 +779,10 @@ struct cr_hdr_file {
 	__u32 path_len;
 	/* First descriptor that refers to a stream, else 0 */
 	__u32 stream_fd;
-	/* Object reference of the pipe of an end, else 0 */
+	/*
+	 * Object reference: the pipe of an end, the shared memory of a file
+	 * in memory, else 0.
+	 */
 	__u32 object;
 	__u64 reserved;			/* Zero */
 };

@@ -115,7 +115,11 @@ fn header<'a>(range: &str, mut words: impl Iterator<Item = &'a str>) -> Option<M
     let (start, end) = range.split_once('-')?;
     let perms = words.next()?.to_string();
     let offset = hex(words.next()?)?;
-    let name: Vec<&str> = words.collect();
+    let mut name: Vec<&str> = words.collect();
+    // What lives in memory alone has another inode after a restart.
+    if name.last() == Some(&"(deleted)") || name.iter().any(|w| w.starts_with("[anon_shmem:")) {
+        name.drain(..2);
+    }
     Some(Mapping {
         start: hex(start)?,
         end: hex(end)?,

@@ -9,12 +9,13 @@ use std::ops::Range;
 
 use crate::format;
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("../../../checkpoint/format/head.rs"),
     include_str!("../../../checkpoint/format/task.rs"),
     include_str!("../../../checkpoint/format/signal.rs"),
     include_str!("../../../checkpoint/format/cpu.rs"),
     include_str!("../../../checkpoint/format/mm.rs"),
+    include_str!("../../../checkpoint/format/shmem.rs"),
     include_str!("../../../checkpoint/format/files.rs"),
     include_str!("../../../checkpoint/format/pipe.rs"),
     include_str!("../../../checkpoint/format/anon.rs"),
@@ -56,6 +57,7 @@ pub const LAYOUTS: &[Layout] = &[
         format::cpu::MmContext::FIELDS,
     ),
     (format::PGARR, "Pgarr", format::mm::Pgarr::FIELDS),
+    (format::SHMEM, "Shmem", format::shmem::Shmem::FIELDS),
     (format::FILES, "Files", format::files::Files::FIELDS),
     (format::FD_ENT, "FdEnt", format::files::FdEnt::FIELDS),
     (format::FILE, "File", format::files::File::FIELDS),

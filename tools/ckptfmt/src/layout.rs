@@ -10,6 +10,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -66,6 +67,7 @@ layouts! {
     "cr_hdr_vma" = mm::Vma,
     "cr_guard_range" = mm::GuardRange,
     "cr_hdr_pgarr" = mm::Pgarr,
+    "cr_hdr_shmem" = shmem::Shmem,
     "cr_hdr_file" = files::File,
     "cr_hdr_files" = files::Files,
     "cr_hdr_fd_ent" = files::FdEnt,

@@ -186,10 +186,26 @@ fn objects_and_addresses_that_lie() {
     lie(unknown, |i| i.mm.exe_file = 99);
     lie(unknown, |i| i.mappings[0].vma.file = 99);
     lie(unknown, |i| i.fds[0].file = 2);
+    // Shared memory is no file, and a file no shared memory.
+    lie(unknown, |i| i.fds[0].file = 40);
+    lie(unknown, |i| i.mappings[0].vma.file = 40);
+    lie(unknown, |i| i.mappings[7].vma.file = 40);
+    let unknown = "reference to shared memory that does not exist";
+    lie(unknown, |i| i.mappings[5].vma.file = 10);
+    lie(unknown, |i| i.mappings[6].vma.file = 42);
+    lie(unknown, |i| i.files[10].file.object = 10);
+    lie(unknown, |i| i.files[10].file.object = 42);
+    lie(unknown, |i| i.files[10].file.object = 30);
     // The end of a pipe is no pipe.
     let unknown = "reference to a pipe that does not exist";
-    lie(unknown, |i| i.files[4].file.object = 99);
-    lie(unknown, |i| i.files[4].file.object = 10);
+    lie(unknown, |i| i.files[5].file.object = 99);
+    lie(unknown, |i| i.files[5].file.object = 10);
+    lie(unknown, |i| i.files[5].file.object = 40);
+    lie(twice, |i| {
+        i.shmem[0].object.objref = 1;
+        i.mappings[5].vma.file = 1;
+        i.mappings[6].vma.file = 1;
+    });
     lie("mappings overlap or are not in order", |i| {
         i.mappings.swap(0, 1)
     });
@@ -208,6 +224,18 @@ fn objects_and_addresses_that_lie() {
     let none = "pages in a mapping that has none";
     lie(none, |i| i.mappings[4].runs = vec![vec![0x7ffe_0000_0000]]);
     lie(none, |i| i.mappings[2].vma.flags |= 1 << 17);
+    lie(none, |i| i.mappings[5].runs = vec![vec![0x7fff_0000_0000]]);
+    lie(none, |i| i.mappings[7].runs = vec![vec![0x7fff_0001_0000]]);
+    lie(pages, |i| i.shmem[0].runs = vec![vec![0x8000]]);
+    lie(pages, |i| i.shmem[1].runs = vec![vec![0x2000]]);
+    lie("name has another length than announced", |i| {
+        i.shmem[1].object.namelen += 1;
+    });
+    lie("string is too long", |i| i.shmem[1].object.namelen -= 1);
+    lie(pages, |i| i.shmem[0].runs = vec![vec![0x4000, 0x3000]]);
+    lie("page address is not on a page boundary", |i| {
+        i.shmem[0].runs[0][0] += 8;
+    });
     lie("LDT entries are not in order", |i| i.ldt.swap(0, 1));
     lie("LDT index is out of range", |i| {
         i.ldt[1].entry_number = 8192

@@ -147,6 +147,20 @@ fn pending_signals_and_timers() {
     same(&image);
 }
 
+#[test]
+fn shared_memory_without_and_with_many_pages() {
+    let mut image = Image::sample();
+    image.shmem[0].runs.clear();
+    same(&image);
+    image.shmem[0].object.size = 5000 << 12;
+    image.shmem[0].runs = vec![(0..4096).map(|i| i << 12).collect(), vec![4999 << 12]];
+    let mut other = image.shmem[0].clone();
+    other.object.objref = 42;
+    image.shmem.insert(1, other);
+    image.mappings[6].vma.file = 42;
+    same(&image);
+}
+
 fn path() -> impl Strategy<Value = Vec<u8>> {
     vec(1..=255u8, 1..200)
 }

@@ -14,9 +14,12 @@ mod pending;
 mod pipe;
 
 use ckptfmt::build::Image;
+use ckptfmt::format::files::file_flags;
 use ckptfmt::format::files::file_kind;
+use ckptfmt::format::mm::vma_flags;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::pending::PENDING_MAX;
+use ckptfmt::format::shmem::shmem_kind;
 use ckptfmt::format::task::policy;
 use ckptfmt::format::tree;
 use ckptfmt::format::Record;
@@ -325,7 +328,79 @@ fn memory() {
                 |r| r.flags |= 3 << 13,
                 "mapping both wants and refuses huge pages",
             ),
+            (
+                |r| (r.how, r.file) = (vma_kind::SHMEM, 0),
+                "shared mapping has no object",
+            ),
             (|r| r.reserved2 = 1, RESERVED),
+        ],
+    );
+    let private = "shared mapping has flags of private memory";
+    check(
+        image.mappings[5].vma,
+        &[
+            (|r| r.flags |= vma_flags::ACCOUNT, private),
+            (|r| r.flags |= vma_flags::MERGEABLE, private),
+            (|r| r.flags |= vma_flags::WIPEONFORK, private),
+            (|r| r.flags |= vma_flags::DROPPABLE, private),
+            (|r| r.flags |= vma_flags::GROWSDOWN, private),
+            (|r| r.pgoff = 1 << 51, "file offset is out of range"),
+        ],
+    );
+    check(
+        image.mappings[7].vma,
+        &[
+            (|r| r.file = 0, "shared mapping has no object"),
+            (|r| r.flags |= vma_flags::ACCOUNT, private),
+            (|r| r.pgoff = u64::MAX, "file offset is out of range"),
+        ],
+    );
+    let size = "size of shared memory is out of range";
+    check(
+        image.shmem[0].object,
+        &[
+            (|r| r.objref = 0, "shared memory has no object reference"),
+            (|r| r.how = 0, "shared memory is of an unknown kind"),
+            (|r| r.how = 99, "shared memory is of an unknown kind"),
+            (|r| r.size = 0, size),
+            (|r| r.size += 1, size),
+            (|r| r.size = KERNEL, size),
+            (|r| r.flags |= 4, "shared memory has unknown flags"),
+            (|r| r.flags |= 2, "a seal that is not there is late"),
+            (
+                |r| r.mode = 0o600,
+                "anonymous memory has the attributes of a file",
+            ),
+            (
+                |r| r.gid = 1,
+                "anonymous memory has the attributes of a file",
+            ),
+            (
+                |r| r.namelen = 1,
+                "anonymous memory has the attributes of a file",
+            ),
+            (|r| r.seals = 1, "seals on what cannot have any"),
+            (|r| r.reserved[2] = 1, RESERVED),
+        ],
+    );
+    let name = "name of shared memory is too long or missing";
+    check(
+        image.shmem[1].object,
+        &[
+            (|r| r.size = 1 << 63, size),
+            (
+                |r| r.mode = 0o10000,
+                "shared memory has unknown permissions",
+            ),
+            (|r| r.namelen = 0, name),
+            (|r| r.namelen = 256, name),
+            (|r| r.flags |= 1, "a file has flags of anonymous memory"),
+            (|r| r.seals |= 1 << 6, "unknown seals"),
+            (|r| r.seals |= 8, "a seal that is not there is late"),
+            (
+                |r| r.how = shmem_kind::UNLINKED,
+                "seals on what cannot have any",
+            ),
         ],
     );
     check(
@@ -343,7 +418,7 @@ fn files() {
     let image = Image::sample();
     let kinds = "kind and mode of a file differ";
     check(
-        image.files[2].file,
+        image.files[3].file,
         &[
             (|r| r.objref = 0, "file has no object reference"),
             (|r| r.flags |= 1 << 31, "file has unknown flags"),
@@ -367,12 +442,35 @@ fn files() {
             (|r| r.flags |= 1 << 14, "file has flags of a pipe"),
             (
                 |r| r.object = 30,
-                "an end of a pipe, and nothing else, belongs to one",
+                "an end of a pipe or a file in memory, and nothing else, has an object",
+            ),
+        ],
+    );
+    let ways = "file is mapped in two ways";
+    check(
+        image.files[1].file,
+        &[
+            (|r| r.flags |= file_flags::MAPPED, ways),
+            (|r| (r.kind, r.mode) = (file_kind::TTY, 0o020_620), ways),
+        ],
+    );
+    check(
+        image.files[10].file,
+        &[
+            (
+                |r| r.object = 0,
+                "an end of a pipe or a file in memory, and nothing else, has an object",
+            ),
+            (|r| r.path_len = 1, "file has no path"),
+            (|r| r.mode = 0, kinds),
+            (
+                |r| r.flags |= file_flags::IMAGE,
+                "image is not in a regular file",
             ),
         ],
     );
     check(
-        image.files[3].file,
+        image.files[4].file,
         &[(|r| r.stream_fd = u32::MAX, "descriptor is out of range")],
     );
     check(

@@ -4,7 +4,9 @@
 //! of JSON may keep numbers in 53 bits only.
 
 use ckptfmt::format;
+use ckptfmt::format::files::file_kind;
 use ckptfmt::format::head::ErrorRec;
+use ckptfmt::format::mm::vma_kind;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::Stop;
 use serde_json::json;
@@ -17,6 +19,7 @@ use crate::model::Model;
 use crate::model::View;
 use crate::pending;
 use crate::pipes;
+use crate::shmem;
 use crate::tables::label;
 use crate::text;
 use crate::text::escape;
@@ -50,6 +53,7 @@ pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
         "head": head(model),
         "tree": model.tree.iter().map(forest::json).collect::<Vec<_>>(),
         "tasks": model.views().map(|view| one(&view)).collect::<Vec<_>>(),
+        "shared_memory": model.shmem.iter().map(shmem::json).collect::<Vec<_>>(),
         "not_shown": model.dropped,
     })
 }
@@ -165,13 +169,14 @@ fn memory(model: &View<'_>) -> Value {
             json!({
                 "start": hex(m.vma.start),
                 "end": hex(m.vma.end),
-                "protection": text::protection(m.vma.flags),
+                "protection": text::protection(&m.vma),
                 "flags": text::mapping_flags(m.vma.flags),
                 "offset": hex(m.vma.pgoff.saturating_mul(4096)),
                 "pkey": m.vma.pkey,
                 "guard_ranges": m.vma.nr_guards,
                 "pages_saved": m.pages,
                 "what": label(model, m),
+                "shared_memory": (m.vma.how == vma_kind::SHMEM).then_some(m.vma.file),
             })
         })
         .collect();
@@ -201,10 +206,11 @@ fn fs(model: &View<'_>) -> Value {
 }
 
 fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
-    let file = model.file(objref).map(|(file, path)| {
+    let file = model.file(objref).map(|(file, _)| {
         json!({
             "kind": text::kind(file.kind),
-            "path": escape(path),
+            "path": escape(model.path(objref).unwrap_or_default()),
+            "shared_memory": (file.kind == file_kind::SHMEM).then_some(file.object),
             "flags": text::open_flags(file.flags),
             "pos": file.pos.to_string(),
             "size": file.size.to_string(),

@@ -25,6 +25,7 @@ mod json;
 mod model;
 mod pending;
 mod pipes;
+mod shmem;
 mod tables;
 mod text;
 mod time;

@@ -16,6 +16,7 @@ use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
+use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::format::tree;
@@ -45,6 +46,16 @@ pub struct Pipe {
     pub bytes: u64,
     /// Packets among its buffers.
     pub packets: u64,
+}
+
+/// A shared memory object.
+pub struct Shared {
+    /// The record.
+    pub object: shmem::Shmem,
+    /// Its name, or nothing.
+    pub name: Vec<u8>,
+    /// Pages whose contents are in the image.
+    pub pages: u64,
 }
 
 /// A task, as far as it was read. Threads that are not the first of their process
@@ -93,6 +104,7 @@ pub struct Model {
     file: u32,
     /// The pipe whose buffers come.
     filling: u32,
+    pub shmem: Vec<Shared>,
     pub tasks: Vec<OneTask>,
     /// Set at the end of a complete image.
     pub totals: Option<Totals>,
@@ -133,9 +145,12 @@ impl View<'_> {
         self.image.anons.get(&objref)
     }
 
-    /// The path of an open file.
+    /// The path of an open file, or the name of the shared memory behind it.
     pub fn path(&self, objref: u32) -> Option<&[u8]> {
-        self.file(objref).map(|f| f.1.as_slice())
+        let (file, path) = self.file(objref)?;
+        let mut shmem = self.image.shmem.iter();
+        let object = shmem.find(|s| s.object.objref == file.object);
+        Some(object.map_or(path.as_slice(), |s| s.name.as_slice()))
     }
 
     /// Pages whose contents are in the image.
@@ -216,6 +231,20 @@ impl Model {
                     let packet = r.flags & pipe::pipe_buf_flags::PACKET != 0;
                     pipe.packets = pipe.packets.saturating_add(packet.into());
                     pipe.bytes = pipe.bytes.saturating_add(r.nr_bytes.into());
+                }
+            }
+            Event::Shmem(r, name) => {
+                if self.room(size_of::<Shared>().saturating_add(name.len())) {
+                    self.shmem.push(Shared {
+                        object: *r,
+                        name: name.into(),
+                        pages: 0,
+                    });
+                }
+            }
+            Event::ShmemEnd(pages) => {
+                if let Some(last) = self.shmem.last_mut().filter(|_| self.dropped == 0) {
+                    last.pages = pages;
                 }
             }
             Event::Mm(r) => self.last().mm = Some(*r),

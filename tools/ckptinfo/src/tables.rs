@@ -2,6 +2,7 @@
 
 //! The address space and the descriptors as tables.
 
+use ckptfmt::format::files::file_kind;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 
@@ -18,9 +19,16 @@ use crate::text::protection;
 /// What a mapping is: path, name or role.
 pub fn label(model: &View<'_>, mapping: &Mapping) -> String {
     let vma = &mapping.vma;
-    if vma.how == vma_kind::FILE {
+    if matches!(vma.how, vma_kind::FILE | vma_kind::SHARED) {
         let path = model.path(vma.file).unwrap_or(b"(path not kept)");
         return escape(path);
+    }
+    if vma.how == vma_kind::SHMEM {
+        let name = match &*mapping.name {
+            [] => String::new(),
+            name => format!(" {}", escape(name)),
+        };
+        return format!("[shared memory {}{name}]", vma.file);
     }
     if vma.how == vma_kind::VDSO {
         let is_code = model.mm.is_some_and(|mm| mm.vdso == vma.start);
@@ -57,7 +65,7 @@ pub fn maps(model: &View<'_>) -> String {
         let offset = vma.pgoff.saturating_mul(4096);
         let mut line = format!(
             "{range:<25}  {}  {offset:08x}  {pages:>9} {:>9}  {}",
-            protection(vma.flags),
+            protection(vma),
             mapping.pages,
             label(model, mapping),
         );
@@ -86,11 +94,12 @@ pub fn fds(model: &View<'_>) -> String {
     for entry in &model.fds {
         let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
         match model.file(entry.file) {
-            Some((file, path)) => {
+            Some((file, _)) => {
+                let path = model.path(entry.file).unwrap_or_default();
                 line.push_str(&format!("  {:<10}  ", file.pos));
                 if let Some(contents) = model.anon(entry.file) {
                     line.push_str(&anon::line(contents));
-                } else if file.object != 0 {
+                } else if file.kind == file_kind::PIPE {
                     line.push_str(&pipes::name(model, file));
                 } else if path.is_empty() {
                     line.push_str(&format!(

@@ -5,6 +5,8 @@
 use ckptfmt::format::files::file_flags;
 use ckptfmt::format::files::file_kind;
 use ckptfmt::format::mm::vma_flags;
+use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::mm::Vma;
 use ckptfmt::format::task::policy;
 
 /// `bytes` without anything that a terminal would obey: control characters,
@@ -159,6 +161,7 @@ pub fn kind(number: u32) -> &'static str {
         file_kind::EVENTFD => "eventfd",
         file_kind::SIGNALFD => "signalfd",
         file_kind::TIMERFD => "timerfd",
+        file_kind::SHMEM => "file in memory",
         _ => "unknown",
     }
 }
@@ -191,19 +194,25 @@ pub fn open_flags(flags: u32) -> Vec<&'static str> {
         (f::IMAGE, "image"),
         (f::MAPPED, "mapped"),
         (f::UNSEEN, "no-writer-yet"),
+        (f::SHARED, "mapped shared"),
     ];
     names.extend(self::names(&all, flags));
     names
 }
 
-/// Protection of a mapping, as /proc shows it; all mappings are private.
-pub fn protection(flags: u64) -> String {
+/// Protection of a mapping, as /proc shows it.
+pub fn protection(vma: &Vma) -> String {
+    let shared = matches!(vma.how, vma_kind::SHMEM | vma_kind::SHARED);
+    format!("{}{}", access(vma.flags), if shared { 's' } else { 'p' })
+}
+
+/// What a mapping allows, as /proc shows it.
+pub fn access(flags: u64) -> String {
     let bit = |bit, c| if flags & bit != 0 { c } else { '-' };
     [
         bit(vma_flags::READ, 'r'),
         bit(vma_flags::WRITE, 'w'),
         bit(vma_flags::EXEC, 'x'),
-        'p',
     ]
     .iter()
     .collect()

@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use ckptfmt::format::cpuid;
+use ckptfmt::format::files::file_kind;
 use ckptfmt::format::task::Task;
 
 use crate::anon;
@@ -16,6 +17,7 @@ use crate::forest;
 use crate::model::Model;
 use crate::model::View;
 use crate::pipes;
+use crate::shmem;
 use crate::tables::label;
 use crate::text;
 use crate::text::count;
@@ -67,6 +69,10 @@ pub fn tree(model: &Model) -> String {
         descriptors(&mut tree, &view);
         signals::signals(&mut tree, &view);
         rights(&mut tree, &view);
+    }
+    for shared in model.shmem.iter().take(LIST) {
+        let title = format!("shared memory {}", shared.object.objref);
+        tree.line(0, &title, shmem::line(shared));
     }
     if model.dropped != 0 {
         tree.line(
@@ -261,16 +267,20 @@ fn descriptors(tree: &mut Tree, model: &View<'_>) {
             continue;
         }
         let value = match model.file(entry.file) {
-            Some((file, _)) if file.object != 0 => format!(
+            Some((file, _)) if file.kind == file_kind::PIPE => format!(
                 "{}, {}, {}",
                 pipes::name(model, file),
                 text::open_flags(file.flags).join(" "),
                 pipes::contents(model, file)
             ),
-            Some((file, path)) => format!(
+            Some((file, _)) => format!(
                 "{}{}{}, {}, at {}",
-                escape(path),
-                if path.is_empty() { "" } else { "  " },
+                escape(model.path(entry.file).unwrap_or_default()),
+                if file.path_len == 0 && file.object == 0 {
+                    ""
+                } else {
+                    "  "
+                },
                 text::kind(file.kind),
                 text::open_flags(file.flags).join(" "),
                 file.pos

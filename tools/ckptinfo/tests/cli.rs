@@ -92,8 +92,10 @@ fn the_tree_shows_what_is_in_the_image() {
         "written            2026-09-21 14:13:20 UTC",
         "kernel             7.3.0 #1 SMP x86_64",
         "processor          avx2",
-        "5 mappings",
+        "8 mappings",
         "16 KiB saved (4 pages)",
+        "memfd memfd:frame, mode 644, 5000 bytes, 1 page saved, sealed: grow future-write exec",
+        "shared memory 40     anonymous, 32 KiB, 1 page saved, noreserve",
         "/dev/ttyS0  terminal, read-write, at 0",
         "the same open file as 0",
         "signals blocked    SIGUSR1",
@@ -137,9 +139,21 @@ fn the_tables() {
         assert!(heap.contains(text), "{text:?}: {heap}");
     }
     assert!(maps.out.contains("[vdso]") && maps.out.contains("growsdown"));
+    let shared = maps
+        .out
+        .lines()
+        .find(|l| l.starts_with("7fff00008000-"))
+        .unwrap();
+    assert!(shared.contains("r--s  00006000") && shared.contains("[shared memory 40]"));
+    assert!(maps.out.contains("[shared memory 40 ring]"));
+    let file = maps.out.lines().find(|l| l.ends_with("/var/lib/db"));
+    assert!(file.is_some_and(|l| l.contains("rw-s")));
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
-    assert_eq!(fds.out.lines().count(), 11);
+    assert_eq!(fds.out.lines().count(), 12);
+    assert!(fds
+        .out
+        .contains("100         memfd:frame  (file in memory, read-write"));
     assert!(fds.out.contains(
         "descriptor 7 of the restarting task  (stream of the image, write, close on exec)"
     ));
@@ -185,6 +199,27 @@ fn json_is_json() {
     assert_eq!(
         value["tasks"][0]["descriptors"][0]["file"]["path"],
         "/dev/ttyS0"
+    );
+    assert_eq!(
+        value["tasks"][0]["memory"]["mappings"][2]["shared_memory"],
+        serde_json::Value::Null
+    );
+    assert_eq!(
+        value["tasks"][0]["memory"]["mappings"][5]["shared_memory"],
+        40
+    );
+    let object = &value["shared_memory"][0];
+    assert_eq!(object["object"], 40);
+    assert_eq!(object["size"], "32768");
+    assert_eq!(object["pages_saved"], 1);
+    assert_eq!(value["shared_memory"][1]["seals"][0], "grow");
+    assert_eq!(
+        value["tasks"][0]["descriptors"][9]["file"]["path"],
+        "memfd:frame"
+    );
+    assert_eq!(
+        value["tasks"][0]["descriptors"][9]["file"]["shared_memory"],
+        41
     );
     let ran = run(&["--json"], &failed());
     assert_eq!(ran.status, 1);

@@ -16,6 +16,7 @@ use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
+use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
 use ckptfmt::format::tree;
@@ -101,6 +102,7 @@ const CHECKS: &[fn(&[u8])] = &[
             let _ = desc.check();
         }
     },
+    check::<shmem::Shmem>,
     |bytes| {
         if let Ok((hdr, _)) = Hdr::read_from_prefix(bytes) {
             let _ = hdr.payload();

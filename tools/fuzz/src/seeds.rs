@@ -45,6 +45,7 @@ const ORDER: &[i16] = &[
     format::SIGNALFD,
     format::TIMERFD,
     format::LDT,
+    format::SHMEM,
 ];
 
 fn main() -> std::io::Result<()> {

@@ -14,6 +14,7 @@ use core::arch::global_asm;
 
 const SYS_WRITE: usize = 1;
 const SYS_OPEN: usize = 2;
+const SYS_MMAP: isize = 9;
 const SYS_GETPID: usize = 39;
 const SYS_EXIT: usize = 60;
 const SYS_CHECKPOINT: usize = 473;
@@ -74,6 +75,27 @@ unsafe fn call(nr: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     ret
 }
 
+/// Shared memory of four pages, of which the last is written.
+fn share() -> *mut u32 {
+    let ret: isize;
+    // PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS.
+    // SAFETY: a new mapping, where the kernel likes.
+    unsafe {
+        asm!("syscall", inlateout("rax") SYS_MMAP => ret, in("rdi") 0, in("rsi") 4 * 4096,
+             in("rdx") 3, in("r10") 0x21, in("r8") -1, in("r9") 0, lateout("rcx") _,
+             lateout("r11") _);
+    }
+    if ret < 0 {
+        say(b"FAILED: mmap\n");
+        exit(1);
+    }
+    // SAFETY: the last page of the mapping.
+    let last = unsafe { (ret as *mut u8).add(3 * 4096) }.cast::<u32>();
+    // SAFETY: as above.
+    unsafe { last.write_volatile(0x5ea) };
+    last
+}
+
 fn say(text: &[u8]) {
     // SAFETY: the kernel reads the slice only.
     unsafe { call(SYS_WRITE, 1, text.as_ptr() as usize, text.len(), 0) };
@@ -125,6 +147,7 @@ extern "C" fn start(stack: *const usize) -> ! {
         say(b"FAILED: cannot create the image\n");
         exit(1);
     }
+    let shared = share();
     let mut local = [0u32; 64];
     for (i, value) in local.iter_mut().enumerate() {
         *value = i as u32;
@@ -142,6 +165,11 @@ extern "C" fn start(stack: *const usize) -> ! {
     let ret = unsafe { call(nr, 0, fd as usize, LOG, 2) };
     if ret < 0 {
         say(b"FAILED: checkpoint\n");
+        exit(1);
+    }
+    // SAFETY: the page of share().
+    if unsafe { shared.read_volatile() } != 0x5ea {
+        say(b"FAILED: shared memory differs\n");
         exit(1);
     }
     for (i, value) in local.iter().enumerate() {

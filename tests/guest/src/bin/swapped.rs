@@ -9,6 +9,7 @@ use ckpt_guest::check;
 use ckpt_guest::life::Back;
 use ckpt_guest::life::Life;
 use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::procfs;
 use ckpt_guest::sys;
@@ -63,9 +64,19 @@ fn main() -> ExitCode {
     }
     let memory = check::need("mmap", Map::anon(PAGES * PAGE));
     (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
+    let shared = check::need(
+        "mmap",
+        Map::new(Spec {
+            len: PAGES * PAGE,
+            flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            ..Spec::default()
+        }),
+    );
+    (0..PAGES).for_each(|page| shared.fill_page(page, !(page as u64)));
     check::need("madvise(PAGEOUT)", memory.advise(MADV_PAGEOUT));
-    let kib = swapped_kib(&memory);
-    if kib == 0 {
+    check::need("madvise(PAGEOUT)", shared.advise(MADV_PAGEOUT));
+    let (kib, shared_kib) = (swapped_kib(&memory), swapped_kib(&shared));
+    if kib == 0 || shared_kib == 0 {
         swap_off();
         check::skip("the kernel did not swap a page");
     }
@@ -77,10 +88,16 @@ fn main() -> ExitCode {
             memory.page_is(page, page as u64),
             format!("page {page} differs"),
         );
+        check::that(
+            shared.page_is(page, !(page as u64)),
+            format!("shared page {page} differs"),
+        );
     }
     if back != Back::Restarted {
         swap_off();
     }
-    check::detail(format!("{back:?}, {kib} kB were in swap"));
+    check::detail(format!(
+        "{back:?}, {kib} kB and {shared_kib} kB of shared memory were in swap"
+    ));
     check::verdict()
 }

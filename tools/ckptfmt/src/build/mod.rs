@@ -23,6 +23,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -95,6 +96,17 @@ pub enum Anon {
     Timerfd(anon::Timerfd),
 }
 
+/// A shared memory object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shared {
+    /// The record.
+    pub object: shmem::Shmem,
+    /// Its name, or nothing.
+    pub name: Vec<u8>,
+    /// Its runs of pages; the contents are those of [`page`].
+    pub runs: Vec<Vec<u64>>,
+}
+
 /// All of an image, in the order of the stream.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -112,6 +124,8 @@ pub struct Image {
     pub anons: Vec<(u32, Anon)>,
     /// Each is written before its first end.
     pub pipes: Vec<Pipe>,
+    /// Each is written before its first user.
+    pub shmem: Vec<Shared>,
     pub mm: mm::Mm,
     pub auxv: Vec<u64>,
     pub mappings: Vec<Mapping>,
@@ -171,6 +185,9 @@ impl Image {
         for mapping in &mut self.mappings {
             mapping.vma.namelen = len(mapping.name.len());
             mapping.vma.nr_guards = len(mapping.guards.len());
+        }
+        for shared in &mut self.shmem {
+            shared.object.namelen = len(shared.name.len());
         }
         for open in &mut self.files {
             open.file.path_len = len(open.path.len());
@@ -235,6 +252,7 @@ impl Image {
         }
         for mapping in &self.mappings {
             self.write_file(to, mapping.vma.file, &mut written)?;
+            self.write_shmem(to, mapping.vma.file, &mut written)?;
             mapping.write(to, m)?;
         }
         to.record(m, &self.mm_context)?;
@@ -291,6 +309,7 @@ impl Image {
         };
         if written.insert(objref) {
             self.write_pipe(to, open.file.object, written)?;
+            self.write_shmem(to, open.file.object, written)?;
             to.record(0, &open.file)?;
             if !open.path.is_empty() {
                 to.bytes(format::STR, objref, &open.path)?;
@@ -304,6 +323,38 @@ impl Image {
         }
         Ok(())
     }
+
+    fn write_shmem<S: Sink>(
+        &self,
+        to: &mut Writer<S>,
+        objref: u32,
+        written: &mut HashSet<u32>,
+    ) -> Result<(), S::Error> {
+        let Some(shared) = self.shmem.iter().find(|s| s.object.objref == objref) else {
+            return Ok(());
+        };
+        if written.insert(objref) {
+            to.record(0, &shared.object)?;
+            if !shared.name.is_empty() {
+                to.bytes(format::STR, objref, &shared.name)?;
+            }
+            write_runs(to, objref, &shared.runs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes runs of pages, and the record that ends them.
+fn write_runs<S: Sink>(to: &mut Writer<S>, owner: u32, runs: &[Vec<u64>]) -> Result<(), S::Error> {
+    for run in runs.iter().filter(|r| !r.is_empty()) {
+        to.pages(owner, run)?;
+        for addr in run {
+            let contents = page(*addr);
+            to.sink().put(&contents)?;
+            to.wrote_pages(&contents);
+        }
+    }
+    to.pages(owner, &[])
 }
 
 impl Other {
@@ -389,15 +440,7 @@ impl Mapping {
         for ranges in self.guards.chunks(mm::GUARD_CHUNK) {
             to.bytes(format::GUARD, m, ranges.as_bytes())?;
         }
-        for run in self.runs.iter().filter(|r| !r.is_empty()) {
-            to.pages(m, run)?;
-            for addr in run {
-                let contents = page(*addr);
-                to.sink().put(&contents)?;
-                to.wrote_pages(&contents);
-            }
-        }
-        to.pages(m, &[])
+        write_runs(to, m, &self.runs)
     }
 }
 

@@ -8,6 +8,7 @@ use super::Mapping;
 use super::OpenFile;
 use super::Other;
 use super::Pipe;
+use super::Shared;
 use crate::format::anon;
 use crate::format::call;
 use crate::format::call::RestartBlock;
@@ -26,6 +27,10 @@ use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
 use crate::format::pipe;
 use crate::format::pipe::pipe_buf_flags;
+use crate::format::shmem;
+use crate::format::shmem::seals;
+use crate::format::shmem::shmem_flags;
+use crate::format::shmem::shmem_kind;
 use crate::format::signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::task;
@@ -86,6 +91,7 @@ impl Image {
             files: Vec::new(),
             anons: Vec::new(),
             pipes: Vec::new(),
+            shmem: Vec::new(),
             mm: mm::Mm::zeroed(),
             auxv: Vec::new(),
             mappings: Vec::new(),
@@ -281,6 +287,8 @@ impl Image {
         let vdso = mapping(vma_kind::VDSO, 0x7ffe_0000_0000, 2, vf::READ | vf::EXEC);
         self.mm.vdso = vdso.vma.start;
         self.mappings = vec![code, data, heap, stack, vdso];
+        let shared = self.share();
+        self.mappings.extend(shared);
         self.mm.exe_file = 10;
         self.mm.start_code = 0x40_0000;
         self.mm.end_code = 0x40_2000;
@@ -289,6 +297,35 @@ impl Image {
         self.mm.flags = mm_flags::TOPDOWN | 0x33;
         self.auxv = vec![6, 4096, 0, 0];
         self.arch.vdso_size = 8192;
+    }
+
+    /// Shares memory of 8 pages, one of them used, in two mappings; and a page of a
+    /// file.
+    fn share(&mut self) -> [Mapping; 3] {
+        let mut object = shmem::Shmem::zeroed();
+        object.objref = 40;
+        object.how = shmem_kind::ANON;
+        object.size = 8 << 12;
+        object.flags = shmem_flags::NORESERVE;
+        self.shmem = vec![Shared {
+            object,
+            name: Vec::new(),
+            runs: vec![vec![0x3000]],
+        }];
+        let rw = vf::READ | vf::WRITE;
+        let mut all = mapping(vma_kind::SHMEM, 0x7fff_0000_0000, 8, rw | vf::NORESERVE);
+        all.name = b"ring".to_vec();
+        let mut end = mapping(
+            vma_kind::SHMEM,
+            0x7fff_0000_8000,
+            2,
+            vf::READ | vf::NORESERVE,
+        );
+        end.vma.pgoff = 6;
+        (all.vma.file, end.vma.file) = (40, 40);
+        let mut log = mapping(vma_kind::SHARED, 0x7fff_0001_0000, 1, rw);
+        log.vma.file = 19;
+        [all, end, log]
     }
 
     fn fill_files(&mut self) {
@@ -300,6 +337,13 @@ impl Image {
                 file_flags::MAPPED,
                 b"/bin/ckpt",
             ),
+            open(
+                19,
+                file_kind::REGULAR,
+                0o100_644,
+                2 | file_flags::SHARED,
+                b"/var/lib/db",
+            ),
             open(11, file_kind::TTY, 0o020_620, 2, b"/dev/ttyS0"),
             open(12, file_kind::REGULAR, 0o100_644, 2, b"/tmp/cr-rest.out"),
             open(13, file_kind::STREAM, 0o010_600, 1, b""),
@@ -310,6 +354,28 @@ impl Image {
         self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
         self.fill_pipes();
         self.fill_anons();
+        self.fill_memfd();
+    }
+
+    /// A memfd that is open.
+    fn fill_memfd(&mut self) {
+        let mut memfd = shmem::Shmem::zeroed();
+        memfd.objref = 41;
+        memfd.how = shmem_kind::MEMFD;
+        memfd.size = 5000;
+        memfd.mode = 0o644;
+        memfd.seals = seals::GROW | seals::FUTURE_WRITE | seals::EXEC;
+        memfd.flags = shmem_flags::SEAL_LATE;
+        (memfd.uid, memfd.gid) = (1000, 100);
+        self.shmem.push(Shared {
+            object: memfd,
+            name: b"memfd:frame".to_vec(),
+            runs: vec![vec![0x1000]],
+        });
+        let mut frame = open(22, file_kind::SHMEM, 0o100_644, 2, b"");
+        (frame.file.object, frame.file.pos) = (41, 100);
+        self.files.push(frame);
+        self.fds.push(fd(13, 22, 1));
     }
 
     /// An eventfd, a signalfd, and a timerfd that has expired twice.

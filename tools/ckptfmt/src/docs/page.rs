@@ -96,6 +96,7 @@ fn generate(sources: &[Source]) -> Result<String, String> {
                 "anon" => "Limits of timers of timerfd",
                 "pipe" => "Limits of pipes",
                 "pending" => "Limits of pending signals and timers",
+                "shmem" => "Limits of shared memory",
                 "signal" => "Limits of signals",
                 "tree" => "Limits of the forest",
                 _ => "Limits of a task",

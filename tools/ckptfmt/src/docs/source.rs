@@ -32,6 +32,7 @@ files! {
     "signal",
     "pending",
     "mm",
+    "shmem",
     "files",
     "pipe",
     "anon",

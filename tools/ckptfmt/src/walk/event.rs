@@ -10,6 +10,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
 use crate::format::tree;
@@ -53,6 +54,10 @@ pub enum Event<'a> {
     Pipe(&'a pipe::Pipe, &'a [u8]),
     /// A buffer of the pipe at hand, and its bytes.
     PipeBuf(&'a pipe::PipeBuf, &'a [u8]),
+    /// A shared memory object and its name, before the first user.
+    Shmem(&'a shmem::Shmem, &'a [u8]),
+    /// The object at hand ends; how many pages it had.
+    ShmemEnd(u64),
     Mm(&'a mm::Mm),
     /// Part of the auxiliary vector: its only one.
     Auxv(&'a [u64]),
@@ -60,7 +65,8 @@ pub enum Event<'a> {
     Vma(&'a mm::Vma, &'a [u8]),
     /// Guard ranges of the mapping at hand.
     Guards(&'a [mm::GuardRange]),
-    /// Addresses of a run of pages of the mapping at hand.
+    /// Addresses of a run of pages of the mapping at hand, or their places in the
+    /// shared memory at hand.
     Pages(&'a [u64]),
     /// Contents of that run, in portions of whole pages.
     Data(&'a [u8]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files and pipes, which may stand before their first users, and descriptors.
+//! Open files, pipes and shared memory, which stand before their first users, and
+//! descriptors.
 
 use super::cut;
 use super::rule;
@@ -15,19 +16,22 @@ use crate::format::files::File;
 use crate::format::files::Files;
 use crate::format::pipe::Pipe;
 use crate::format::pipe::PipeBuf;
+use crate::format::shmem::Shmem;
 use crate::format::Hdr;
 use crate::format::Record;
 use crate::stream::reader::Fault;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
-    /// Reads the files and pipes that stand here, then a record of kind `R`.
+    /// Reads the files, pipes and shared memory that stand here, then a record of kind
+    /// `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
         loop {
             let hdr = self.header()?;
             match hdr.kind {
                 format::FILE => self.file(&hdr)?,
                 format::PIPE => self.pipe(&hdr)?,
+                format::SHMEM => self.shmem(&hdr)?,
                 _ => return self.reader.body(&hdr, parent),
             }
         }
@@ -35,12 +39,16 @@ impl<S: Source> Walker<'_, S> {
 
     fn file(&mut self, hdr: &Hdr) -> Step<S> {
         let file: File = self.reader.body(hdr, 0)?;
-        self.shared(file.objref)?;
+        self.shareable(file.objref)?;
         self.files.insert(file.objref);
-        rule(
-            file.object == 0 || self.pipes.contains(&file.object),
-            "reference to a pipe that does not exist",
-        )?;
+        match file.kind {
+            file_kind::PIPE => rule(
+                self.pipes.contains(&file.object),
+                "reference to a pipe that does not exist",
+            )?,
+            file_kind::SHMEM => self.known_shmem(file.object)?,
+            _ => {}
+        }
         let len = file.path_len as usize;
         if len != 0 {
             rule(
@@ -69,7 +77,7 @@ impl<S: Source> Walker<'_, S> {
 
     fn pipe(&mut self, hdr: &Hdr) -> Step<S> {
         let pipe: Pipe = self.reader.body(hdr, 0)?;
-        self.shared(pipe.objref)?;
+        self.shareable(pipe.objref)?;
         self.pipes.insert(pipe.objref);
         let len = pipe.path_len as usize;
         if len != 0 {
@@ -88,17 +96,47 @@ impl<S: Source> Walker<'_, S> {
         Ok(())
     }
 
-    /// Refuses the reference of one more file or pipe that something else has.
-    fn shared(&self, objref: u32) -> Step<S> {
+    fn shmem(&mut self, hdr: &Hdr) -> Step<S> {
+        let object: Shmem = self.reader.body(hdr, 0)?;
+        self.shareable(object.objref)?;
+        self.shmem.insert(object.objref);
+        let len = object.namelen as usize;
+        if len != 0 {
+            rule(
+                self.string(object.objref, len)? == len,
+                "name has another length than announced",
+            )?;
+        }
+        (self.on)(&Event::Shmem(&object, cut(&self.buf, len)));
+        let total = self.runs(object.objref, 0..object.size, true)?;
+        (self.on)(&Event::ShmemEnd(total));
+        Ok(())
+    }
+
+    /// Refuses one more object that can be shared if its reference is taken.
+    fn shareable(&self, objref: u32) -> Step<S> {
         rule(
-            self.files.len().saturating_add(self.pipes.len()) < FILES_MAX,
+            self.files
+                .len()
+                .saturating_add(self.pipes.len())
+                .saturating_add(self.shmem.len())
+                < FILES_MAX,
             "too many open files",
         )?;
         rule(
             !self.objects.contains(&objref)
                 && !self.files.contains(&objref)
-                && !self.pipes.contains(&objref),
+                && !self.pipes.contains(&objref)
+                && !self.shmem.contains(&objref),
             "object reference is used twice",
+        )
+    }
+
+    /// Refuses a reference to shared memory that has not been written before.
+    pub(super) fn known_shmem(&self, objref: u32) -> Step<S> {
+        rule(
+            self.shmem.contains(&objref),
+            "reference to shared memory that does not exist",
         )
     }
 

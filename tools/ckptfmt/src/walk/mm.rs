@@ -2,6 +2,8 @@
 
 //! An address space: fields, mappings, page runs, architecture part.
 
+use std::ops::Range;
+
 use zerocopy::FromBytes;
 
 use super::cut;
@@ -54,7 +56,9 @@ impl<S: Source> Walker<'_, S> {
         let vma: Vma = self.after_files(self.mm)?;
         rule(vma.start >= *floor, "mappings overlap or are not in order")?;
         *floor = vma.end;
-        if vma.file != 0 {
+        if vma.how == vma_kind::SHMEM {
+            self.known_shmem(vma.file)?;
+        } else if vma.file != 0 {
             self.known_file(vma.file)?;
         }
         let len = vma.namelen as usize;
@@ -66,7 +70,11 @@ impl<S: Source> Walker<'_, S> {
         }
         (self.on)(&Event::Vma(&vma, cut(&self.buf, len)));
         self.guards(&vma)?;
-        self.pages(&vma)
+        let own = matches!(vma.how, vma_kind::ANON | vma_kind::FILE)
+            && vma.flags & vma_flags::DROPPABLE == 0;
+        let total = self.runs(self.mm, vma.start..vma.end, own)?;
+        (self.on)(&Event::VmaEnd(total));
+        Ok(())
     }
 
     fn guards(&mut self, vma: &Vma) -> Step<S> {
@@ -93,27 +101,31 @@ impl<S: Source> Walker<'_, S> {
         Ok(())
     }
 
-    fn pages(&mut self, vma: &Vma) -> Step<S> {
-        let mut floor = vma.start;
+    /// Reads runs of pages of `owner` inside of `range` up to their end; how many
+    /// pages there were. Only an owner that has pages of its `own` may have any.
+    pub(super) fn runs(
+        &mut self,
+        owner: u32,
+        range: Range<u64>,
+        own: bool,
+    ) -> Result<u64, Fault<S::Error>> {
+        let mut floor = range.start;
         let mut total = 0u64;
         loop {
             self.begin();
-            let result = self.reader.pages(self.mm);
+            let result = self.reader.pages(owner);
             let nr = self.seen(result)?;
             if nr == 0 {
-                break;
+                return Ok(total);
             }
-            rule(
-                vma.how != vma_kind::VDSO && vma.flags & vma_flags::DROPPABLE == 0,
-                "pages in a mapping that has none",
-            )?;
+            rule(own, "pages in a mapping that has none")?;
             // The padding before the run is a record as well.
             self.totals.records = self.totals.records.saturating_add(1);
             let addrs = self.addrs.get_mut(..nr).ok_or(Why("run is too long"))?;
             self.reader.addrs(addrs)?;
             for addr in addrs.iter() {
                 rule(
-                    *addr >= floor && *addr < vma.end,
+                    *addr >= floor && *addr < range.end,
                     "page addresses are not in order or leave their mapping",
                 )?;
                 rule(addr % PAGE == 0, "page address is not on a page boundary")?;
@@ -124,8 +136,6 @@ impl<S: Source> Walker<'_, S> {
             total = total.saturating_add(nr as u64);
             self.totals.pages = self.totals.pages.saturating_add(nr as u64);
         }
-        (self.on)(&Event::VmaEnd(total));
-        Ok(())
     }
 
     fn contents(&mut self, nr_pages: usize) -> Step<S> {

@@ -27,6 +27,8 @@
 //! a process that has ended:
 //! TASK                                               task.rs
 //! TAIL
+//!
+//! FILE STR; SHMEM STR { PAD PGARR } PGARR(0)  before users   files.rs, mm.rs
 //! ```
 
 mod event;
@@ -52,7 +54,7 @@ use crate::stream::Source;
 pub use event::Event;
 pub use event::Totals;
 
-/// Most open files of an image: one for the program, one for each mapping and
+/// Most open files and shared memory objects of an image: one for the program, one for each mapping and
 /// each descriptor.
 pub const FILES_MAX: usize = (1 << 20) + (1 << 20) + 1;
 
@@ -148,6 +150,8 @@ struct Walker<'v, S: Source> {
     objects: HashSet<u32>,
     files: HashSet<u32>,
     pipes: HashSet<u32>,
+    /// Those of shared memory.
+    shmem: HashSet<u32>,
     task: u32,
     mm: u32,
     xsave_size: u32,
@@ -173,6 +177,7 @@ impl<'v, S: Source> Walker<'v, S> {
             objects: HashSet::new(),
             files: HashSet::new(),
             pipes: HashSet::new(),
+            shmem: HashSet::new(),
             task: 0,
             mm: 0,
             xsave_size: 0,
@@ -247,7 +252,8 @@ impl<'v, S: Source> Walker<'v, S> {
         rule(
             !self.objects.contains(&objref)
                 && !self.files.contains(&objref)
-                && !self.pipes.contains(&objref),
+                && !self.pipes.contains(&objref)
+                && !self.shmem.contains(&objref),
             "object reference is used twice",
         )?;
         self.objects.insert(objref);

@@ -9,6 +9,7 @@ use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
 use ckptfmt::build::Other;
 use ckptfmt::build::Pipe;
+use ckptfmt::build::Shared;
 use ckptfmt::format::cpu::Cpu;
 use ckptfmt::format::cpu::Thread;
 use ckptfmt::format::signal::ThreadSignal;
@@ -53,6 +54,8 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
     to.paths = Default::default();
     let (mut data, mut run) = (Vec::new(), Vec::new());
     let (mut trees, mut tasks) = (0, 0);
+    // The pages at hand are those of a shared memory object.
+    let mut shared = false;
     let mut rest = bytes;
     let totals = walk(&mut rest, &mut |event| match event {
         Event::Head(r) => to.head = **r,
@@ -117,6 +120,20 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
                 .bufs
                 .push((**r, bytes.to_vec()));
         }
+        Event::Shmem(r, name) => {
+            shared = true;
+            to.shmem.push(Shared {
+                object: **r,
+                name: name.to_vec(),
+                runs: Vec::new(),
+            });
+        }
+        Event::ShmemEnd(nr) => {
+            shared = false;
+            assert!(data.is_empty());
+            let runs = &to.shmem.last().unwrap().runs;
+            assert_eq!(runs.iter().map(|r| r.len() as u64).sum::<u64>(), *nr);
+        }
         Event::Mm(r) => to.mm = **r,
         Event::Auxv(v) => to.auxv = v.to_vec(),
         Event::Vma(r, name) => to.mappings.push(Mapping {
@@ -128,7 +145,12 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
         Event::Guards(g) => to.mappings.last_mut().unwrap().guards.extend_from_slice(g),
         Event::Pages(addrs) => {
             run = addrs.to_vec();
-            to.mappings.last_mut().unwrap().runs.push(run.clone());
+            let runs = if shared {
+                &mut to.shmem.last_mut().unwrap().runs
+            } else {
+                &mut to.mappings.last_mut().unwrap().runs
+            };
+            runs.push(run.clone());
         }
         Event::Data(bytes) => {
             data.extend_from_slice(bytes);

@@ -62,7 +62,7 @@ fn files() {
                 (|r| r.path_len = 1, "file has no path"),
                 (
                     |r| r.object = 30,
-                    "an end of a pipe, and nothing else, belongs to one",
+                    "an end of a pipe or a file in memory, and nothing else, has an object",
                 ),
             ],
         );

@@ -94,6 +94,10 @@ pub struct Facts {
     mapping: Key,
     pending: u64,
     objects: u64,
+    /// What shared memory is called, by its reference.
+    shmem: HashMap<u32, String>,
+    /// The shared memory at hand, and a digest of its pages.
+    sharing: Option<(Item, blake3::Hasher)>,
     bytes: usize,
     full: bool,
 }
@@ -178,7 +182,10 @@ impl Facts {
                 self.more(Section::Task, record(r).values);
             }
             Event::File(r, path) => {
-                let path = escape(path);
+                let path = match self.shmem.get(&r.object) {
+                    Some(name) => name.clone(),
+                    None => escape(path),
+                };
                 let bytes = size_of_val(r).saturating_add(path.len());
                 self.bytes = self.bytes.saturating_add(bytes);
                 self.full |= self.bytes > BUDGET;
@@ -198,6 +205,25 @@ impl Facts {
                 let mut item = record(r);
                 item.add("contents", blake3::hash(bytes).to_hex().to_string());
                 self.object("pipe buffer", item);
+            }
+            Event::Shmem(r, name) => {
+                let mut item = record(r);
+                item.add("name", escape(name));
+                let nr = self.objects.saturating_add(1);
+                let title = format!("[shared memory, object {nr} of the image]");
+                self.bytes = self.bytes.saturating_add(size_of_val(r));
+                self.full |= self.bytes > BUDGET;
+                if !self.full {
+                    self.shmem.insert(r.objref, title);
+                }
+                self.sharing = Some((item, blake3::Hasher::new()));
+            }
+            Event::ShmemEnd(pages) => {
+                if let Some((mut item, digest)) = self.sharing.take() {
+                    item.add("pages saved", pages.to_string());
+                    item.add("contents", digest.finalize().to_hex().to_string());
+                    self.object("shared memory", item);
+                }
             }
             Event::Mm(r) => {
                 self.mm = Some(*r);
@@ -269,7 +295,19 @@ impl Facts {
                 }
             }
             Event::Rlimits(r) => self.more(Section::Limits, record(r).values),
-            Event::Pages(_) | Event::Data(_) | Event::End(_) => {}
+            Event::Pages(addrs) => {
+                if let Some((_, digest)) = &mut self.sharing {
+                    for addr in addrs {
+                        digest.update(&addr.to_le_bytes());
+                    }
+                }
+            }
+            Event::Data(data) => {
+                if let Some((_, digest)) = &mut self.sharing {
+                    digest.update(data);
+                }
+            }
+            Event::End(_) => {}
         }
     }
 
@@ -323,7 +361,9 @@ impl Facts {
     fn what(&self, vma: &Vma, name: &[u8]) -> String {
         let holds = |address: u64| (vma.start..vma.end).contains(&address);
         let mm = self.mm.as_ref();
-        if vma.file != 0 {
+        if let Some(title) = self.shmem.get(&vma.file) {
+            title.clone()
+        } else if vma.file != 0 {
             self.path(vma.file)
         } else if vma.how == vma_kind::VDSO {
             let code = mm.is_some_and(|mm| mm.vdso == vma.start);

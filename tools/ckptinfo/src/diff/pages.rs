@@ -27,11 +27,16 @@ fn digest(page: &[u8]) -> Digest {
 struct Pager {
     /// Addresses of the run at hand, those that are still to come.
     addrs: IntoIter<u64>,
+    /// They are of shared memory, which is compared as a whole.
+    shared: bool,
 }
 
 impl Pager {
     fn take(&mut self, event: &Event<'_>, mut on: impl FnMut(u64, Digest)) {
         match event {
+            Event::Shmem(..) => self.shared = true,
+            Event::ShmemEnd(_) => self.shared = false,
+            Event::Pages(_) | Event::Data(_) if self.shared => {}
             Event::Pages(addrs) => self.addrs = Vec::from(*addrs).into_iter(),
             Event::Data(data) => {
                 for (page, addr) in data.chunks_exact(PAGE).zip(&mut self.addrs) {

@@ -26,6 +26,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("FdEnt", "file"),
     ("File", "object"),
     ("Pipe", "nr_bufs"),
+    ("Shmem", "namelen"),
     ("Signal", "nr_pending"),
     ("ThreadSignal", "nr_pending"),
     ("Creds", "ngroups"),
@@ -99,7 +100,7 @@ fn number(part: &Part, number: u64) -> String {
         ("Task", "personality") => hex(number),
         ("Fs", "umask") => format!("{number:03o}"),
         ("Vma", "flags") => {
-            let mut names = vec![text::protection(number)];
+            let mut names = vec![text::access(number)];
             names.extend(text::mapping_flags(number).iter().map(|n| n.to_string()));
             names.join(" ")
         }

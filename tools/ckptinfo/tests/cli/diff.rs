@@ -57,6 +57,7 @@ fn other_page(image: &Image, addr: u64) -> Vec<u8> {
         .mappings
         .iter()
         .flat_map(|m| m.runs.concat())
+        .chain(image.shmem.iter().flat_map(|s| s.runs.concat()))
         .collect();
     let crc = data.iter().fold(0, |crc, a| {
         let mut contents = page(*a);
@@ -80,7 +81,7 @@ fn the_same_state_at_another_time_is_the_same() {
     (b.head.crid, b.head.realtime_ns, b.task.utime) = (9, 1, 5_000);
     b.itimers.timers[0].value -= 1;
     // Numbers of objects mean nothing in another image.
-    b.files[1].file.objref = 99;
+    b.files[2].file.objref = 99;
     for fd in b.fds.iter_mut().filter(|fd| fd.file == 11) {
         fd.file = 99;
     }
@@ -146,7 +147,7 @@ fn values_of_the_image_and_of_its_task() {
 fn descriptors_by_what_they_are() {
     tells(
         |b| {
-            b.files[2].file.pos = 7;
+            b.files[3].file.pos = 7;
             b.fds[2].file = 12;
             b.fds[3].fd = 6;
             b.fds[3].flags = 0;
@@ -175,7 +176,7 @@ fn mappings_and_their_files() {
             b.mappings.insert(3, new);
         },
         &[
-            "    0x402000-0x403000 /bin/ckpt, 1 page, 1 saved\n      protection, flags    rw-p account -> r--p account\n",
+            "    0x402000-0x403000 /bin/ckpt, 1 page, 1 saved\n      protection, flags    rw- account -> r-- account\n",
             "    + 0x600000-0x601000 anonymous, 1 page, 0 saved\n",
             "      start                0x7ffd00000000 -> 0x7ffcfffff000\n",
             "    - 0x7ffe00000000-0x7ffe00002000 [vdso], 2 pages, 0 saved\n",

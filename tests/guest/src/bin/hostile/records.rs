@@ -157,6 +157,12 @@ pub fn headers(base: &Base) -> List<'_> {
     list(base, edits)
 }
 
+/// Whether `objref` is shared memory.
+fn is_shmem(base: &Base, objref: u32) -> bool {
+    let mut records = base.image.records.iter();
+    records.any(|r| r.kind == format::SHMEM && r.get(0..4) == u64::from(objref))
+}
+
 /// Addresses of pages that are not the mapping's, in no order, or too many.
 pub fn page_runs(base: &Base) -> List<'_> {
     let mut edits = Vec::new();
@@ -188,7 +194,12 @@ pub fn page_runs(base: &Base) -> List<'_> {
             0xffff_ffff_ff60_0000,
             u64::MAX,
         ];
-        for addr in bad {
+        // In shared memory the start is a place like others: its pages are offsets.
+        let inside = is_shmem(base, rec.parent).then_some(rec.addrs[0]);
+        for addr in bad
+            .into_iter()
+            .filter(|a| inside.is_none_or(|end| *a > end))
+        {
             for (at, which) in [(0, "first"), (rec.addrs.len() - 1, "last")] {
                 let label = format!("record {i}: {which} page at {addr:#x}");
                 edits.push(edit(label, true, move |image| {

@@ -137,14 +137,15 @@ fn io_uring(_: &Desk) -> Result<Place, String> {
     .map(|_| Place::Nowhere)
 }
 
-fn memfd(_: &Desk) -> Result<Place, String> {
+fn memfd_huge(_: &Desk) -> Result<Place, String> {
     let name = c"refused";
-    let args = [name.as_ptr() as usize, 0];
+    let args = [name.as_ptr() as usize, libc::MFD_HUGETLB as usize];
     fd("memfd_create", plain(libc::SYS_memfd_create, &args))
 }
 
-fn unlinked(_: &Desk) -> Result<Place, String> {
-    let path = std::env::temp_dir().join("refusals-unlinked");
+/// On the machine's disk: an unlinked file of tmpfs is supported.
+fn unlinked(desk: &Desk) -> Result<Place, String> {
+    let path = desk.dir.join("refusals-unlinked");
     let flags = libc::O_RDWR | libc::O_CREAT;
     let opened = sys::open(&c_path(&path), flags, 0o600);
     let _ = std::fs::remove_file(&path);
@@ -269,8 +270,8 @@ pub const THINGS: &[Thing] = &[
         &["queue", "refusals", "file system"],
     ),
     thing(
-        "fd-memfd",
-        memfd,
+        "fd-memfd-hugetlb",
+        memfd_huge,
         &["memfd", "unlinked", "deleted", "no path"],
     ),
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),

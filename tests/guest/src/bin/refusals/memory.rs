@@ -34,13 +34,6 @@ fn map(spec: Spec) -> Result<Place, String> {
     had("mmap", Map::new(spec)).map(|map| Place::Address(map.addr))
 }
 
-fn shared_anonymous(_: &Desk) -> Result<Place, String> {
-    map(Spec {
-        flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-        ..Spec::default()
-    })
-}
-
 fn file(fd: i32, flags: i32, prot: i32) -> Result<Place, String> {
     let spec = Spec {
         flags,
@@ -53,39 +46,13 @@ fn file(fd: i32, flags: i32, prot: i32) -> Result<Place, String> {
     place
 }
 
-fn some_file(name: &str) -> Result<i32, String> {
-    let path = std::env::temp_dir().join(name);
+fn unlinked_file(desk: &Desk) -> Result<Place, String> {
+    let path = desk.dir.join("refusals-mapped-unlinked");
     std::fs::write(&path, [7; PAGE]).map_err(|e| e.to_string())?;
-    had("open", sys::open(&c_path(&path), libc::O_RDWR, 0))
-}
-
-fn shared_file(_: &Desk) -> Result<Place, String> {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    file(some_file("refusals-shared")?, libc::MAP_SHARED, prot)
-}
-
-fn shared_file_readonly(_: &Desk) -> Result<Place, String> {
-    file(
-        some_file("refusals-shared")?,
-        libc::MAP_SHARED,
-        libc::PROT_READ,
-    )
-}
-
-fn unlinked_file(_: &Desk) -> Result<Place, String> {
-    let fd = some_file("refusals-mapped-unlinked")?;
-    let _ = std::fs::remove_file(std::env::temp_dir().join("refusals-mapped-unlinked"));
-    file(fd, libc::MAP_PRIVATE, libc::PROT_READ)
-}
-
-fn memfd(_: &Desk) -> Result<Place, String> {
-    let args = [c"refused".as_ptr() as usize, 0];
-    let fd = had("memfd_create", plain(libc::SYS_memfd_create, &args))? as i32;
-    had(
-        "ftruncate",
-        plain(libc::SYS_ftruncate, &[fd as usize, PAGE]),
-    )?;
-    file(fd, libc::MAP_SHARED, libc::PROT_READ)
+    let fd = had("open", sys::open(&c_path(&path), libc::O_RDONLY, 0))?;
+    let place = file(fd, libc::MAP_PRIVATE, libc::PROT_READ);
+    let _ = std::fs::remove_file(&path);
+    place
 }
 
 fn secret(_: &Desk) -> Result<Place, String> {
@@ -158,17 +125,9 @@ fn policy(_: &Desk) -> Result<Place, String> {
 
 /// Mappings.
 pub const THINGS: &[Thing] = &[
-    busy("map-shared-anonymous", shared_anonymous, &["shared"]),
-    busy("map-shared-file", shared_file, &["shared"]),
-    busy(
-        "map-shared-file-readonly",
-        shared_file_readonly,
-        &["shared"],
-    ),
-    busy("map-shared-memfd", memfd, &["shared"]),
     busy("map-secret", secret, &["secret", "shared"]),
     busy("map-hugetlb", huge, &["hugetlb", "huge"]),
-    busy("map-sysv", sysv, &["shared"]),
+    busy("map-sysv", sysv, &["System V"]),
     Thing {
         name: "map-unlinked-file",
         arrange: unlinked_file,
