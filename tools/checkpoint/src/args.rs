@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap_complete::Shell;
 
-const ABOUT: &str = "Saves a running process as an image: its memory, registers, open files and \
-signal handling. restart(1) brings it back from there, later or after a reboot.\n\nThe process is \
-held still while its image is written, and does not notice. What an image cannot hold, like threads \
-or sockets, is refused with the reason; then the process goes on and no image is left.\n\nAn image \
+const ABOUT: &str = "Saves a running process, with its threads and all processes below it, as an \
+image: memory, registers, open files and signal handling. restart(1) brings them back from there, \
+later or after a reboot.\n\nThe processes are held still while their image is written, and do not \
+notice. What an image cannot hold, like sockets, is refused with the reason; then they go on and no \
+image is left.\n\nAn image \
 holds all that the memory holds, also passwords and keys. A file is made for its owner only.";
 
 const AFTER: &str = "Exit status:\n  \
@@ -37,7 +38,7 @@ restart -i job.ckpt                          bring the process back\n";
     override_usage = "checkpoint PID [-o FILE] [OPTIONS]"
 )]
 pub struct Args {
-    /// The process to save, by its id
+    /// The process to save, by its id, with all below it
     #[arg(
         value_name = "PID",
         value_parser = clap::value_parser!(i32).range(1..),
@@ -53,15 +54,15 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The process goes on when its image is complete (the default)
+    /// The processes go on when their image is complete (the default)
     #[arg(long, group = "then")]
     pub leave_running: bool,
 
-    /// The process is stopped when its image is complete, as by SIGSTOP
+    /// The processes are stopped when their image is complete, as by SIGSTOP
     #[arg(long, group = "then")]
     pub stop: bool,
 
-    /// The process is killed when its image is complete, by SIGKILL
+    /// The processes are killed when their image is complete, by SIGKILL
     #[arg(long, group = "then")]
     pub kill: bool,
 
@@ -69,7 +70,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
-    /// Give up after this many seconds, and let the process go on
+    /// Give up after this many seconds, and let the processes go on
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
 

@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap_complete::Shell;
 
-const ABOUT: &str = "Brings a process back from the image that checkpoint(1) made of it. It goes on \
-where it was, with the same memory, registers and open files, as a child of this program.\n\nThe \
-files that it had open are opened again by their names, and the ids and capabilities of the caller \
+const ABOUT: &str = "Brings a process back from the image that checkpoint(1) made of it, with its \
+threads and all processes that were below it. They go on where they were, with the same memory, \
+registers and open files, the first one as a child of this program.\n\nThe \
+files that they had open are opened again by their names, and the ids and capabilities of the caller \
 must be those of the image: see --user. Without --wait this program ends when the process goes on.\n\n\
 To restart an image is to run it, with your rights. Restart only what you would execute.";
 
-const AFTER: &str = "Process id:\n  \
-The process gets the id that it had. That needs CAP_CHECKPOINT_RESTORE, as root has it, and the id\n  \
+const AFTER: &str = "Process ids:\n  \
+All tasks get the ids that they had. That needs CAP_CHECKPOINT_RESTORE, as root has it, and the ids\n  \
 must be free. --new-pids does without; --pidns makes a PID namespace in which all ids are free.\n\n\
 Exit status:\n  \
 0  the process goes on; with --wait: it has ended with status 0\n  \
@@ -25,8 +26,8 @@ Exit status:\n  \
 With --wait and a process that goes on: its status; 128 + N when signal N has killed it\n\n\
 Examples:\n  \
 restart -i job.ckpt                    bring it back\n  \
-restart -i job.ckpt --new-pids --wait  with any process id; stay until it ends\n  \
-restart -i job.ckpt --pidns            its id is taken: in a PID namespace\n  \
+restart -i job.ckpt --new-pids --wait  with any process ids; stay until it ends\n  \
+restart -i job.ckpt --pidns            an id is taken: in a PID namespace\n  \
 sudo restart -i job.ckpt --user $USER  a process of yours, with its process id\n  \
 zstd -dc job.ckpt.zst | restart        from a pipe\n";
 
@@ -38,11 +39,11 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// Let the kernel choose the process id
+    /// Let the kernel choose all process and thread ids
     #[arg(long, group = "ids")]
     pub new_pids: bool,
 
-    /// Make a PID namespace for the process, with an init of its own and a new /proc
+    /// Make a PID namespace for the processes, with an init of its own and a new /proc
     #[arg(long, group = "ids")]
     pub pidns: bool,
 

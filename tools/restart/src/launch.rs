@@ -53,6 +53,8 @@ pub struct Plan {
     pub image: OwnedFd,
     /// The id that the process is to have.
     pub pid: Option<i32>,
+    /// All others take any ids as well.
+    pub new_pids: bool,
     /// Its root directory, when it is not this one.
     pub root: Option<PathBuf>,
     /// Its user, when it is not this one.
@@ -202,5 +204,9 @@ fn become_task(plan: &Plan, log: &PipeWriter, tell: &mut PipeWriter) -> Result<(
     if let Some(user) = &plan.user {
         user.enter().map_err(at(Step::User))?;
     }
-    Err(at(Step::Restart)(sys::restart(image.as_fd(), log.as_fd())))
+    Err(at(Step::Restart)(sys::restart(
+        image.as_fd(),
+        log.as_fd(),
+        plan.new_pids,
+    )))
 }

@@ -101,6 +101,7 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let plan = Plan {
         image,
         pid,
+        new_pids: args.new_pids,
         root: args.root,
         user,
     };
@@ -144,6 +145,7 @@ fn failed(
     let mut lines = Vec::new();
     // Up to the end: nobody who could write is left.
     let _ = log.read_to_end(&mut lines);
+    let reason = String::from_utf8_lossy(&lines).into_owned();
     if trouble.step != Step::Restart || !report.kernel(&lines) {
         report.say(trouble.words(pid));
     }
@@ -151,7 +153,7 @@ fn failed(
     if let Some(Ok(Err(e))) = feeder.filter(|f| f.is_finished()).map(|f| f.join()) {
         report.say(format_args!("{name}: cannot read: {e}"));
     }
-    if let Some(remedy) = trouble.remedy() {
+    if let Some(remedy) = trouble.remedy(&reason) {
         report.say(remedy);
     }
     if trouble.is_interruption() {

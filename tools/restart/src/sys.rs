@@ -23,12 +23,20 @@ use nix::unistd::Pid;
 const NR_RESTART: libc::c_long = 474;
 /// The reason of a failure goes to the log.
 const RESTART_LOG: libc::c_ulong = 1;
+/// The tasks that the call makes get any free ids.
+const RESTART_NEWPIDS: libc::c_ulong = 2;
 
 /// A PID namespace and a mount namespace for the new process.
 pub const NEW_NAMESPACES: i32 = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
 
-/// restart(2): becomes the task of the image. Returns only on failure.
-pub fn restart(image: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Errno {
+/// restart(2): becomes the first process of the image, and makes all others, which
+/// get any ids with `new_pids`. Returns only on failure.
+pub fn restart(image: BorrowedFd<'_>, log: BorrowedFd<'_>, new_pids: bool) -> Errno {
+    let flags = if new_pids {
+        RESTART_LOG | RESTART_NEWPIDS
+    } else {
+        RESTART_LOG
+    };
     // SAFETY: The call takes four numbers. When it succeeds this program is gone,
     // with all that could notice.
     let result = unsafe {
@@ -36,7 +44,7 @@ pub fn restart(image: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Errno {
             NR_RESTART,
             0 as libc::c_long,
             libc::c_long::from(image.as_raw_fd()),
-            RESTART_LOG,
+            flags,
             libc::c_long::from(log.as_raw_fd()),
         )
     };

@@ -113,8 +113,8 @@ impl Trouble {
         }
     }
 
-    /// What helps.
-    pub fn remedy(self) -> Option<&'static str> {
+    /// What helps; `reason` is what the kernel has told of it.
+    pub fn remedy(self, reason: &str) -> Option<&'static str> {
         let errno = Errno::from_raw(self.number);
         Some(match (self.step, errno) {
             (Step::Clone, Errno::EEXIST) => {
@@ -136,13 +136,42 @@ impl Trouble {
             (Step::User, Errno::EPERM) => {
                 "--user needs CAP_SETUID and CAP_SETGID: run this as root"
             }
-            (Step::Restart, errno) => return of_restart(errno),
+            (Step::Restart, errno) => return of_tasks(reason).or_else(|| of_restart(errno)),
             (Step::Killed, _) if self.number == Signal::SIGKILL as i32 => {
                 "the machine may have been out of memory: see dmesg"
             }
             _ => return None,
         })
     }
+}
+
+/// What helps when restart(2) could not make the other tasks, by the kernel's reason:
+/// their errnos have other meanings as well.
+fn of_tasks(reason: &str) -> Option<&'static str> {
+    const TASKS: [(&str, &str); 4] = [
+        (
+            ": a process id of the image is taken",
+            "end what has this id, take any others with --new-pids, or keep all of them in a PID \
+             namespace with --pidns",
+        ),
+        (
+            ": to choose process ids needs CAP_CHECKPOINT_RESTORE",
+            "run this as root; --user gives the capability up, which a tree of processes needs to \
+             get its ids back: --new-pids does without",
+        ),
+        (
+            ": a new task was killed",
+            "somebody has killed it, or the machine was out of memory: see dmesg",
+        ),
+        (
+            ": the caller may not have so many processes",
+            "raise the limit of processes: ulimit -u, or pids.max of the control group",
+        ),
+    ];
+    let mut known = TASKS.iter();
+    known
+        .find(|(words, _)| reason.contains(words))
+        .map(|(_, helps)| *helps)
 }
 
 /// What helps when restart(2) has failed.
@@ -213,9 +242,29 @@ mod tests {
         let trouble = Trouble::new(Step::Clone, Errno::EEXIST);
         let words = trouble.words(Some(me));
         assert!(words.contains(&format!("process id {me}")) && words.contains(" by "));
-        let remedy = trouble.remedy().unwrap();
+        let remedy = trouble.remedy("").unwrap();
         assert!(remedy.contains("--new-pids") && remedy.contains("--pidns"));
         assert_eq!(owner(i32::MAX), "");
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_other_tasks_comes_before_the_errno() {
+        let helps = |errno, why| {
+            let line = format!("restart: pid 5: 4712: {why} (errno {})", errno as i32);
+            let remedy = Trouble::new(Step::Restart, errno).remedy(&line);
+            remedy.unwrap_or_default()
+        };
+        let taken = helps(Errno::EEXIST, "a process id of the image is taken");
+        assert!(taken.contains("--new-pids") && taken.contains("--pidns"));
+        let right = "to choose process ids needs CAP_CHECKPOINT_RESTORE";
+        assert!(helps(Errno::EPERM, right).contains("--new-pids"));
+        assert!(helps(Errno::ESRCH, "a new task was killed").contains("dmesg"));
+        let many = "the caller may not have so many processes";
+        assert!(helps(Errno::EAGAIN, many).contains("ulimit -u"));
+        // The same errnos with other reasons.
+        assert!(helps(Errno::EPERM, "credentials differ").contains("--user"));
+        assert!(helps(Errno::EAGAIN, "locked memory").contains("ulimit -l"));
+        assert_eq!(helps(Errno::EEXIST, "a mapping cannot be made"), "");
     }
 
     #[test]
@@ -226,7 +275,10 @@ mod tests {
         };
         assert!(killed(Signal::SIGINT).is_interruption());
         assert!(!killed(Signal::SIGKILL).is_interruption());
-        assert!(killed(Signal::SIGKILL).remedy().unwrap().contains("memory"));
+        assert!(killed(Signal::SIGKILL)
+            .remedy("")
+            .unwrap()
+            .contains("memory"));
         assert!(!Trouble::new(Step::Restart, Errno::EINTR).is_interruption());
         assert_eq!(
             killed(Signal::SIGTERM).words(None),

@@ -118,7 +118,10 @@ fn the_reason_goes_to_standard_error_and_to_the_log() {
         }
         let mut command = saved.tool(args);
         command.arg("--log").arg(&log);
+        let flags = if args == ["--new-pids"] { 3 } else { 1 };
         let ran = run_with(command, move |call| {
+            // RESTART_LOG, and RESTART_NEWPIDS where no ids are wanted.
+            assert_eq!(call.args[2], flags);
             call.log(&format!("{line}\n"));
             Answer::Fail(libc::ENOENT)
         });
