@@ -302,11 +302,7 @@ impl Births {
 
     /// Has all become what they built, but for those that only end.
     pub(crate) fn commit(&self, forest: &[Tree]) {
-        let lives = |born: &&Born| {
-            !forest
-                .get(born.place)
-                .is_some_and(|task| task.is_zombie())
-        };
+        let lives = |born: &&Born| !forest.get(born.place).is_some_and(|task| task.is_zombie());
         for born in self.born.iter().filter(lives) {
             born.visit.order(Order::Commit);
         }
@@ -325,6 +321,8 @@ impl Births {
 
     /// Lets all go to user mode.
     pub(crate) fn go(&self) {
-        self.born.iter().for_each(|born| born.visit.order(Order::Go));
+        self.born
+            .iter()
+            .for_each(|born| born.visit.order(Order::Go));
     }
 }

@@ -254,9 +254,9 @@ fn may_save(task: &Seen) -> Outcome {
         ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
     }
     match park::other_namespace(&task.task) {
-        Some(name) => Err(
-            Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes())
-        ),
+        Some(name) => {
+            Err(Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes()))
+        }
         None => Ok(()),
     }
 }

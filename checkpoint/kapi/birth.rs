@@ -18,8 +18,8 @@ use kernel::sync::Arc;
 use kernel::task::Task;
 
 /// What a new process has of its maker: nothing but copies.
-const PROCESS: u64 = bindings::CLONE_UNTRACED as u64
-    | bindings::ckpt_flag_CKPT_CLONE_AUTOREAP as u64;
+const PROCESS: u64 =
+    bindings::CLONE_UNTRACED as u64 | bindings::ckpt_flag_CKPT_CLONE_AUTOREAP as u64;
 /// What threads of a process have in common.
 const THREAD: u64 = bindings::CLONE_UNTRACED as u64
     | bindings::CLONE_VM as u64

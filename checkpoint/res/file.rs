@@ -141,13 +141,7 @@ struct Owner {
     shmem: u32,
 }
 
-fn write(
-    ctx: &mut SaveCtx,
-    file: &FileRef,
-    objref: u32,
-    fd: Option<u32>,
-    mapped: u32,
-) -> Outcome {
+fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped: u32) -> Outcome {
     let mut owner = Owner { pipe: 0, shmem: 0 };
     if memfile::is_one(file) {
         owner.shmem = super::shmem::save_file(ctx, file)?;

@@ -91,11 +91,7 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
 
 /// Writes the task record of a process that has ended.
 #[inline(never)]
-pub(crate) fn save_zombie(
-    ctx: &mut SaveCtx,
-    entry: &Tree,
-    zombie: &kernel::task::Task,
-) -> Outcome {
+pub(crate) fn save_zombie(ctx: &mut SaveCtx, entry: &Tree, zombie: &kernel::task::Task) -> Outcome {
     let mut rec = Task::zeroed();
     rec.objref = ctx.objects.fresh()?;
     rec.exit_state = EXIT_ZOMBIE;

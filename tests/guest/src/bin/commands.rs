@@ -209,7 +209,10 @@ fn refused() -> Case {
     let scene = Scene::new("refused");
     // epoll is not supported.
     let child = Command::new("python3")
-        .args(["-c", "import select, time; e = select.epoll(); time.sleep(100)"])
+        .args([
+            "-c",
+            "import select, time; e = select.epoll(); time.sleep(100)",
+        ])
         .process_group(0)
         .spawn()
         .map_err(|e| e.to_string())?;

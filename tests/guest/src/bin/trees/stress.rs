@@ -285,8 +285,11 @@ fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, millis: u64
     ))
 }
 
+/// A case.
+type Body = fn() -> Case;
+
 /// Cases.
-pub const CASES: &[(&str, fn() -> Case)] = &[
+pub const CASES: &[(&str, Body)] = &[
     ("caller-killed", caller_killed),
     ("restart-killed", restart_killed),
     ("restart-fails", restart_fails),
