@@ -88,6 +88,38 @@ const PROGRAMS: &[Program] = &[
         &["--parallel=1", "-S", "64M", INPUT],
     ),
     ("bc", "/usr/bin/bc", &["-l", "BC"]),
+    // Several processes: a pipeline, jobs that share a file, workers and their queues.
+    (
+        "pipeline",
+        "/bin/bash",
+        &[
+            "-c",
+            "cat \"$0\" \"$0\" \"$0\" | gzip -6 | gzip -d | tr a-f A-F | sha256sum",
+            INPUT,
+        ],
+    ),
+    (
+        "jobs",
+        "/bin/bash",
+        &[
+            "-c",
+            "for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
+             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) & done > \"$0.jobs\"; \
+             wait; sort \"$0.jobs\"",
+            INPUT,
+        ],
+    ),
+    (
+        "multiprocessing",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import multiprocessing\ndef f(n):\n    h = 0\n    for i in range(20000):\n        \
+             h = (h * 31 + i * n) % 1000003\n    return h\n\
+             with multiprocessing.Pool(3) as pool:\n    \
+             print(sum(pool.map(f, range(24), 1)))",
+        ],
+    ),
     (
         "sqlite3",
         "/usr/bin/sqlite3",
