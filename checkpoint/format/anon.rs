@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Open files that are no more than what is in them: eventfd, signalfd, timerfd.
+//! Open files that are no more than what is in them: eventfd, signalfd, timerfd, epoll.
 
 use super::ensure;
 use super::wire;
@@ -112,6 +112,65 @@ impl Record for Timerfd {
         ensure(
             self.value <= TIMERFD_MAX && self.interval <= TIMERFD_MAX,
             "time of a timer is out of range",
+        )
+    }
+}
+
+/// Entries of an epoll at most.
+pub const EPOLL_ITEMS_MAX: u32 = 1 << 24;
+
+wire! {
+    /// `struct cr_hdr_epoll`: the number of entries of an epoll.
+    pub struct Epoll [8] {
+        /// Number of entries that follow.
+        nr_items: u32,
+        /// Zero.
+        reserved: u32,
+    }
+}
+
+impl Record for Epoll {
+    const TYPE: i16 = super::EPOLL;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(
+            self.nr_items <= EPOLL_ITEMS_MAX,
+            "epoll has too many entries",
+        )?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_epoll_item`: a file that an epoll watches.
+    pub struct EpollItem [32] {
+        /// Descriptor that it was added by; it may be closed, or another file's.
+        fd: u32,
+        /// Object reference of the open file, which stands before.
+        file: u32,
+        /// Events and flags, as of epoll_ctl(2); no events when EPOLLONESHOT is spent.
+        events: u32,
+        /// Zero.
+        reserved: u32,
+        /// What epoll_wait(2) tells.
+        data: u64,
+        /// Zero.
+        reserved2: u64,
+    }
+}
+
+impl Record for EpollItem {
+    const TYPE: i16 = super::EPOLL_ITEM;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(
+            self.fd <= super::files::FD_MAX,
+            "descriptor is out of range",
+        )?;
+        ensure(self.file != 0, "entry of an epoll has no file")?;
+        ensure(
+            self.reserved == 0 && self.reserved2 == 0,
+            "reserved field is not zero",
         )
     }
 }

@@ -42,6 +42,15 @@ pub mod kind {
     pub const POLL: u32 = 2;
     /// A futex wait with a timeout.
     pub const FUTEX: u32 = 3;
+    /// epoll_wait(2) with a timeout. For this one and those below, the arguments are
+    /// in the registers.
+    pub const EPOLL_WAIT: u32 = 4;
+    /// epoll_pwait(2) or epoll_pwait2(2) with a timeout.
+    pub const EPOLL_PWAIT: u32 = 5;
+    /// rt_sigtimedwait(2) with a timeout.
+    pub const SIGTIMEDWAIT: u32 = 6;
+    /// semtimedop(2) with a timeout.
+    pub const SEMTIMEDOP: u32 = 7;
 }
 
 /// Bits of [`RestartBlock::flags`].
@@ -93,7 +102,7 @@ impl Record for RestartBlock {
     fn validate(&self) -> Result<(), Why> {
         let timeout = self.flags & flags::TIMEOUT != 0;
         let allowed = match self.kind {
-            kind::NANOSLEEP | kind::POLL => flags::TIMEOUT,
+            kind::NANOSLEEP | kind::POLL | kind::EPOLL_WAIT..=kind::SEMTIMEDOP => flags::TIMEOUT,
             kind::FUTEX => flags::ALL,
             _ => return Err(Why("restart block of an unknown kind")),
         };
@@ -132,6 +141,10 @@ impl Record for RestartBlock {
         ensure(
             self.kind != kind::FUTEX || (self.bitset != 0 && self.addr % 4 == 0),
             "futex of a restart block is not valid",
+        )?;
+        ensure(
+            self.kind <= kind::FUTEX || self.addr == 0,
+            "restart block has an address",
         )?;
         ensure(
             self.addr < TASK_SIZE_MAX,

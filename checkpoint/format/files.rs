@@ -36,6 +36,8 @@ pub mod file_kind {
     pub const SIGNALFD: u32 = 9;
     /// A timerfd; its timer follows.
     pub const TIMERFD: u32 = 10;
+    /// An epoll; its entries follow. The files that it watches stand before.
+    pub const EPOLL: u32 = 11;
     /// A shared memory object: a memfd, or an unlinked file of tmpfs.
     pub const SHMEM: u32 = 20;
 }
@@ -154,7 +156,7 @@ impl Record for File {
                     "end of a pipe has flags or a position of a file",
                 )?;
             }
-            file_kind::EVENTFD | file_kind::SIGNALFD | file_kind::TIMERFD => {
+            file_kind::EVENTFD | file_kind::SIGNALFD | file_kind::TIMERFD | file_kind::EPOLL => {
                 ensure(fmt == 0, "kind and mode of a file differ")?;
                 ensure(
                     self.pos == 0

@@ -145,6 +145,10 @@ record_types! {
     SIGNALFD = 308, "cr_hdr_signalfd";
     /// The timer of the timerfd before it.
     TIMERFD = 309, "cr_hdr_timerfd";
+    /// An epoll: its entries follow.
+    EPOLL = 310, "cr_hdr_epoll";
+    /// A file that an epoll watches.
+    EPOLL_ITEM = 311, "cr_hdr_epoll_item";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

@@ -23,6 +23,18 @@ const FUTEX_TIMEOUT: u32 = 0x40;
 
 type Function = unsafe extern "C" fn(*mut bindings::restart_block) -> c_long;
 
+/// Calls whose arguments are in the registers, with a point in time of the monotonic
+/// clock, and the functions that continue them.
+const WAITS: &[(u32, Function)] = &[
+    #[cfg(CONFIG_EPOLL)]
+    (kind::EPOLL_WAIT, bindings::do_restart_epoll_wait),
+    #[cfg(CONFIG_EPOLL)]
+    (kind::EPOLL_PWAIT, bindings::do_restart_epoll_pwait),
+    (kind::SIGTIMEDWAIT, bindings::do_restart_sigtimedwait),
+    #[cfg(CONFIG_SYSVIPC)]
+    (kind::SEMTIMEDOP, bindings::do_restart_semtimedop),
+];
+
 /// restart_syscall(2), with which an interrupted call is continued.
 pub(crate) const NR_RESTART_SYSCALL: u64 = bindings::ckpt_value_CKPT_NR_RESTART_SYSCALL as u64;
 
@@ -39,6 +51,20 @@ fn left(clock: u32, deadline: i64) -> u64 {
 
 fn deadline(clock: u32, left: u64) -> i64 {
     now(clock).saturating_add_unsigned(left)
+}
+
+type Poll = bindings::restart_block__bindgen_ty_1__bindgen_ty_3;
+
+/// The point in time of a restart block of poll(2), or of a call of [`WAITS`].
+fn until(poll: &Poll) -> i64 {
+    let end = poll.end_time.tv_sec.saturating_mul(NSEC_PER_SEC);
+    end.saturating_add(poll.end_time.tv_nsec as i64)
+}
+
+fn set_until(poll: &mut Poll, left: u64) {
+    let end = deadline(CLOCK_MONOTONIC, left);
+    poll.end_time.tv_sec = end.div_euclid(NSEC_PER_SEC);
+    poll.end_time.tv_nsec = end.rem_euclid(NSEC_PER_SEC) as c_long;
 }
 
 /// A user address, or one that faults as what is there instead: nobody has looked
@@ -91,11 +117,7 @@ pub(crate) fn save() -> Option<RestartBlock> {
             }
             if poll.has_timeout != 0 {
                 rec.flags = flags::TIMEOUT;
-                let end = poll.end_time.tv_sec.saturating_mul(NSEC_PER_SEC);
-                rec.remaining_ns = left(
-                    CLOCK_MONOTONIC,
-                    end.saturating_add(poll.end_time.tv_nsec as i64),
-                );
+                rec.remaining_ns = left(CLOCK_MONOTONIC, until(poll));
             }
         } else if is(bindings::futex_wait_restart) {
             let futex = &block.__bindgen_anon_1.futex;
@@ -117,6 +139,10 @@ pub(crate) fn save() -> Option<RestartBlock> {
             rec.value = futex.val;
             rec.bitset = futex.bitset;
             rec.remaining_ns = left(clock, futex.time);
+        } else if let Some((wait, _)) = WAITS.iter().find(|wait| is(wait.1)) {
+            rec.kind = *wait;
+            rec.flags = flags::TIMEOUT;
+            rec.remaining_ns = left(CLOCK_MONOTONIC, until(&block.__bindgen_anon_1.poll));
         } else {
             return None;
         }
@@ -157,9 +183,7 @@ pub(crate) fn restore(rec: Option<&RestartBlock>) {
                 (*poll).ufds = rec.addr as usize as *mut _;
                 (*poll).nfds = rec.nr_fds as c_int;
                 (*poll).has_timeout = (rec.flags & flags::TIMEOUT) as c_int;
-                let end = deadline(CLOCK_MONOTONIC, rec.remaining_ns);
-                (*poll).end_time.tv_sec = end.div_euclid(NSEC_PER_SEC);
-                (*poll).end_time.tv_nsec = end.rem_euclid(NSEC_PER_SEC) as c_long;
+                set_until(&mut *poll, rec.remaining_ns);
                 (*block).fn_ = Some(bindings::do_restart_poll);
             }
             kind::FUTEX => {
@@ -179,7 +203,14 @@ pub(crate) fn restore(rec: Option<&RestartBlock>) {
                 (*futex).time = deadline(clock, rec.remaining_ns);
                 (*block).fn_ = Some(bindings::futex_wait_restart);
             }
-            _ => {}
+            wait => {
+                if let Some((_, function)) = WAITS.iter().find(|known| known.0 == wait) {
+                    let poll = &raw mut (*union).poll;
+                    (*poll).has_timeout = 1;
+                    set_until(&mut *poll, rec.remaining_ns);
+                    (*block).fn_ = Some(*function);
+                }
+            }
         }
     }
 }
@@ -242,6 +273,15 @@ mod tests {
             let mut rec = record(kind::FUTEX, flags::TIMEOUT | more);
             rec.value = 17;
             rec.bitset = u32::MAX;
+            survives(&rec);
+        }
+    }
+
+    #[test]
+    fn waits_survive() {
+        for (kind, _) in WAITS {
+            let mut rec = record(*kind, flags::TIMEOUT);
+            rec.addr = 0;
             survives(&rec);
         }
     }

@@ -99,12 +99,10 @@ pub(crate) fn close(file: FileRef) {
     unsafe { bindings::__fput_sync(ARef::into_raw(file).as_ptr().cast()) };
 }
 
-/// A signal is sent on I/O (F_SETOWN), or an epoll watches the file.
-pub(crate) fn is_watched(file: &FileRef) -> bool {
-    // SAFETY: The reference keeps the file; both are single-word reads.
-    unsafe {
-        bindings::ckpt_file_has_owner(file.as_ptr()) || bindings::ckpt_file_has_epoll(file.as_ptr())
-    }
+/// A signal is sent on I/O (F_SETOWN).
+pub(crate) fn has_owner(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file; what is looked at are single words.
+    unsafe { bindings::ckpt_file_has_owner(file.as_ptr()) }
 }
 
 /// What stat(2) tells of a file.

@@ -11,6 +11,7 @@ pub(crate) mod anon;
 pub(crate) mod birth;
 pub(crate) mod call;
 pub(crate) mod cred;
+pub(crate) mod epoll;
 pub(crate) mod file;
 pub(crate) mod fs;
 pub(crate) mod layout;

@@ -138,7 +138,7 @@ impl Queued {
     pub(crate) fn send(self) {
         // SAFETY: The signal lock is held. The entry is ours and in no list; from
         // here on it belongs to the queue. Whoever sends the last one looks at the
-        // queues anew.
+        // queues anew; an epoll that watches a signalfd is told here.
         unsafe {
             bindings::ckpt_siglock();
             let pending = if self.queue == queue::PROCESS {
@@ -152,6 +152,7 @@ impl Queued {
                 &raw mut (*pending).list,
             );
             (*pending).signal.sig[0] |= bit(signo) as c_ulong;
+            bindings::ckpt_signalfd_wake();
             bindings::ckpt_sigunlock();
         }
         core::mem::forget(self);

@@ -28,6 +28,7 @@
 #include <linux/rmap.h>
 #include <linux/rseq.h>
 #include <linux/sched/cputime.h>
+#include <linux/signalfd.h>
 #include <linux/sched/task_stack.h>
 #include <linux/secretmem.h>
 #include <linux/security.h>
@@ -437,6 +438,12 @@ void ckpt_task_lock(struct task_struct *task)
 void ckpt_task_unlock(struct task_struct *task)
 {
 	task_unlock(task);
+}
+
+/* Who polls a signalfd of the process looks at its signals anew. */
+void ckpt_signalfd_wake(void)
+{
+	signalfd_notify(current, 0);
 }
 
 void ckpt_siglock(void)
@@ -860,11 +867,6 @@ bool ckpt_file_has_owner(struct file *file)
 	struct fown_struct *owner = file_f_owner(file);
 
 	return owner && (owner->pid || READ_ONCE(owner->signum));
-}
-
-bool ckpt_file_has_epoll(struct file *file)
-{
-	return file->f_ep;
 }
 
 bool ckpt_file_is_stream(struct file *file)

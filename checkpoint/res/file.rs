@@ -3,7 +3,7 @@
 
 //! Open files: regular files, directories, locations, simple devices,
 //! terminals, ends of pipes, files in memory, files that are only what is in them,
-//! and the image's own stream.
+//! epolls, and the image's own stream.
 //!
 //! A file is saved by its path and opened again by the caller's rights. Its
 //! contents are not part of the image: the same file system is assumed. A
@@ -12,6 +12,12 @@
 //!
 //! Not saved: the settings of a terminal; the access time.
 
+use super::filekind::classify;
+use super::filekind::is_simple_device;
+use super::filekind::is_terminal;
+use super::filekind::names_a_process;
+use super::filekind::S_IFCHR;
+use super::filekind::S_IFMT;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -26,6 +32,7 @@ use crate::format::files::File;
 use crate::format::Hdr;
 use crate::image::Written;
 use crate::kapi::anon::Anon;
+use crate::kapi::epoll;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Stat;
@@ -62,50 +69,6 @@ const FLAGS: [(u32, u32); 9] = [
 /// FASYNC: signals are sent on I/O.
 const O_ASYNC: u32 = kernel::bindings::FASYNC;
 
-const S_IFMT: u32 = 0o170000;
-const S_IFREG: u32 = 0o100000;
-const S_IFDIR: u32 = 0o040000;
-const S_IFCHR: u32 = 0o020000;
-
-/// Devices without state: null, zero, full, random, urandom.
-fn is_simple_device(st: &Stat) -> bool {
-    st.rdev.0 == 1 && matches!(st.rdev.1, 3 | 5 | 7 | 8 | 9)
-}
-
-/// Terminals that can be opened by their path; not the master of a pair.
-fn is_terminal(st: &Stat) -> bool {
-    match st.rdev.0 {
-        4 | 136..=143 | 204 | 229 => true,
-        5 => st.rdev.1 != 2,
-        _ => false,
-    }
-}
-
-/// Does a path in procfs lead through the directory of a process?
-fn names_a_process(path: &[u8]) -> bool {
-    path.split(|c| *c == b'/')
-        .any(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
-}
-
-/// The kind of an open file, or why it is refused.
-fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
-    if file::flags(file) & O_PATH != 0 {
-        return Ok(kind::PATH);
-    }
-    match u32::from(st.mode) & S_IFMT {
-        S_IFREG => Ok(kind::REGULAR),
-        S_IFDIR => Ok(kind::DIRECTORY),
-        S_IFCHR if is_simple_device(st) => Ok(kind::CHARDEV),
-        S_IFCHR if is_terminal(st) => Ok(kind::TTY),
-        S_IFCHR => Err("this character device is not supported"),
-        0o060000 => Err("block devices are not supported"),
-        // A pipe that is saved was looked at before.
-        0o010000 => Err("the image's own stream is mapped"),
-        0o140000 => Err("sockets are not supported"),
-        _ => Err("this kind of descriptor is not supported"),
-    }
-}
-
 /// The reference of an open file, writing its records when it is a new one.
 ///
 /// `fd` is the descriptor that leads to it, if one does; otherwise its
@@ -114,12 +77,21 @@ fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcome<u32> {
     let mapped = if fd.is_none() { f::MAPPED } else { 0 };
-    save_as(ctx, file, fd, mapped)
+    let objref = save_as(ctx, file, fd, mapped)?;
+    ctx.pipes.descriptor(file);
+    Ok(objref)
+}
+
+/// As [`save`], for a file that an epoll watches: it is no reference to the file.
+pub(super) fn save_watched(ctx: &mut SaveCtx, file: &FileRef, fd: u32) -> Outcome<u32> {
+    save_as(ctx, file, Some(fd), 0)
 }
 
 /// As [`save`], for a file that is mapped shared.
 pub(crate) fn save_shared(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
-    save_as(ctx, file, None, f::SHARED)
+    let objref = save_as(ctx, file, None, f::SHARED)?;
+    ctx.pipes.descriptor(file);
+    Ok(objref)
 }
 
 fn save_as(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>, mapped: u32) -> Outcome<u32> {
@@ -130,7 +102,6 @@ fn save_as(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>, mapped: u32) -> O
         // The name for people is made only when somebody will read it.
         done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
-    ctx.pipes.descriptor(file);
     Ok(objref)
 }
 
@@ -150,6 +121,12 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped
     }
     let anon = super::anon::look(file)?;
     let anon = anon.filter(|_| file::identity(file) != ctx.image);
+    if let Some(fd) = fd.filter(|_| anon.is_none() && epoll::is_one(file)) {
+        let items = super::epoll::targets(ctx, file, fd)?;
+        let (rec, _) = describe(ctx, file, objref, Some(fd), owner, None)?;
+        ctx.writer.record(0, &rec).written()?;
+        return super::epoll::save(ctx, file, objref, fd, &items);
+    }
     let (mut rec, path) = describe(ctx, file, objref, fd, owner, anon.as_ref())?;
     rec.flags |= mapped;
     ctx.writer.record(0, &rec).written()?;
@@ -189,10 +166,14 @@ fn describe(
         return Err(Failure::new(EOPNOTSUPP, lock));
     }
     ensure(
-        !file::is_watched(file) && open_flags & O_ASYNC == 0,
+        !file::has_owner(file) && open_flags & O_ASYNC == 0,
         EOPNOTSUPP,
-        "signals or epoll on a file are not supported",
+        "signals on input and output of a file are not supported",
     )?;
+    if epoll::is_one(file) {
+        rec.kind = kind::EPOLL;
+        return Ok((rec, KVec::new()));
+    }
     if let Some(anon) = anon {
         rec.kind = super::anon::kind(anon);
         return Ok((rec, KVec::new()));
@@ -290,6 +271,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
     } else if rec.kind > kind::STREAM {
         let new = match rec.kind {
             kind::PIPE => super::pipe::open(ctx, &rec)?,
+            kind::EPOLL => super::epoll::restore(ctx, &rec)?,
             _ => super::anon::restore(ctx, &rec)?,
         };
         let all = FLAGS.iter().fold(0, |all, bit| all | bit.1);

@@ -9,8 +9,10 @@
 
 pub(crate) mod anon;
 pub(crate) mod cred;
+pub(crate) mod epoll;
 pub(crate) mod fdtable;
 pub(crate) mod file;
+mod filekind;
 pub(crate) mod fs;
 pub(crate) mod head;
 pub(crate) mod mm;

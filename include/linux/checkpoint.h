@@ -12,6 +12,7 @@
 #include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/eventfd.h>
+#include <linux/eventpoll.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/filelock.h>
@@ -134,6 +135,7 @@ void ckpt_mm_update_next_owner(struct mm_struct *mm);
 /* tasks and signals; all on the current task */
 void ckpt_task_lock(struct task_struct *task);
 void ckpt_task_unlock(struct task_struct *task);
+void ckpt_signalfd_wake(void);
 void ckpt_siglock(void);
 void ckpt_sigunlock(void);
 bool ckpt_thread_group_empty(void);
@@ -212,7 +214,6 @@ void ckpt_fs_pwd(struct path *pwd);
 bool ckpt_unlinked(const struct path *path);
 bool ckpt_file_has_owner(struct file *file);
 bool ckpt_file_is_stream(struct file *file);
-bool ckpt_file_has_epoll(struct file *file);
 struct file_lock_context *ckpt_lock_context(struct file *file);
 void ckpt_flc_lock(struct file_lock_context *ctx);
 void ckpt_flc_unlock(struct file_lock_context *ctx);

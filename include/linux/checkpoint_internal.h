@@ -5,9 +5,15 @@
 #ifndef _LINUX_CHECKPOINT_INTERNAL_H
 #define _LINUX_CHECKPOINT_INTERNAL_H
 
+#include <linux/errno.h>
+#include <linux/sched.h>
 #include <linux/signal_types.h>
+#include <linux/thread_info.h>
+#include <linux/time64.h>
 #include <linux/types.h>
 
+struct epoll_event;
+struct epoll_key;
 struct file;
 struct itimerspec64;
 struct restart_block;
@@ -20,6 +26,31 @@ long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart_block);
 /* kernel/futex/waitwake.c: continues FUTEX_WAIT with a timeout */
 long futex_wait_restart(struct restart_block *restart);
+/* fs/eventpoll.c, kernel/signal.c, ipc/sem.c: continue waits with a timeout */
+long do_restart_epoll_wait(struct restart_block *restart);
+long do_restart_epoll_pwait(struct restart_block *restart);
+long do_restart_sigtimedwait(struct restart_block *restart);
+long do_restart_semtimedop(struct restart_block *restart);
+
+/*
+ * What a system call returns that has waited with @error: when it was
+ * interrupted, and no handler runs, it is issued again or, with a @deadline
+ * of the monotonic clock, continued by @fn. The arguments stay in the
+ * registers.
+ */
+static inline long interrupted_until(long error, const struct timespec64 *deadline,
+				     long (*fn)(struct restart_block *))
+{
+	struct restart_block *restart = &current->restart_block;
+
+	if (error != -EINTR)
+		return error;
+	if (!deadline)
+		return -ERESTARTNOHAND;
+	restart->poll.has_timeout = 1;
+	restart->poll.end_time = *deadline;
+	return set_restart_fn(restart, fn);
+}
 
 /* kernel/time/itimer.c: the interval timers of the current process */
 int do_getitimer(int which, struct itimerspec64 *value);
@@ -56,5 +87,12 @@ struct timerfd_state {
 int timerfd_get_state(struct file *file, struct timerfd_state *state);
 struct file *timerfd_new_file(int clockid, int flags);
 void timerfd_set_state(struct file *file, const struct timerfd_state *state);
+
+/* fs/eventpoll.c: what it watches, entry by entry; and a new one */
+struct file *eventpoll_new_file(int flags);
+int eventpoll_next(struct file *epfile, struct epoll_key *key,
+		   struct epoll_event *event);
+int eventpoll_add(struct file *epfile, struct epoll_key *key,
+		  const struct epoll_event *event);
 
 #endif /* _LINUX_CHECKPOINT_INTERNAL_H */

@@ -58,6 +58,8 @@ struct cr_hdr {
 #define CR_HDR_EVENTFD		307	/* The counter of an eventfd */
 #define CR_HDR_SIGNALFD		308	/* The signals of a signalfd */
 #define CR_HDR_TIMERFD		309	/* The timer of a timerfd */
+#define CR_HDR_EPOLL		310	/* An epoll: its entries follow */
+#define CR_HDR_EPOLL_ITEM	311	/* A file that an epoll watches */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -440,6 +442,11 @@ struct cr_hdr_mm_context {
 #define CR_RESTART_KIND_NANOSLEEP	1
 #define CR_RESTART_KIND_POLL		2	/* poll(2) */
 #define CR_RESTART_KIND_FUTEX		3	/* A futex wait with a timeout */
+/* epoll_wait(2); for this one and those below the arguments are in registers */
+#define CR_RESTART_KIND_EPOLL_WAIT	4
+#define CR_RESTART_KIND_EPOLL_PWAIT	5	/* epoll_pwait(2), epoll_pwait2(2) */
+#define CR_RESTART_KIND_SIGTIMEDWAIT	6	/* rt_sigtimedwait(2) */
+#define CR_RESTART_KIND_SEMTIMEDOP	7	/* semtimedop(2) */
 
 /* Bits of cr_hdr_restart_block.flags */
 /* There is a timeout: remaining_ns counts */
@@ -729,6 +736,7 @@ struct cr_hdr_shmem {
 #define CR_FILE_KIND_EVENTFD		8	/* An eventfd; its counter follows */
 #define CR_FILE_KIND_SIGNALFD		9	/* A signalfd; its signals follow */
 #define CR_FILE_KIND_TIMERFD		10	/* A timerfd; its timer follows */
+#define CR_FILE_KIND_EPOLL		11	/* An epoll; its entries follow */
 /* A shared memory object: a memfd, or an unlinked file of tmpfs */
 #define CR_FILE_KIND_SHMEM		20
 
@@ -869,6 +877,25 @@ struct cr_hdr_timerfd {
 	 */
 	__u64 value;
 	__u64 interval;			/* Between two expirations, or 0 */
+};
+
+/* Entries of an epoll at most */
+#define CR_EPOLL_ITEMS_MAX		0x1000000
+
+/* struct cr_hdr_epoll: the entries of an epoll */
+struct cr_hdr_epoll {
+	__u32 nr_items;			/* Number of entries that follow */
+	__u32 reserved;			/* Zero */
+};
+
+/* struct cr_hdr_epoll_item: a file that an epoll watches */
+struct cr_hdr_epoll_item {
+	__u32 fd;			/* Descriptor that it was added by */
+	__u32 file;			/* Object reference of the open file */
+	__u32 events;			/* Events and flags of epoll_ctl(2) */
+	__u32 reserved;			/* Zero */
+	__u64 data;			/* What epoll_wait(2) tells */
+	__u64 reserved2;		/* Zero */
 };
 
 #endif /* _UAPI_LINUX_CHECKPOINT_HDR_H */

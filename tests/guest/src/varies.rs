@@ -66,6 +66,12 @@ pub const LAYOUTS: &[Layout] = &[
     (format::EVENTFD, "Eventfd", format::anon::Eventfd::FIELDS),
     (format::SIGNALFD, "Signalfd", format::anon::Signalfd::FIELDS),
     (format::TIMERFD, "Timerfd", format::anon::Timerfd::FIELDS),
+    (format::EPOLL, "Epoll", format::anon::Epoll::FIELDS),
+    (
+        format::EPOLL_ITEM,
+        "EpollItem",
+        format::anon::EpollItem::FIELDS,
+    ),
     (format::TAIL, "Tail", format::head::Tail::FIELDS),
 ];
 

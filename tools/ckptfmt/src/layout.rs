@@ -76,6 +76,8 @@ layouts! {
     "cr_hdr_eventfd" = anon::Eventfd,
     "cr_hdr_signalfd" = anon::Signalfd,
     "cr_hdr_timerfd" = anon::Timerfd,
+    "cr_hdr_epoll" = anon::Epoll,
+    "cr_hdr_epoll_item" = anon::EpollItem,
 }
 
 /// The pre-header of every record.

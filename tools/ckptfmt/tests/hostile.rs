@@ -99,11 +99,12 @@ fn every_record_left_out_doubled_or_swapped() {
         swapped.swap(i, i + 1);
         let changed = join(&bytes, &swapped);
         let strings = kinds[i] == format::STR && kinds[i + 1] == format::STR;
-        // Two strings of one owner, two runs, or two pending signals, may trade places
-        // and be well formed.
+        // Two strings of one owner, two runs, two pending signals, or two entries of an
+        // epoll, may trade places and be well formed.
         // So may a descriptor and a file without a path that it does not use.
         let early = kinds[i] == format::FD_ENT && kinds[i + 1] == format::FILE;
-        let signals = kinds[i] == format::SIGINFO && kinds[i + 1] == format::SIGINFO;
+        let signals =
+            kinds[i] == kinds[i + 1] && matches!(kinds[i], format::SIGINFO | format::EPOLL_ITEM);
         if !strings && !early && !signals && changed != bytes {
             assert!(walk(&changed[..], &mut |_| {}).is_err(), "swapped {i}");
         }

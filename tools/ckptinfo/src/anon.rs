@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is in an eventfd, a signalfd, a timerfd.
+//! What is in an eventfd, a signalfd, a timerfd, an epoll.
 
 use ckptfmt::build::Anon;
 use ckptfmt::format::anon::eventfd_flags;
+use ckptfmt::format::anon::EpollItem;
 use ckptfmt::format::anon::Timerfd;
 use serde_json::json;
 use serde_json::Value;
@@ -37,6 +38,9 @@ fn when(timer: &Timerfd) -> String {
     line
 }
 
+/// Entries of an epoll that a line has room for.
+const SHOWN: usize = 8;
+
 /// In a few words.
 pub fn line(anon: &Anon) -> String {
     match anon {
@@ -52,6 +56,17 @@ pub fn line(anon: &Anon) -> String {
             when(rec),
             text::count(rec.ticks, "expiration")
         ),
+        Anon::Epoll(items) => {
+            let mut line = format!("epoll of {}", text::count(items.len() as u64, "file"));
+            for item in items.iter().take(SHOWN) {
+                let events = text::epoll_events(item.events).join("+");
+                line.push_str(&format!(", {} for {events}", item.fd));
+            }
+            if items.len() > SHOWN {
+                line.push_str(", ...");
+            }
+            line
+        }
     }
 }
 
@@ -71,5 +86,16 @@ pub fn json(anon: &Anon) -> Value {
             "value_ns": rec.value.to_string(),
             "interval_ns": rec.interval.to_string(),
         }),
+        Anon::Epoll(items) => {
+            let entry = |item: &EpollItem| {
+                json!({
+                    "fd": item.fd,
+                    "object": item.file,
+                    "events": text::epoll_events(item.events),
+                    "data": item.data.to_string(),
+                })
+            };
+            json!({ "entries": items.iter().map(entry).collect::<Vec<_>>() })
+        }
     }
 }

@@ -95,6 +95,10 @@ fn kind_name(number: u32) -> &'static str {
         kind::NANOSLEEP => "nanosleep",
         kind::POLL => "poll",
         kind::FUTEX => "futex",
+        kind::EPOLL_WAIT => "epoll_wait",
+        kind::EPOLL_PWAIT => "epoll_pwait",
+        kind::SIGTIMEDWAIT => "rt_sigtimedwait",
+        kind::SEMTIMEDOP => "semtimedop",
         _ => "unknown",
     }
 }
@@ -130,6 +134,8 @@ pub fn block(block: &RestartBlock) -> String {
             let fds = count(block.nr_fds.into(), "descriptor");
             format!("{kind} of {fds} at {:#x}, {left}", block.addr)
         }
+        // Its arguments are in the registers.
+        kind::EPOLL_WAIT.. => format!("{kind}, {left}"),
         _ => {
             let shared = block.flags & flags::FUTEX_SHARED != 0;
             let wall = block.flags & flags::FUTEX_REALTIME != 0;
@@ -177,6 +183,7 @@ fn block_json(block: &RestartBlock) -> Value {
     let own = match block.kind {
         kind::NANOSLEEP => json!({ "clock": clock_name(block.clock) }),
         kind::POLL => json!({ "nr_fds": block.nr_fds }),
+        kind::EPOLL_WAIT.. => json!({}),
         _ => json!({
             "value": block.value,
             "bitset": hex(block.bitset.into()),

@@ -214,6 +214,14 @@ impl Model {
             Event::Eventfd(r) => self.anon(Anon::Eventfd(*r)),
             Event::Signalfd(r) => self.anon(Anon::Signalfd(*r)),
             Event::Timerfd(r) => self.anon(Anon::Timerfd(*r)),
+            Event::Epoll(_) => self.anon(Anon::Epoll(Vec::new())),
+            Event::EpollItem(r) => {
+                if self.room(size_of_val(r)) {
+                    if let Some(Anon::Epoll(items)) = self.anons.get_mut(&self.file) {
+                        items.push(*r);
+                    }
+                }
+            }
             Event::Pipe(r, path) => {
                 self.filling = r.objref;
                 if self.room(size_of::<Pipe>().saturating_add(path.len())) {

@@ -77,6 +77,44 @@ pub fn signals(mask: u64) -> Vec<String> {
         .collect()
 }
 
+/// Names of the events and flags of epoll_ctl(2).
+const EPOLL_EVENTS: [(u32, &str); 16] = [
+    (1, "in"),
+    (2, "pri"),
+    (4, "out"),
+    (8, "err"),
+    (0x10, "hup"),
+    (0x20, "nval"),
+    (0x40, "rdnorm"),
+    (0x80, "rdband"),
+    (0x100, "wrnorm"),
+    (0x200, "wrband"),
+    (0x400, "msg"),
+    (0x2000, "rdhup"),
+    (1 << 28, "exclusive"),
+    (1 << 29, "wakeup"),
+    (1 << 30, "oneshot"),
+    (1 << 31, "edge"),
+];
+
+/// The events and flags of an entry of an epoll, without errors and hangups, which
+/// every entry has.
+pub fn epoll_events(events: u32) -> Vec<&'static str> {
+    const OF_ALL: u32 = 0x18;
+    let spent = events & 0x0fff_ffff == 0;
+    let shown = EPOLL_EVENTS.iter();
+    let mut names: Vec<_> = shown
+        .filter(|(bit, _)| events & bit & !OF_ALL != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if spent {
+        names.push("spent");
+    } else if names.is_empty() {
+        names.push("errors");
+    }
+    names
+}
+
 /// Names of the limits, in the order of the image.
 pub const LIMITS: [&str; 16] = [
     "cpu",
@@ -161,6 +199,7 @@ pub fn kind(number: u32) -> &'static str {
         file_kind::EVENTFD => "eventfd",
         file_kind::SIGNALFD => "signalfd",
         file_kind::TIMERFD => "timerfd",
+        file_kind::EPOLL => "epoll",
         file_kind::SHMEM => "file in memory",
         _ => "unknown",
     }

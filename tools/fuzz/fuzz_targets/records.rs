@@ -97,6 +97,8 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<anon::Eventfd>,
     check::<anon::Signalfd>,
     check::<anon::Timerfd>,
+    check::<anon::Epoll>,
+    check::<anon::EpollItem>,
     |bytes| {
         if let Ok((desc, _)) = cpu::UserDesc::read_from_prefix(bytes) {
             let _ = desc.check();

@@ -44,6 +44,8 @@ const ORDER: &[i16] = &[
     format::EVENTFD,
     format::SIGNALFD,
     format::TIMERFD,
+    format::EPOLL,
+    format::EPOLL_ITEM,
     format::LDT,
     format::SHMEM,
 ];

@@ -207,11 +207,11 @@ fn stopped() -> Case {
 /// What cannot be saved: exit status 1, the reason, and no file.
 fn refused() -> Case {
     let scene = Scene::new("refused");
-    // epoll is not supported.
+    // inotify is not supported.
     let child = Command::new("python3")
         .args([
             "-c",
-            "import select, time; e = select.epoll(); time.sleep(100)",
+            "import ctypes, time; e = ctypes.CDLL(None).inotify_init(); time.sleep(100)",
         ])
         .process_group(0)
         .spawn()
@@ -221,7 +221,7 @@ fn refused() -> Case {
     let said = scene.succeeds(&format!("checkpoint {pid} -o image"), 1)?;
     scene.succeeds(&format!("kill -9 -{pid}"), 0)?;
     let _ = ended(child)?;
-    if scene.dir.join("image").exists() || !said.contains("eventpoll") {
+    if scene.dir.join("image").exists() || !said.contains("inotify") {
         return Err(said);
     }
     pass_with(said.lines().next().unwrap_or_default())

@@ -7,7 +7,9 @@
 //! follow the lists (or do not, to make an image that lies), and write it.
 
 mod sample;
+mod sample_files;
 mod splice;
+mod storage;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -88,12 +90,13 @@ pub struct Pipe {
 }
 
 /// What is in a file that is no more than that, and follows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Anon {
     Eventfd(anon::Eventfd),
     Signalfd(anon::Signalfd),
     Timerfd(anon::Timerfd),
+    Epoll(Vec<anon::EpollItem>),
 }
 
 /// A shared memory object.
@@ -297,51 +300,6 @@ impl Image {
         }
         to.record(0, &self.arch)
     }
-
-    fn write_file<S: Sink>(
-        &self,
-        to: &mut Writer<S>,
-        objref: u32,
-        written: &mut HashSet<u32>,
-    ) -> Result<(), S::Error> {
-        let Some(open) = self.files.iter().find(|f| f.file.objref == objref) else {
-            return Ok(());
-        };
-        if written.insert(objref) {
-            self.write_pipe(to, open.file.object, written)?;
-            self.write_shmem(to, open.file.object, written)?;
-            to.record(0, &open.file)?;
-            if !open.path.is_empty() {
-                to.bytes(format::STR, objref, &open.path)?;
-            }
-            match self.anons.iter().find(|anon| anon.0 == objref) {
-                Some((_, Anon::Eventfd(rec))) => to.record(objref, rec)?,
-                Some((_, Anon::Signalfd(rec))) => to.record(objref, rec)?,
-                Some((_, Anon::Timerfd(rec))) => to.record(objref, rec)?,
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn write_shmem<S: Sink>(
-        &self,
-        to: &mut Writer<S>,
-        objref: u32,
-        written: &mut HashSet<u32>,
-    ) -> Result<(), S::Error> {
-        let Some(shared) = self.shmem.iter().find(|s| s.object.objref == objref) else {
-            return Ok(());
-        };
-        if written.insert(objref) {
-            to.record(0, &shared.object)?;
-            if !shared.name.is_empty() {
-                to.bytes(format::STR, objref, &shared.name)?;
-            }
-            write_runs(to, objref, &shared.runs)?;
-        }
-        Ok(())
-    }
 }
 
 /// Writes runs of pages, and the record that ends them.
@@ -403,31 +361,6 @@ impl Other {
                 to.record(t, creds)
             }
         }
-    }
-}
-
-impl Image {
-    fn write_pipe<S: Sink>(
-        &self,
-        to: &mut Writer<S>,
-        objref: u32,
-        written: &mut HashSet<u32>,
-    ) -> Result<(), S::Error> {
-        let Some(pipe) = self.pipes.iter().find(|p| p.pipe.objref == objref) else {
-            return Ok(());
-        };
-        if !written.insert(objref) {
-            return Ok(());
-        }
-        to.record(0, &pipe.pipe)?;
-        if !pipe.path.is_empty() {
-            to.bytes(format::STR, objref, &pipe.path)?;
-        }
-        for (buf, bytes) in &pipe.bufs {
-            to.record(objref, buf)?;
-            to.bytes(format::PIPE_DATA, objref, bytes)?;
-        }
-        Ok(())
     }
 }
 

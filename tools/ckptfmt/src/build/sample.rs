@@ -2,21 +2,16 @@
 
 //! Images to start from: the smallest one, and one with something of everything.
 
-use super::Anon;
 use super::Image;
 use super::Mapping;
 use super::OpenFile;
 use super::Other;
-use super::Pipe;
 use super::Shared;
-use crate::format::anon;
 use crate::format::call;
 use crate::format::call::RestartBlock;
 use crate::format::cpu;
 use crate::format::cpu::seg;
 use crate::format::files;
-use crate::format::files::file_flags;
-use crate::format::files::file_kind;
 use crate::format::head;
 use crate::format::mm;
 use crate::format::mm::mm_flags;
@@ -25,10 +20,7 @@ use crate::format::mm::vma_kind;
 use crate::format::pending;
 use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
-use crate::format::pipe;
-use crate::format::pipe::pipe_buf_flags;
 use crate::format::shmem;
-use crate::format::shmem::seals;
 use crate::format::shmem::shmem_flags;
 use crate::format::shmem::shmem_kind;
 use crate::format::signal;
@@ -57,7 +49,7 @@ pub(super) fn mapping(how: u32, start: u64, nr_pages: u64, flags: u64) -> Mappin
     }
 }
 
-fn open(objref: u32, kind: u32, mode: u32, flags: u32, path: &[u8]) -> OpenFile {
+pub(super) fn open(objref: u32, kind: u32, mode: u32, flags: u32, path: &[u8]) -> OpenFile {
     let mut file = files::File::zeroed();
     file.objref = objref;
     file.kind = kind;
@@ -70,7 +62,7 @@ fn open(objref: u32, kind: u32, mode: u32, flags: u32, path: &[u8]) -> OpenFile 
     }
 }
 
-fn fd(fd: u32, file: u32, flags: u32) -> files::FdEnt {
+pub(super) fn fd(fd: u32, file: u32, flags: u32) -> files::FdEnt {
     files::FdEnt {
         fd,
         file,
@@ -326,122 +318,5 @@ impl Image {
         let mut log = mapping(vma_kind::SHARED, 0x7fff_0001_0000, 1, rw);
         log.vma.file = 19;
         [all, end, log]
-    }
-
-    fn fill_files(&mut self) {
-        self.files = vec![
-            open(
-                10,
-                file_kind::REGULAR,
-                0o100_755,
-                file_flags::MAPPED,
-                b"/bin/ckpt",
-            ),
-            open(
-                19,
-                file_kind::REGULAR,
-                0o100_644,
-                2 | file_flags::SHARED,
-                b"/var/lib/db",
-            ),
-            open(11, file_kind::TTY, 0o020_620, 2, b"/dev/ttyS0"),
-            open(12, file_kind::REGULAR, 0o100_644, 2, b"/tmp/cr-rest.out"),
-            open(13, file_kind::STREAM, 0o010_600, 1, b""),
-        ];
-        if let Some(stream) = self.files.last_mut() {
-            stream.file.stream_fd = 7;
-        }
-        self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
-        self.fill_pipes();
-        self.fill_anons();
-        self.fill_memfd();
-    }
-
-    /// A memfd that is open.
-    fn fill_memfd(&mut self) {
-        let mut memfd = shmem::Shmem::zeroed();
-        memfd.objref = 41;
-        memfd.how = shmem_kind::MEMFD;
-        memfd.size = 5000;
-        memfd.mode = 0o644;
-        memfd.seals = seals::GROW | seals::FUTURE_WRITE | seals::EXEC;
-        memfd.flags = shmem_flags::SEAL_LATE;
-        (memfd.uid, memfd.gid) = (1000, 100);
-        self.shmem.push(Shared {
-            object: memfd,
-            name: b"memfd:frame".to_vec(),
-            runs: vec![vec![0x1000]],
-        });
-        let mut frame = open(22, file_kind::SHMEM, 0o100_644, 2, b"");
-        (frame.file.object, frame.file.pos) = (41, 100);
-        self.files.push(frame);
-        self.fds.push(fd(13, 22, 1));
-    }
-
-    /// An eventfd, a signalfd, and a timerfd that has expired twice.
-    fn fill_anons(&mut self) {
-        let counter = anon::Eventfd {
-            count: 1 << 40,
-            flags: anon::eventfd_flags::SEMAPHORE,
-            reserved: 0,
-        };
-        let signals = anon::Signalfd {
-            mask: 1 << 9,
-            reserved: 0,
-        };
-        let timer = anon::Timerfd {
-            clock: 1,
-            flags: 0,
-            ticks: 2,
-            value: 500_000_000,
-            interval: 3_000_000_000,
-        };
-        self.anons = vec![
-            (16, Anon::Eventfd(counter)),
-            (17, Anon::Signalfd(signals)),
-            (18, Anon::Timerfd(timer)),
-        ];
-        let kinds = [file_kind::EVENTFD, file_kind::SIGNALFD, file_kind::TIMERFD];
-        for ((objref, _), (kind, number)) in
-            self.anons.clone().iter().zip(kinds.into_iter().zip(10..))
-        {
-            self.files.push(open(*objref, kind, 0o600, 2, b""));
-            self.fds.push(fd(number, *objref, 0));
-        }
-    }
-
-    /// A pipe whose end that writes is closed, and a FIFO that is open for both.
-    fn fill_pipes(&mut self) {
-        let packet = |offset, flags, bytes: &[u8]| {
-            let mut buf = pipe::PipeBuf::zeroed();
-            (buf.offset, buf.flags) = (offset, flags);
-            (buf, bytes.to_vec())
-        };
-        let mut half = pipe::Pipe::zeroed();
-        (half.objref, half.slots, half.mode) = (30, 16, 0o010_600);
-        let mut fifo = pipe::Pipe::zeroed();
-        (fifo.objref, fifo.slots, fifo.mode) = (31, 1, 0o010_644);
-        self.pipes = vec![
-            Pipe {
-                pipe: half,
-                path: Vec::new(),
-                bufs: vec![
-                    packet(0, pipe_buf_flags::PACKET, b"a packet"),
-                    packet(3, pipe_buf_flags::MERGE, b"bytes"),
-                ],
-            },
-            Pipe {
-                pipe: fifo,
-                path: b"/run/fifo".to_vec(),
-                bufs: Vec::new(),
-            },
-        ];
-        for (objref, pipe, number, flags) in [(14, 30, 8, 0), (15, 31, 9, 2 | file_flags::NONBLOCK)]
-        {
-            let mut end = open(objref, file_kind::PIPE, 0o010_600, flags, b"");
-            end.file.object = pipe;
-            self.files.push(end);
-            self.fds.push(fd(number, objref, 0));
-        }
     }
 }

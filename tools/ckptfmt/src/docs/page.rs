@@ -93,7 +93,7 @@ fn generate(sources: &[Source]) -> Result<String, String> {
                 "call" => "Numbers of interrupted calls",
                 "files" => "Limits of descriptors",
                 "mm" => "Limits of an address space",
-                "anon" => "Limits of timers of timerfd",
+                "anon" => "Limits of timerfd and epoll",
                 "pipe" => "Limits of pipes",
                 "pending" => "Limits of pending signals and timers",
                 "shmem" => "Limits of shared memory",

@@ -50,6 +50,10 @@ pub enum Event<'a> {
     Signalfd(&'a anon::Signalfd),
     /// The timer of the timerfd at hand.
     Timerfd(&'a anon::Timerfd),
+    /// The epoll at hand; its entries follow.
+    Epoll(&'a anon::Epoll),
+    /// An entry of the epoll at hand.
+    EpollItem(&'a anon::EpollItem),
     /// A pipe, or a FIFO and its path, before the first of its ends.
     Pipe(&'a pipe::Pipe, &'a [u8]),
     /// A buffer of the pipe at hand, and its bytes.

@@ -10,6 +10,8 @@ use super::Step;
 use super::Walker;
 use super::FILES_MAX;
 use crate::format;
+use crate::format::anon::Epoll;
+use crate::format::anon::EpollItem;
 use crate::format::files::file_kind;
 use crate::format::files::FdEnt;
 use crate::format::files::File;
@@ -69,6 +71,16 @@ impl<S: Source> Walker<'_, S> {
             file_kind::TIMERFD => {
                 let rec = self.record(file.objref)?;
                 (self.on)(&Event::Timerfd(&rec));
+            }
+            file_kind::EPOLL => {
+                let rec: Epoll = self.record(file.objref)?;
+                (self.on)(&Event::Epoll(&rec));
+                for _ in 0..rec.nr_items {
+                    let item: EpollItem = self.record(file.objref)?;
+                    self.known_file(item.file)?;
+                    rule(item.file != file.objref, "epoll watches itself")?;
+                    (self.on)(&Event::EpollItem(&item));
+                }
             }
             _ => {}
         }

@@ -17,7 +17,7 @@
 //!   FS STR STR                                       task.rs
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
-//!         EVENTFD, SIGNALFD or TIMERFD behind these
+//!         EVENTFD, SIGNALFD, TIMERFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS                       task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
 //! each of its other threads:

@@ -108,6 +108,14 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             let objref = to.files.last().unwrap().file.objref;
             to.anons.push((objref, Anon::Timerfd(**r)));
         }
+        Event::Epoll(_) => {
+            let objref = to.files.last().unwrap().file.objref;
+            to.anons.push((objref, Anon::Epoll(Vec::new())));
+        }
+        Event::EpollItem(r) => match to.anons.last_mut() {
+            Some((_, Anon::Epoll(items))) => items.push(**r),
+            _ => panic!("an entry without an epoll"),
+        },
         Event::Pipe(r, path) => to.pipes.push(Pipe {
             pipe: **r,
             path: path.to_vec(),

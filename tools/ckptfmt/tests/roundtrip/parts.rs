@@ -14,7 +14,7 @@ use proptest::prelude::*;
 /// A restart block as a kernel writes it.
 pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
     (
-        1..=3u32,
+        1..=7u32,
         any::<bool>(),
         0..4usize,
         0..TASK_SIZE_MAX / 4,
@@ -24,7 +24,9 @@ pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
         .prop_map(|(kind, timeout, clock, word, remaining_ns, value)| {
             let mut block = RestartBlock::zeroed();
             block.kind = kind;
-            block.addr = word * 4;
+            if kind <= call::kind::FUTEX {
+                block.addr = word * 4;
+            }
             if timeout || kind != call::kind::POLL {
                 block.flags = call::flags::TIMEOUT;
                 block.remaining_ns = remaining_ns;
@@ -32,6 +34,7 @@ pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
             match kind {
                 call::kind::NANOSLEEP => block.clock = call::CLOCKS[clock],
                 call::kind::POLL => block.nr_fds = value,
+                call::kind::EPOLL_WAIT.. => {}
                 _ => {
                     block.flags |= clock as u32 * call::flags::FUTEX_SHARED;
                     (block.value, block.bitset) = (value, value.reverse_bits());

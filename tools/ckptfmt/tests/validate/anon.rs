@@ -4,7 +4,10 @@
 
 use ckptfmt::build::Anon;
 use ckptfmt::build::Image;
+use ckptfmt::format::anon::Epoll;
+use ckptfmt::format::anon::EPOLL_ITEMS_MAX;
 use ckptfmt::format::files::file_flags;
+use ckptfmt::format::files::FD_MAX;
 
 use super::check;
 use super::RESERVED;
@@ -38,6 +41,31 @@ fn contents() {
                     (|r| r.interval = 1 << 63, "time of a timer is out of range"),
                 ],
             ),
+            Anon::Epoll(items) => {
+                let mut rec = Epoll::zeroed();
+                rec.nr_items = items.len() as u32;
+                check(
+                    rec,
+                    &[
+                        (
+                            |r| r.nr_items = EPOLL_ITEMS_MAX + 1,
+                            "epoll has too many entries",
+                        ),
+                        (|r| r.reserved = 1, RESERVED),
+                    ],
+                );
+                for item in items {
+                    check(
+                        item,
+                        &[
+                            (|r| r.fd = FD_MAX + 1, "descriptor is out of range"),
+                            (|r| r.file = 0, "entry of an epoll has no file"),
+                            (|r| r.reserved = 1, RESERVED),
+                            (|r| r.reserved2 = 1, RESERVED),
+                        ],
+                    );
+                }
+            }
         }
     }
 }
@@ -46,7 +74,7 @@ fn contents() {
 fn files() {
     let odd = "file without a name has flags or a position of one";
     let image = Image::sample();
-    for objref in 16..19 {
+    for objref in [16, 17, 18, 24] {
         let open = image.files.iter().find(|f| f.file.objref == objref);
         check(
             open.unwrap().file,

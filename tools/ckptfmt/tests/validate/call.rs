@@ -75,6 +75,20 @@ fn results_that_make_a_call_go_on() {
 
 #[test]
 fn any_restart_block() {
+    for known in kind::EPOLL_WAIT..=kind::SEMTIMEDOP {
+        let mut wait = block(known);
+        wait.addr = 0;
+        check(
+            wait,
+            &[
+                (|r| r.flags = 0, "restart block has no timeout"),
+                (|r| r.flags |= flags::FUTEX_SHARED, FLAGS),
+                (|r| r.addr = 4, "restart block has an address"),
+                (|r| r.nr_fds = 1, "restart block has descriptors"),
+                (|r| r.value = 1, NO_FUTEX),
+            ],
+        );
+    }
     for known in [kind::NANOSLEEP, kind::POLL] {
         check(
             block(known),
@@ -93,7 +107,7 @@ fn any_restart_block() {
             good,
             &[
                 (|r| r.kind = 0, "restart block of an unknown kind"),
-                (|r| r.kind = 4, "restart block of an unknown kind"),
+                (|r| r.kind = 8, "restart block of an unknown kind"),
                 (|r| r.flags |= 8, FLAGS),
                 (|r| r.flags |= 1 << 31, FLAGS),
                 (|r| r.remaining_ns = REMAINING_MAX + 1, TIME),

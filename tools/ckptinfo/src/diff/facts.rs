@@ -196,6 +196,12 @@ impl Facts {
             Event::Eventfd(r) => self.object("eventfd", record(r)),
             Event::Signalfd(r) => self.object("signalfd", record(r)),
             Event::Timerfd(r) => self.object("timerfd", record(r)),
+            Event::Epoll(r) => self.object("epoll", record(r)),
+            Event::EpollItem(r) => {
+                let mut item = record(r);
+                item.add("watched", self.path(r.file));
+                self.object("entry of an epoll", item);
+            }
             Event::Pipe(r, path) => {
                 let mut item = record(r);
                 item.add("path", escape(path));

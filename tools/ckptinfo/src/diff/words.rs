@@ -26,6 +26,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("FdEnt", "file"),
     ("File", "object"),
     ("Pipe", "nr_bufs"),
+    ("EpollItem", "file"),
     ("Shmem", "namelen"),
     ("Signal", "nr_pending"),
     ("ThreadSignal", "nr_pending"),
@@ -35,6 +36,7 @@ const SKIPPED: &[(&str, &str)] = &[
 /// Structures whose numbers are addresses, masks or bits.
 const IN_HEX: &[&str] = &[
     "Cpu",
+    "EpollItem",
     "GuardRange",
     "HeadArch",
     "Mm",

@@ -17,6 +17,8 @@ fn counters_signals_and_timers() {
         "    11               signalfd, SIGUSR1, read-write\n",
         "    12               timerfd, monotonic, 0.500 s left, every 3.000 s, \
          2 expirations not read, read-write\n",
+        "    14               epoll of 3 files, 10 for in, 60 for in+edge, 61 for \
+         oneshot+spent, read-write\n",
     ];
     shows(&image, &texts);
     let fds = run(&["--fds"], &image.bytes());
@@ -29,6 +31,11 @@ fn counters_signals_and_timers() {
     assert_eq!(of(10)["count"], "1099511627776");
     assert_eq!(of(11)["signals"][0], "SIGUSR1");
     assert_eq!(of(12)["value_ns"], "500000000");
+    let watched = of(14)["entries"].as_array().unwrap();
+    assert_eq!(watched.len(), 3);
+    assert_eq!(watched[1]["fd"], 60);
+    assert_eq!(watched[1]["events"][1], "edge");
+    assert_eq!(watched[1]["data"], "9223372036854775808");
     assert!(of(7).is_null());
 
     let Anon::Timerfd(timer) = &mut image.anons[2].1 else {

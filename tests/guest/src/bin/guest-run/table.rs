@@ -78,6 +78,7 @@ pub const TESTS: &[Test] = &[
     cycle("files"),
     cycle("pipes"),
     cycle("eventfds"),
+    cycle("epolls"),
     cycle("place"),
     cycle("chrooted"),
     cycle("signals"),

@@ -14,17 +14,17 @@ use ckpt_guest::act::Act;
 use ckpt_guest::victim::Scene;
 
 /// How long each sleeps, in milliseconds, where checkpoints are fast.
-const SLEEP: u64 = 1500;
+pub const SLEEP: u64 = 1500;
 const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
 
-type Time = [i64; 2];
+pub type Time = [i64; 2];
 
 /// How long each sleeps, in milliseconds.
-fn duration() -> u64 {
+pub fn duration() -> u64 {
     SLEEP * ckpt_guest::act::slowness()
 }
 
-fn time(millis: u64) -> Time {
+pub fn time(millis: u64) -> Time {
     [millis as i64 / 1000, millis as i64 % 1000 * 1_000_000]
 }
 
@@ -44,7 +44,7 @@ fn later(clock: i32, millis: u64) -> Time {
     [sec + nsec / 1_000_000_000, nsec % 1_000_000_000]
 }
 
-fn call(nr: libc::c_long, args: &[usize]) -> Ret {
+pub fn call(nr: libc::c_long, args: &[usize]) -> Ret {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
     // SAFETY: pointers among the arguments are to structures of the callers, of the
@@ -54,7 +54,7 @@ fn call(nr: libc::c_long, args: &[usize]) -> Ret {
 
 /// The call must end with `want`, and not before its time. The clock of a restarted
 /// victim has gone on, so that only too short a sleep can be seen here.
-fn sleeps(want: Ret, body: impl FnOnce() -> Ret) -> Result<(), String> {
+pub fn sleeps(want: Ret, body: impl FnOnce() -> Ret) -> Result<(), String> {
     let start = Instant::now();
     let ret = body();
     let passed = start.elapsed();
@@ -105,6 +105,11 @@ fn ppoll(_: &Scene) -> Result<(), String> {
         8,
     ];
     sleeps(Ok(0), || call(libc::SYS_ppoll, &args))?;
+    nothing_is_blocked()
+}
+
+/// The mask of a call is gone with the call.
+pub fn nothing_is_blocked() -> Result<(), String> {
     let mut blocked = 0u64;
     let at = (&raw mut blocked) as usize;
     let _ = call(libc::SYS_rt_sigprocmask, &[0, 0, at, 8]);
@@ -165,7 +170,7 @@ fn naps(scene: &Scene) -> Result<(), String> {
     Ok(())
 }
 
-const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
+pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
     Act {
         name,
         play,

@@ -9,6 +9,7 @@
 mod calls;
 mod kills;
 mod refused;
+mod waits;
 mod work;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    for act in work::ACTS.iter().chain(calls::ACTS) {
+    for act in work::ACTS.iter().chain(calls::ACTS).chain(waits::ACTS) {
         cases.run(act.name, || play(act, seed));
     }
     for (name, case) in kills::CASES.iter().chain(refused::CASES) {

@@ -126,6 +126,36 @@ fn shared_eventfd(_: &Desk) -> Result<Place, String> {
     Ok(Place::Fd(fd as i32))
 }
 
+fn shared_epoll(_: &Desk) -> Result<Place, String> {
+    let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
+    held_by_another()?;
+    Ok(Place::Fd(fd as i32))
+}
+
+/// EPIOCSPARAMS: polls network devices for a microsecond before it sleeps.
+fn busy_epoll(_: &Desk) -> Result<Place, String> {
+    const EPIOCSPARAMS: usize = 0x4008_8a01;
+    let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
+    let mut params = [1u8, 0, 0, 0, 0, 0, 0, 0];
+    let args = [fd, EPIOCSPARAMS, 0, 0, 0, 0];
+    had("ioctl", with_data(libc::SYS_ioctl, args, 2, &mut params))?;
+    Ok(Place::Fd(fd as i32))
+}
+
+/// The socket has another descriptor, behind that of the epoll.
+fn epoll_of_socket(_: &Desk) -> Result<Place, String> {
+    let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
+    let args = [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0];
+    let socket = had("socket", plain(libc::SYS_socket, &args))?;
+    let mut event = [0u8; 12];
+    let args = [fd, libc::EPOLL_CTL_ADD as usize, socket, 0, 0, 0];
+    had(
+        "epoll_ctl",
+        with_data(libc::SYS_epoll_ctl, args, 3, &mut event),
+    )?;
+    Ok(Place::Fd(socket as i32))
+}
+
 fn io_uring(_: &Desk) -> Result<Place, String> {
     let mut params = [0u8; 120];
     let args = [4, 0, 0, 0, 0, 0];
@@ -232,11 +262,9 @@ pub const THINGS: &[Thing] = &[
         |_| socket(libc::AF_NETLINK, libc::SOCK_RAW),
         &["socket"],
     ),
-    thing(
-        "fd-epoll",
-        |_| fd("epoll", plain(libc::SYS_epoll_create1, &[0])),
-        &["eventpoll"],
-    ),
+    thing("fd-epoll-shared", shared_epoll, &["epoll is also held"]),
+    thing("fd-epoll-busy", busy_epoll, &["polls devices busily"]),
+    thing("fd-epoll-socket", epoll_of_socket, &["socket"]),
     thing(
         "fd-eventfd-shared",
         shared_eventfd,

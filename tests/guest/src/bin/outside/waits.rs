@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Victims in calls that end with EINTR after other stops: waits for events, signals
+//! and semaphores. Here they wait on, and for what is left of their time.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use ckpt_guest::act::Act;
+use ckpt_guest::sys::Errno;
+use ckpt_guest::sys::Ret;
+use ckpt_guest::victim::Scene;
+
+use crate::calls::act;
+use crate::calls::call;
+use crate::calls::duration;
+use crate::calls::nothing_is_blocked;
+use crate::calls::sleeps;
+use crate::calls::time;
+
+static MASK: u64 = 1 << (libc::SIGUSR2 - 1);
+static ALARM: u64 = 1 << (libc::SIGALRM - 1);
+const EVENT: usize = 12;
+
+fn made(nr: libc::c_long, args: &[usize]) -> Result<usize, String> {
+    call(nr, args).map_err(|e| format!("call {nr}: {e:?}"))
+}
+
+fn epoll() -> Result<usize, String> {
+    made(libc::SYS_epoll_create1, &[0])
+}
+
+fn epoll_wait(_: &Scene) -> Result<(), String> {
+    let (fd, mut event) = (epoll()?, [0u8; EVENT]);
+    let at = event.as_mut_ptr() as usize;
+    let millis = duration() as usize;
+    sleeps(Ok(0), || call(libc::SYS_epoll_wait, &[fd, at, 1, millis]))
+}
+
+fn epoll_pwait(_: &Scene) -> Result<(), String> {
+    let (fd, mut event) = (epoll()?, [0u8; EVENT]);
+    let (at, mask) = (event.as_mut_ptr() as usize, (&raw const MASK) as usize);
+    let args = [fd, at, 1, duration() as usize, mask, 8];
+    sleeps(Ok(0), || call(libc::SYS_epoll_pwait, &args))?;
+    nothing_is_blocked()
+}
+
+fn epoll_pwait2(_: &Scene) -> Result<(), String> {
+    let (fd, mut event) = (epoll()?, [0u8; EVENT]);
+    let (at, time) = (event.as_mut_ptr() as usize, time(duration()));
+    let args = [fd, at, 1, (&raw const time) as usize, 0, 8];
+    sleeps(Ok(0), || call(libc::SYS_epoll_pwait2, &args))
+}
+
+/// Waits without a timeout, for a timer that is watched.
+fn epoll_forever(_: &Scene) -> Result<(), String> {
+    let (fd, mut event) = (epoll()?, [0u8; EVENT]);
+    let timer = made(libc::SYS_timerfd_create, &[1, 0])?;
+    let mut add = [0u8; EVENT];
+    add[0] = libc::EPOLLIN as u8;
+    add[4] = 77;
+    made(libc::SYS_epoll_ctl, &[fd, 1, timer, add.as_ptr() as usize])?;
+    let [sec, nsec] = time(duration());
+    let set = [0, 0, sec, nsec];
+    made(
+        libc::SYS_timerfd_settime,
+        &[timer, 0, set.as_ptr() as usize, 0],
+    )?;
+    let (at, mask) = (event.as_mut_ptr() as usize, (&raw const MASK) as usize);
+    let args = [fd, at, 1, usize::MAX, mask, 8];
+    sleeps(Ok(1), || call(libc::SYS_epoll_pwait, &args))?;
+    if event != add {
+        return Err(format!("event {event:?}"));
+    }
+    nothing_is_blocked()
+}
+
+fn blocked<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    made(
+        libc::SYS_rt_sigprocmask,
+        &[0, (&raw const ALARM) as usize, 0, 8],
+    )?;
+    body()
+}
+
+fn sigtimedwait(_: &Scene) -> Result<(), String> {
+    let time = time(duration());
+    let args = [
+        (&raw const ALARM) as usize,
+        0,
+        (&raw const time) as usize,
+        8,
+    ];
+    blocked(|| {
+        sleeps(Err(Errno(libc::EAGAIN)), || {
+            call(libc::SYS_rt_sigtimedwait, &args)
+        })
+    })
+}
+
+/// Waits for the signal of a timer, with and without a timeout that is longer.
+fn alarm(args: [usize; 4]) -> Result<(), String> {
+    let [sec, nsec] = time(duration());
+    let set = [0, 0, sec, nsec / 1000];
+    blocked(|| {
+        made(libc::SYS_setitimer, &[0, set.as_ptr() as usize, 0])?;
+        sleeps(Ok(libc::SIGALRM as usize), || {
+            call(libc::SYS_rt_sigtimedwait, &args)
+        })
+    })
+}
+
+fn sigwaitinfo(_: &Scene) -> Result<(), String> {
+    let mut info = [0i32; 32];
+    let at = info.as_mut_ptr() as usize;
+    alarm([(&raw const ALARM) as usize, at, 0, 8])?;
+    if info[0] != libc::SIGALRM {
+        return Err(format!("signal {}", info[0]));
+    }
+    let long = time(1000 * duration());
+    alarm([
+        (&raw const ALARM) as usize,
+        at,
+        (&raw const long) as usize,
+        8,
+    ])
+}
+
+/// A semaphore that nobody raises, for this boot of the machine.
+fn semaphore() -> Result<usize, String> {
+    made(libc::SYS_semget, &[0, 1, 0o600])
+}
+
+fn with_semaphore(body: impl FnOnce(usize) -> Result<(), String>) -> Result<(), String> {
+    let id = semaphore()?;
+    let done = body(id);
+    // The image of an earlier moment may come later: it finds none, and says so.
+    let _ = call(libc::SYS_semctl, &[id, 0, libc::IPC_RMID as usize]);
+    done
+}
+
+fn semtimedop(_: &Scene) -> Result<(), String> {
+    let (down, time) = ([0i16, -1, 0], time(duration()));
+    let start = Instant::now();
+    with_semaphore(|id| {
+        let args = [id, down.as_ptr() as usize, 1, (&raw const time) as usize];
+        let ret = call(libc::SYS_semtimedop, &args);
+        check_semaphore(ret, Errno(libc::EAGAIN), start.elapsed())
+    })
+}
+
+/// Waits without a timeout, until a child removes the semaphore.
+fn semop(_: &Scene) -> Result<(), String> {
+    let down = [0i16, -1, 0];
+    let start = Instant::now();
+    with_semaphore(|id| {
+        // SAFETY: the child calls the kernel only, and ends.
+        match unsafe { libc::fork() } {
+            0 => {
+                let time = time(duration() + 50);
+                let _ = call(libc::SYS_nanosleep, &[(&raw const time) as usize, 0]);
+                let _ = call(libc::SYS_semctl, &[id, 0, libc::IPC_RMID as usize]);
+                // SAFETY: as above.
+                unsafe { libc::_exit(0) }
+            }
+            child => {
+                let ret = call(libc::SYS_semop, &[id, down.as_ptr() as usize, 1]);
+                // SAFETY: waits for a child of ours, and stores nothing.
+                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+                check_semaphore(ret, Errno(libc::EIDRM), start.elapsed())
+            }
+        }
+    })
+}
+
+/// The semaphore is not part of an image: whoever comes back later finds it removed.
+fn check_semaphore(ret: Ret, want: Errno, passed: Duration) -> Result<(), String> {
+    let gone = [Errno(libc::EIDRM), Errno(libc::EINVAL)];
+    match ret {
+        Err(e) if e == want && passed >= Duration::from_millis(duration()) => Ok(()),
+        Err(e) if gone.contains(&e) => Ok(()),
+        ret => Err(format!("{ret:?} after {passed:?}")),
+    }
+}
+
+/// Victims that wait.
+pub const ACTS: &[Act] = &[
+    act("epoll-wait", epoll_wait),
+    act("epoll-pwait", epoll_pwait),
+    act("epoll-pwait2", epoll_pwait2),
+    act("epoll-forever", epoll_forever),
+    act("sigtimedwait", sigtimedwait),
+    act("sigwaitinfo", sigwaitinfo),
+    act("semtimedop", semtimedop),
+    act("semop", semop),
+];
