@@ -25,6 +25,7 @@ use crate::kapi::park::Visit;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::mailbox::Mailbox;
+use crate::res::signal::ThreadReady as ThreadSignals;
 use crate::res::tree::no_pid;
 use core::cell::Cell;
 use kernel::prelude::*;
@@ -69,8 +70,9 @@ enum Built {
     Nothing,
     Process(KBox<Process>),
     Thread(KBox<Thread>),
-    /// It has become what it was to be.
-    Committed,
+    /// It has become what it was to be, but for the signals of a thread: a process
+    /// that sets its handlers drops signals of its threads that it ignores.
+    Committed(Option<ThreadSignals>),
 }
 
 impl Host for Cradle {
@@ -83,6 +85,8 @@ impl Host for Cradle {
                     let _quiet = sched::Quiet::enter();
                     let done = ctx.process(place).and_then(|(process, births)| {
                         process.schedule()?;
+                        // If it dies it must not take the terminal along.
+                        process.leave();
                         built = Built::Process(process);
                         Ok(births)
                     });
@@ -93,11 +97,15 @@ impl Host for Cradle {
                     visit.report(Report::Loaded(done));
                 }
                 Order::Commit => {
-                    let result = match core::mem::replace(&mut built, Built::Committed) {
-                        Built::Process(process) => Some(process.commit()),
-                        Built::Thread(thread) => Some(thread.commit()),
-                        Built::Nothing | Built::Committed => None,
+                    let (result, signals) = match built {
+                        Built::Process(process) => (Some(process.commit()), None),
+                        Built::Thread(thread) => {
+                            let (result, signals) = thread.commit();
+                            (Some(result), Some(signals))
+                        }
+                        Built::Nothing | Built::Committed(_) => (None, None),
                     };
+                    built = Built::Committed(signals);
                     if let Some(result) = result {
                         arch::cpu::set_result(result);
                     }
@@ -110,7 +118,10 @@ impl Host for Cradle {
                 }
             }
         }
-        if matches!(built, Built::Committed) {
+        if let Built::Committed(signals) = built {
+            if let Some(signals) = signals {
+                signals.commit();
+            }
             return Fate::GoOn;
         }
         drop(built);
@@ -119,8 +130,8 @@ impl Host for Cradle {
     }
 }
 
-/// A task that was made for the restart. It ends when this is dropped, unless it is
-/// certain to go on.
+/// A task that was made for the restart. It waits until [`Births`], which it is in
+/// from its birth on, let it go on or end.
 pub(crate) struct Born {
     task: ARef<Task>,
     visit: Arc<Visit<Cradle>>,
@@ -222,6 +233,7 @@ impl Births {
 
     /// Makes the process at this place of the forest.
     pub(crate) fn process(&mut self, place: usize, pid: Option<u32>) -> Outcome {
+        self.born.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let born = Born::new(Kind::Process, pid, place)?;
         self.keep(born)?;
         self.enter(place)
@@ -234,6 +246,7 @@ impl Births {
         place: usize,
         pid: Option<u32>,
     ) -> Outcome {
+        self.born.reserve(1, GFP_KERNEL_ACCOUNT)?;
         let born = Born::new(Kind::Thread, pid, place)?;
         born.visit.order(Order::Load(Baton(ready)));
         let done = match born.visit.next_report() {
@@ -245,9 +258,10 @@ impl Births {
         done
     }
 
+    /// Takes one in, for which there is room.
     fn keep(&mut self, born: Born) -> Outcome {
         self.born
-            .push(born, GFP_KERNEL_ACCOUNT)
+            .push_within_capacity(born)
             .map_err(|_| Failure::new(ENOMEM, "out of memory"))
     }
 
@@ -293,6 +307,14 @@ impl Births {
         let (ctx, done) = born.build(ctx);
         let done = done.and_then(|threads| self.adopt(threads));
         (ctx, done)
+    }
+
+    /// Fails when one that is to live was killed since it was built.
+    pub(crate) fn alive(&self) -> Outcome {
+        match self.born.iter().find(|born| birth::is_dying(&born.task)) {
+            Some(_) => Err(killed()),
+            None => Ok(()),
+        }
     }
 
     /// From here on all go on, whatever becomes of the caller.

@@ -73,9 +73,9 @@ fn checkpoint(pid: i32, image: FileRef, flags: usize) -> Outcome<i32> {
     let task = if pid == 0 {
         tree::leader(kernel::current!())
     } else {
-        let task = park::find(pid).ok_or(Failure::new(ESRCH, "no such task"))?;
-        tree::leader(&task)
+        park::find(pid).and_then(|task| tree::leader(&task))
     };
+    let task = task.ok_or(Failure::new(ESRCH, "no such task"))?;
     ctx::save::checkpoint(&task, image, flags, then)
 }
 

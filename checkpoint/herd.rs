@@ -17,6 +17,7 @@ use crate::freeze::pause;
 use crate::freeze::Parked;
 use crate::freeze::PATIENCE_MS;
 use crate::kapi::park;
+use crate::kapi::task;
 use crate::kapi::tree;
 use crate::kapi::tree::Seen;
 use crate::kapi::tree::State;
@@ -62,31 +63,42 @@ struct Held {
     parked: KVVec<Option<Parked>>,
 }
 
+/// Turns of users, by their ids; the last one is that of the privileged.
+const TURNS: usize = 257;
+
 /// Somebody gathers at this moment.
-static GATHERING: Atomic<i32> = Atomic::new(0);
+static GATHERING: [Atomic<i32>; TURNS] = [const { Atomic::new(0) }; TURNS];
 
 /// The turn to gather. Two that gather the same tasks would each get some of them,
-/// and wait for the others for good.
-struct Turn(());
+/// and wait for the others until their patience ends. Who may hold the same tasks has
+/// the same turn, as a rule, and nobody else: no user can keep others waiting.
+struct Turn(&'static Atomic<i32>);
 
 impl Turn {
     /// Waits for the turn, at most `left` milliseconds, which become less. Not with a
     /// lock: whoever waits may have to stand still for the other one.
     fn take(left: &mut u32) -> Outcome<Self> {
-        while GATHERING.cmpxchg(0, 1, Full).is_err() {
+        let last = TURNS.saturating_sub(1);
+        let own = if task::capable(task::CAP_SYS_ADMIN) {
+            last
+        } else {
+            (task::real_uid() as usize).checked_rem(last).unwrap_or(0)
+        };
+        let turn = GATHERING.get(own).ok_or(EINVAL)?;
+        while turn.cmpxchg(0, 1, Full).is_err() {
             ensure(
                 pause(left)?,
                 EBUSY,
                 "another checkpoint has not gathered its tasks within 10 seconds",
             )?;
         }
-        Ok(Self(()))
+        Ok(Self(turn))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        GATHERING.store(0, Release);
+        self.0.store(0, Release);
     }
 }
 
@@ -148,9 +160,7 @@ fn admit(task: &Seen, top: &Task) -> Outcome {
         EOPNOTSUPP,
         "the first thread has ended before others of its process",
     )?;
-    if task.is_process() {
-        ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
-    }
+    ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
     ensure(
         !park::is_kernel(&task.task),
         EOPNOTSUPP,
@@ -162,9 +172,18 @@ fn admit(task: &Seen, top: &Task) -> Outcome {
         EBUSY,
         "the task is stopped by a signal",
     )?;
-    // A process outside of the caller's namespace has no number there.
     ensure(
-        task.pid != 0 && (tree::identity(&task.task) == tree::identity(top) || task.parent != 0),
+        tree::identity(&task.task) == tree::identity(top) || task.parent != 0,
+        EOPNOTSUPP,
+        "the task is in another namespace",
+    )?;
+    has_number(task)
+}
+
+/// A process outside of the caller's namespace has no number there.
+fn has_number(task: &Seen) -> Outcome {
+    ensure(
+        task.pid != 0,
         EOPNOTSUPP,
         "the task is in another namespace",
     )
@@ -230,6 +249,10 @@ impl Held {
             let part = if is_caller(&task.task) {
                 Part::Caller
             } else if task.state == State::Zombie {
+                // Whoever traces it has not told its parent yet.
+                ensure(!park::is_traced(&task.task), EBUSY, "the task is traced")
+                    .and_then(|()| has_number(&task))
+                    .map_err(|f| f.of_task(task.pid))?;
                 Part::Zombie(task.task.clone())
             } else {
                 let place = self.places.get(&tree::identity(&task.task)).copied();
@@ -250,9 +273,7 @@ impl Held {
 
 /// The last look at a task that stands still.
 fn may_save(task: &Seen) -> Outcome {
-    if task.is_process() {
-        ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
-    }
+    ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
     match park::other_namespace(&task.task) {
         Some(name) => {
             Err(Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes()))

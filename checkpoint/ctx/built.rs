@@ -129,13 +129,18 @@ impl Process {
         res::task::set_sched(&self.values)
     }
 
+    /// Leaves the terminal of the session that it was born in, if it has left that.
+    /// There is no way back.
+    pub(crate) fn leave(&self) {
+        if self.leaves {
+            birth::leave_terminal();
+        }
+    }
+
     /// Becomes the process. Cannot fail. Returns the result of the system call.
     pub(crate) fn commit(self: KBox<Self>) -> isize {
         let mut process = KBox::into_inner(self);
         process.segments.forget();
-        if process.leaves {
-            birth::leave_terminal();
-        }
         process.mm.commit();
         process.files.commit();
         process.fs.commit();
@@ -162,11 +167,11 @@ impl Thread {
         )?)
     }
 
-    /// Becomes the thread. Cannot fail. Returns the result of the system call.
-    pub(crate) fn commit(self: KBox<Self>) -> isize {
+    /// Becomes the thread. Cannot fail. Returns the result of the system call, and
+    /// the signals, for which the handlers of the process must be in place.
+    pub(crate) fn commit(self: KBox<Self>) -> (isize, res::signal::ThreadReady) {
         let thread = KBox::into_inner(self);
-        thread.signal.commit();
         res::task::commit_thread(&thread.values);
-        thread.cpu.commit()
+        (thread.cpu.commit(), thread.signal)
     }
 }

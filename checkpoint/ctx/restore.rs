@@ -160,8 +160,8 @@ impl Course {
         let myself = birth::myself();
         let links = forest.places(&self.births, &myself, &places)?;
         let me = self.me.take().ok_or(ESRCH)?;
-        // The last step that can fail.
-        if let Err(failure) = me.schedule() {
+        // The last steps that can fail.
+        if let Err(failure) = me.schedule().and_then(|()| self.births.alive()) {
             self.me = Some(me);
             return Err(failure);
         }
@@ -174,6 +174,7 @@ impl Course {
         }
         self.births.commit(&forest.tasks);
         res::tree::lay_out(forest, &self.births);
+        me.leave();
         let result = me.commit();
         self.births.go();
         Ok(result)

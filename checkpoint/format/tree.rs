@@ -103,8 +103,8 @@ impl Record for Tree {
 
 /// Checks a task against those before it.
 ///
-/// `find` returns the place of a thread id among `before`; `session` is the one of
-/// the other members of its group, if there are any.
+/// `find` returns the place of a thread id among `before`; `session_of` the session
+/// of the members of a group among them, if there are any.
 ///
 /// # Errors
 ///
@@ -113,12 +113,21 @@ pub fn check(
     before: &[Tree],
     task: &Tree,
     find: impl Fn(u32) -> Option<usize>,
-    session: Option<u32>,
+    session_of: impl Fn(u32) -> Option<u32>,
 ) -> Result<(), Why> {
     ensure(find(task.pid).is_none(), "process id is used twice")?;
+    // Who made a group stays in its session, also when it is in another group now.
+    let founder = |id: u32| find(id).and_then(|at| before.get(at));
     ensure(
-        session.is_none_or(|session| session == task.sid),
+        session_of(task.pgid).is_none_or(|session| session == task.sid)
+            && founder(task.pgid).is_none_or(|founder| founder.sid == task.sid)
+            && (!task.is_process()
+                || session_of(task.pid).is_none_or(|session| session == task.sid)),
         "process group is in two sessions",
+    )?;
+    ensure(
+        founder(task.sid).is_none_or(|founder| founder.sid == task.sid),
+        "session has the id of a process in another one",
     )?;
     let Some(last) = before.last() else {
         return ensure(
@@ -126,6 +135,15 @@ pub fn check(
             "first task is not a living process without parent",
         );
     };
+    let first = before.first().unwrap_or(last);
+    ensure(
+        task.pgid != 0 || task.sid == 0 || task.sid == first.sid,
+        "group of another namespace is in a session of this one",
+    )?;
+    ensure(
+        task.flags & tree_flags::SESSION_LEADER == 0 || task.sid != first.sid,
+        "a child leads the session of the first process",
+    )?;
     if !task.is_process() {
         let leader = find(task.tgid).and_then(|at| before.get(at));
         return ensure(

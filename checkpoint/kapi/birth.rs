@@ -9,6 +9,7 @@
 use super::park::Host;
 use super::park::Visit;
 use super::task;
+use super::tree;
 use core::ffi::c_void;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -118,6 +119,15 @@ pub(crate) fn is_gone(task: &Task) -> bool {
     unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).thread_pid).is_null() }
 }
 
+/// Is the process on its way out, or about to be?
+pub(crate) fn is_dying(task: &Task) -> bool {
+    // SAFETY: The task is held, and its signal structure with it; one word, in which
+    // the bit is set for good.
+    let flags =
+        unsafe { core::ptr::read_volatile(&raw const (*(*task.as_ptr()).signal).flags) };
+    flags & bindings::SIGNAL_GROUP_EXIT != 0
+}
+
 /// Is the process a zombie?
 pub(crate) fn is_zombie(task: &Task) -> bool {
     // SAFETY: The task is held; one word.
@@ -196,10 +206,12 @@ pub(crate) struct Place<'a> {
 /// Whoever was killed meanwhile is left where it is. Follows reparent_leader(),
 /// setpgid(2) and setsid(2).
 pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]) {
-    let mut unused = [core::ptr::null_mut(); bindings::pid_type_PIDTYPE_MAX as usize];
-    // SAFETY: The tasklist lock is held for writing, under which parents, groups
-    // and sessions change; all tasks are held. The groups that are left stay in use
-    // by the current task, so that no id becomes unused.
+    const KINDS: usize = bindings::pid_type_PIDTYPE_MAX as usize;
+    let mut unused: [*mut bindings::pid; KINDS] = [core::ptr::null_mut(); KINDS];
+    // SAFETY: The tasklist lock is held for writing, under which parents, groups,
+    // sessions and lists of threads change; all tasks are held, and those that are
+    // touched were not released. The groups that are left stay in use by the current
+    // task, unless it was moved meanwhile.
     unsafe {
         bindings::ckpt_tasklist_write_lock();
         // Those below inherit it.
@@ -214,11 +226,15 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
                 && (*parent).flags & bindings::PF_EXITING == 0;
             bindings::ckpt_set_subreaper(child, place.subreaper);
             if alive {
-                (*child).real_parent = parent;
-                if (*child).ptrace == 0 {
-                    (*child).parent = parent;
-                }
-                (*child).parent_exec_id = (*parent).self_exec_id;
+                // The closure does not fail.
+                let _ = tree::each_thread(child, |thread| {
+                    (*thread).real_parent = parent;
+                    if (*thread).ptrace == 0 {
+                        (*thread).parent = parent;
+                    }
+                    (*thread).parent_exec_id = (*parent).self_exec_id;
+                    Ok(())
+                });
                 bindings::ckpt_list_move_tail(
                     &raw mut (*child).sibling,
                     &raw mut (*parent).children,
@@ -229,8 +245,11 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
                 (bindings::pid_type_PIDTYPE_SID, place.session),
                 (bindings::pid_type_PIDTYPE_PGID, place.group),
             ] {
+                let born = kind == bindings::pid_type_PIDTYPE_SID;
                 let pid = match group {
-                    Group::Born => continue,
+                    Group::Born if born => continue,
+                    // Somebody may have moved the current task since the birth.
+                    Group::Born => bindings::ckpt_group(),
                     Group::Of(leader) if is_gone(leader) => continue,
                     Group::Of(leader) => (*leader.as_ptr()).thread_pid,
                     Group::Orphan(at) => match orphans.get_mut(at) {
@@ -241,10 +260,15 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
                         None => continue,
                     },
                 };
-                bindings::change_pid(unused.as_mut_ptr(), child, kind, pid);
+                // There is room for one id of a kind that nobody has any more.
+                if unused.get(kind as usize).is_none_or(|id| id.is_null()) {
+                    bindings::change_pid(unused.as_mut_ptr(), child, kind, pid);
+                }
             }
-            // A zombie would take the terminal of its session along.
-            bindings::ckpt_set_leads_session(child, place.session_leader && !place.ends);
+            // A zombie would take the terminal of its session along, and so would a
+            // second leader of the session that it was born in.
+            let own = !matches!(place.session, Group::Born);
+            bindings::ckpt_set_leads_session(child, place.session_leader && own && !place.ends);
             bindings::ckpt_set_autoreap(child, false);
             (*child).exit_signal = if place.ends {
                 0
@@ -263,8 +287,13 @@ pub(crate) fn lay_out(task: &Task, exit_signal: u32, session_leader: bool) {
     unsafe {
         bindings::ckpt_tasklist_write_lock();
         if !is_gone(task) {
-            (*task.as_ptr()).exit_signal = exit_signal as i32;
-            bindings::ckpt_set_leads_session(task.as_ptr(), session_leader);
+            // One that was reparented meanwhile has the signal of that.
+            if (*task.as_ptr()).exit_signal == 0 {
+                (*task.as_ptr()).exit_signal = exit_signal as i32;
+            }
+            // Not before it has left the terminal.
+            let leads = session_leader && is_zombie(task);
+            bindings::ckpt_set_leads_session(task.as_ptr(), leads);
         }
         bindings::ckpt_tasklist_write_unlock();
     }

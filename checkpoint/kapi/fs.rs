@@ -17,45 +17,66 @@ pub(crate) fn umask() -> u32 {
     unsafe { (*(*task::current_ptr()).fs).umask as u32 }
 }
 
-/// A file system view that is not in use yet.
-pub(crate) struct NewFs(*mut bindings::fs_struct);
+/// A new file system view in place of the task's, with a way back.
+///
+/// # Invariants
+///
+/// `old` is the view that the task had, and the value owns one use of it.
+pub(crate) struct NewFs {
+    old: *mut bindings::fs_struct,
+}
+
+/// Makes a view that of the current task, which gives up its use of the former one.
+///
+/// # Safety
+///
+/// A use of `new` is handed over.
+unsafe fn exchange(new: *mut bindings::fs_struct) {
+    // SAFETY: By the contract. The call exchanges the pointers under the task lock and
+    // returns the former view if nobody else uses it.
+    unsafe {
+        let former = bindings::switch_fs_struct(new);
+        if !former.is_null() {
+            bindings::free_fs_struct(former);
+        }
+    }
+}
 
 impl NewFs {
-    /// A view with this mask, root and current directory.
-    pub(crate) fn new(umask: u32, root: &PathRef, pwd: &PathRef) -> Result<Self> {
+    /// Puts a view with this mask, root and current directory in place. Threads that
+    /// are made from here on have it, too.
+    pub(crate) fn begin(umask: u32, root: &PathRef, pwd: &PathRef) -> Result<Self> {
         // SAFETY: The task's own view is copied under its lock; the copy is
-        // ours, and takes references of its own to the paths.
+        // ours, and takes references of its own to the paths. The use of the old one
+        // that is taken here keeps it for the way back.
         unsafe {
-            let fs = bindings::copy_fs_struct((*task::current_ptr()).fs);
-            if fs.is_null() {
+            let old = (*task::current_ptr()).fs;
+            let new = bindings::copy_fs_struct(old);
+            if new.is_null() {
                 return Err(ENOMEM);
             }
-            (*fs).umask = umask as i32;
-            bindings::set_fs_root(fs, root.as_ptr());
-            bindings::set_fs_pwd(fs, pwd.as_ptr());
-            Ok(Self(fs))
+            (*new).umask = umask as i32;
+            bindings::set_fs_root(new, root.as_ptr());
+            bindings::set_fs_pwd(new, pwd.as_ptr());
+            bindings::ckpt_fs_get(old);
+            exchange(new);
+            Ok(Self { old })
         }
     }
 
-    /// Makes it the view of the current task. Cannot fail.
+    /// There is no way back any more. Cannot fail.
     pub(crate) fn commit(mut self) {
-        let new = core::mem::replace(&mut self.0, core::ptr::null_mut());
-        // SAFETY: The call exchanges the pointers under the task lock and
-        // returns the old view if this task was its last user.
-        unsafe {
-            let old = bindings::switch_fs_struct(new);
-            if !old.is_null() {
-                bindings::free_fs_struct(old);
-            }
-        }
+        let old = core::mem::replace(&mut self.old, core::ptr::null_mut());
+        // SAFETY: The invariants give us the use.
+        unsafe { bindings::ckpt_fs_put(old) };
     }
 }
 
 impl Drop for NewFs {
     fn drop(&mut self) {
-        if !self.0.is_null() {
-            // SAFETY: The view was never in use.
-            unsafe { bindings::free_fs_struct(self.0) };
+        if !self.old.is_null() {
+            // SAFETY: The invariants give us the use, which the task takes over.
+            unsafe { exchange(self.old) };
         }
     }
 }

@@ -122,6 +122,8 @@ impl<T: Host> Visit<T> {
 /// Called by task_work_run() with the work of a [`Visit`] that was queued by
 /// [`Visit::send`].
 unsafe extern "C" fn arrived<T: Host>(work: *mut bindings::callback_head) {
+    // SAFETY: As above. Read first: the visit may be sent again on the way.
+    let mut behind = unsafe { (*work).next };
     // SAFETY: The work is a field of the visit, and the queue's reference is
     // handed over to us.
     let visit = unsafe {
@@ -134,6 +136,19 @@ unsafe extern "C" fn arrived<T: Host>(work: *mut bindings::callback_head) {
     let fate = T::arrive(&visit);
     drop(visit);
     if let Fate::Exit(code) = fate {
+        // task_work_run() has taken the works behind this one out of the queue, and
+        // would run them next: nobody else knows of them any more.
+        while !behind.is_null() {
+            let next = behind;
+            // SAFETY: The works belong to task_work_run(), which does not go on; each
+            // is gone when it has run.
+            unsafe {
+                behind = (*next).next;
+                if let Some(func) = (*next).func {
+                    func(next);
+                }
+            }
+        }
         // SAFETY: The task is on its way to user mode and holds no lock; nothing of
         // this frame is left to be dropped.
         unsafe { bindings::do_exit(code as c_long) }

@@ -62,12 +62,14 @@ pub(crate) fn unsupported() -> Option<&'static str> {
 
 /// State of the restarting task that an image would inherit, if there is any.
 pub(crate) fn in_the_way() -> Option<&'static str> {
-    // SAFETY: Both look at the current task.
+    // SAFETY: All look at the current task.
     unsafe {
         if bindings::ckpt_has_io_uring() {
             Some("the caller uses io_uring")
         } else if bindings::ckpt_syscall_dispatch() {
             Some("the caller uses system call user dispatch")
+        } else if bindings::ckpt_other_child_ns() {
+            Some("children of the caller would enter another namespace")
         } else {
             None
         }

@@ -614,6 +614,34 @@ bool ckpt_other_child_ns(void)
 	       current->nsproxy->time_ns_for_children != current->nsproxy->time_ns;
 }
 
+struct pid *ckpt_group(void)
+{
+	return task_pgrp(current);
+}
+
+u32 ckpt_real_uid(void)
+{
+	return from_kuid(&init_user_ns, current_uid());
+}
+
+void ckpt_fs_get(struct fs_struct *fs)
+{
+	read_seqlock_excl(&fs->seq);
+	fs->users++;
+	read_sequnlock_excl(&fs->seq);
+}
+
+void ckpt_fs_put(struct fs_struct *fs)
+{
+	bool last;
+
+	read_seqlock_excl(&fs->seq);
+	last = !--fs->users;
+	read_sequnlock_excl(&fs->seq);
+	if (last)
+		free_fs_struct(fs);
+}
+
 bool ckpt_other_pid_ns(struct task_struct *task)
 {
 	return task_active_pid_ns(task) != task_active_pid_ns(current);

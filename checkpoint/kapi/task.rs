@@ -47,6 +47,12 @@ pub(crate) fn capable(cap: u32) -> bool {
     unsafe { bindings::capable(cap as i32) }
 }
 
+/// The user on whose account the task is, as a number of the first user namespace.
+pub(crate) fn real_uid() -> u32 {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::ckpt_real_uid() }
+}
+
 /// The capability in the task's own user namespace.
 pub(crate) fn ns_capable(cap: u32) -> bool {
     // SAFETY: The credentials hold the namespace.

@@ -52,14 +52,15 @@ impl Seen {
     }
 }
 
-/// The first thread of a task's process.
-pub(crate) fn leader(task: &Task) -> ARef<Task> {
-    // SAFETY: The task is held. Under the lock its leader is, too, and a reference
-    // is taken before the lock is let go. Task is a transparent wrapper.
+/// The first thread of a task's process; `None` when the task is gone.
+pub(crate) fn leader(task: &Task) -> Option<ARef<Task>> {
+    // SAFETY: The task is held. The leader of a task that was not released was not
+    // released either, as long as the lock is held; a reference is taken before it
+    // is let go. Task is a transparent wrapper.
     unsafe {
         bindings::ckpt_tasklist_read_lock();
-        let leader = (*task.as_ptr()).group_leader;
-        let leader = ARef::from(&*leader.cast::<Task>());
+        let leader = (!is_released(task.as_ptr()))
+            .then(|| ARef::from(&*(*task.as_ptr()).group_leader.cast::<Task>()));
         bindings::ckpt_tasklist_read_unlock();
         leader
     }
@@ -93,7 +94,7 @@ unsafe fn each(
 /// # Safety
 ///
 /// The tasklist lock is held, and the process was not released.
-unsafe fn each_thread(
+pub(super) unsafe fn each_thread(
     leader: *mut task_struct,
     f: impl FnMut(*mut task_struct) -> Result,
 ) -> Result {

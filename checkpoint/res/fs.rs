@@ -60,7 +60,7 @@ fn directory(ctx: &RestoreCtx, name: &[u8]) -> Outcome<PathRef> {
     Ok(PathRef::of(&dir))
 }
 
-/// Reads the view, finds the directories and prepares them.
+/// Reads the view, finds the directories and goes there.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<fs::NewFs> {
     let rec: Fs = ctx.reader.record(task)?;
@@ -74,5 +74,5 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<fs::NewFs> {
         "another root directory needs CAP_SYS_CHROOT",
     )
     .about(&root_name)?;
-    Ok(fs::NewFs::new(rec.umask, &root, &pwd)?)
+    Ok(fs::NewFs::begin(rec.umask, &root, &pwd)?)
 }

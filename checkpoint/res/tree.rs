@@ -38,14 +38,13 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, nr_tasks: u32) -> Outcome<Forest> {
     let mut sessions: RBTree<u32, u32> = RBTree::new();
     for _ in 0..nr_tasks {
         let task: Tree = ctx.reader.record(0)?;
-        let session = sessions.get(&task.pgid).copied();
         check(
             &forest.tasks,
             &task,
             |pid| forest.places.get(&pid).copied(),
-            session,
+            |pgid| sessions.get(&pgid).copied(),
         )?;
-        if session.is_none() {
+        if sessions.get(&task.pgid).is_none() {
             sessions.try_create_and_insert(task.pgid, task.sid, GFP_KERNEL_ACCOUNT)?;
         }
         let place = forest.tasks.len();
@@ -89,6 +88,13 @@ impl Forest {
         self.tasks.get(place)
     }
 
+    /// The place of a process.
+    fn process(&self, pid: u32) -> Option<usize> {
+        let place = self.places.get(&pid).copied()?;
+        let is_process = self.get(place).is_some_and(Tree::is_process);
+        is_process.then_some(place)
+    }
+
     /// The id of a task, unless it takes any.
     pub(crate) fn wanted(&self, task: &Tree, new_pids: bool) -> Option<u32> {
         (!new_pids).then_some(task.pid)
@@ -103,7 +109,7 @@ impl Forest {
         };
         for task in self.tasks.iter().filter(|task| task.is_process()) {
             for (id, born) in [(task.pgid, first.pgid), (task.sid, first.sid)] {
-                if id == born || id == 0 || self.places.get(&id).is_some() {
+                if id == born || id == 0 || self.process(id).is_some() {
                     continue;
                 }
                 if places.get(&id).is_none() {
@@ -124,12 +130,13 @@ impl Forest {
         me: &'a kernel::task::Task,
         orphans: &RBTree<u32, usize>,
     ) -> Outcome<KVVec<Place<'a>>> {
-        let task_of = |pid: u32| -> Option<&'a kernel::task::Task> {
-            match self.places.get(&pid).copied()? {
+        let at = |place: usize| -> Option<&'a kernel::task::Task> {
+            match place {
                 0 => Some(me),
                 place => births.find(place).map(Born::task),
             }
         };
+        let task_of = |pid: u32| at(self.places.get(&pid).copied()?);
         let first = self.tasks.first().ok_or(EINVAL)?;
         let group = |id: u32, born: u32| {
             if id == born || id == 0 {
@@ -137,7 +144,10 @@ impl Forest {
             }
             match orphans.get(&id) {
                 Some(orphan) => Group::Orphan(*orphan),
-                None => task_of(id).map_or(Group::Born, Group::Of),
+                None => self
+                    .process(id)
+                    .and_then(at)
+                    .map_or(Group::Born, Group::Of),
             }
         };
         let mut places = KVVec::new();

@@ -35,9 +35,13 @@ impl<S: Source> Walker<'_, S> {
     /// Reads one task of the forest.
     fn entry(&mut self) -> Step<S> {
         let entry: Tree = self.record(0)?;
-        let session = self.sessions.get(&entry.pgid).copied();
-        let places = &self.places;
-        check(&self.tree, &entry, |pid| places.get(&pid).copied(), session)?;
+        let (places, sessions) = (&self.places, &self.sessions);
+        check(
+            &self.tree,
+            &entry,
+            |pid| places.get(&pid).copied(),
+            |pgid| sessions.get(&pgid).copied(),
+        )?;
         self.sessions.insert(entry.pgid, entry.sid);
         self.places.insert(entry.pid, self.tree.len());
         self.tree.push(entry);

@@ -92,6 +92,62 @@ fn a_forest_as_a_whole() {
             ],
             "process group is in two sessions",
         ),
+        // The founder of a group is in its session, before and behind the members.
+        (
+            vec![
+                first,
+                with(child, |r| {
+                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 9, 0, 0)
+                }),
+                with(child, |r| {
+                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 8, 102);
+                    (r.flags, r.exit_code) = (0, 0);
+                }),
+            ],
+            "process group is in two sessions",
+        ),
+        (
+            vec![
+                first,
+                with(child, |r| {
+                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 8, 103, 0, 0)
+                }),
+                with(child, |r| {
+                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 9, 9);
+                    (r.flags, r.exit_code) = (0, 0);
+                }),
+            ],
+            "process group is in two sessions",
+        ),
+        (
+            vec![
+                first,
+                with(child, |r| {
+                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 9, 0, 0)
+                }),
+                with(child, |r| {
+                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 102, 7);
+                    (r.flags, r.exit_code) = (0, 0);
+                }),
+            ],
+            "session has the id of a process in another one",
+        ),
+        (
+            vec![
+                with(first, |r| (r.sid, r.pgid) = (102, 50)),
+                with(child, |r| (r.parent, r.sid, r.pgid) = (100, 102, 102)),
+            ],
+            "a child leads the session of the first process",
+        ),
+        (
+            vec![
+                with(first, |r| (r.sid, r.pgid) = (20, 50)),
+                with(child, |r| {
+                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 0, 0, 0)
+                }),
+            ],
+            "group of another namespace is in a session of this one",
+        ),
         (
             vec![first, thread, child, with(thread, |r| r.pid = 103)],
             no_leader,

@@ -17,7 +17,7 @@ fn id(nr: libc::c_long, of: i32) -> i32 {
     sys::plain(nr, &[of as usize]).map_or(-1, |id| id as i32)
 }
 
-fn parent() -> i32 {
+pub fn parent() -> i32 {
     id(libc::SYS_getppid, 0)
 }
 
@@ -274,14 +274,10 @@ pub fn ping_pong(scene: &Scene) -> Result<(), String> {
     sys::plain(libc::SYS_rt_sigprocmask, &args).map_err(|e| format!("mask: {e}"))?;
     let receive = |signal: i32| {
         let one = 1u64 << (signal - 1);
-        loop {
-            let args = [(&raw const one) as usize, 0, 0, 8];
-            match sys::plain(libc::SYS_rt_sigtimedwait, &args) {
-                Ok(_) => return Ok(()),
-                // Today every stop ends this call, see signal(7).
-                Err(e) if e.0 == libc::EINTR => {}
-                Err(e) => return Err(format!("rt_sigtimedwait: {e}")),
-            }
+        let args = [(&raw const one) as usize, 0, 0, 8];
+        match sys::plain(libc::SYS_rt_sigtimedwait, &args) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(format!("rt_sigtimedwait: {e}")),
         }
     };
     let send = |pid: i32, signal: i32| {
@@ -331,7 +327,7 @@ fn crowd(scene: &Scene, size: usize) -> Result<(), String> {
     pids.into_iter().try_for_each(ends_well)
 }
 
-const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
+pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
     Act {
         name,
         play,

@@ -6,6 +6,7 @@
 //! others: when it goes on after a checkpoint, and after each restart.
 
 mod family;
+mod mixed;
 mod stress;
 mod threads;
 
@@ -18,7 +19,7 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    for act in threads::ACTS.iter().chain(family::ACTS) {
+    for act in threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS) {
         cases.run(act.name, || play(act, seed));
     }
     for (name, case) in stress::CASES {
