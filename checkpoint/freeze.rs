@@ -104,8 +104,9 @@ impl Host for Berth {
         }
         // A child of vfork uses memory and time of its parent, which cannot stand
         // still before.
+        // What waits for a task that is stopped waits on.
         if !arch::cpu::at_boundary()
-            || signal::is_due()
+            || (signal::is_due() && !park::is_stopped(current!()))
             || park::is_traced(current!())
             || task::is_vfork_child()
         {
@@ -184,9 +185,7 @@ impl Parked {
             }
             match self.visit.take_report() {
                 Some(Report::Parked) => return Ok(true),
-                Some(Report::Later)
-                    if park::is_stopped(&self.task) || park::is_traced(&self.task) =>
-                {
+                Some(Report::Later) if park::is_traced(&self.task) => {
                     return Err(self.too_slow())
                 }
                 Some(Report::Later) => self.pause(left)?,
@@ -213,8 +212,6 @@ impl Parked {
     fn too_slow(&self) -> Failure {
         let why = if park::is_traced(&self.task) {
             "the task is traced"
-        } else if park::is_stopped(&self.task) {
-            "the task is stopped by a signal"
         } else {
             "the task did not leave the kernel within 10 seconds"
         };

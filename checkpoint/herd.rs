@@ -168,11 +168,6 @@ fn admit(task: &Seen, top: &Task) -> Outcome {
     )?;
     ensure(!park::is_traced(&task.task), EBUSY, "the task is traced")?;
     ensure(
-        !park::is_stopped(&task.task),
-        EBUSY,
-        "the task is stopped by a signal",
-    )?;
-    ensure(
         tree::identity(&task.task) == tree::identity(top) || task.parent != 0,
         EOPNOTSUPP,
         "the task is in another namespace",

@@ -12,6 +12,8 @@ use super::Why;
 pub const COMM_LEN: usize = 16;
 /// [`Task::exit_state`] of a process that has ended.
 pub const EXIT_ZOMBIE: u32 = 1;
+/// [`Task::state`] of a task that a signal has stopped.
+pub const STATE_STOPPED: u32 = 1;
 /// Resource limits of a process.
 pub const NR_RLIMITS: usize = 16;
 /// Most supplementary groups.
@@ -37,8 +39,10 @@ pub mod task_flags {
     pub const MCE_PROCESS: u32 = 1 << 6;
     /// Children go back to the default scheduling policy.
     pub const RESET_ON_FORK: u32 = 1 << 7;
+    /// The process has been continued, and its parent has not asked for that yet.
+    pub const CONTINUED: u32 = 1 << 8;
     /// All bits.
-    pub const ALL: u32 = (1 << 8) - 1;
+    pub const ALL: u32 = (1 << 9) - 1;
 }
 
 /// Scheduling policies.
@@ -60,7 +64,7 @@ wire! {
     pub struct Task [264] {
         /// Object reference of the task: owner of its records.
         objref: u32,
-        /// Running: 0.
+        /// Running or asleep: 0; stopped by a signal: [`STATE_STOPPED`].
         state: u32,
         /// Alive: 0; ended, [`EXIT_ZOMBIE`].
         exit_state: u32,
@@ -124,8 +128,13 @@ wire! {
         min_flt: u64,
         /// Faults with I/O. Varies.
         maj_flt: u64,
+        /// Signal that has stopped the task, or 0.
+        stop_signal: u32,
+        /// Of a stopped process: the signal that wait(2) is still to tell its parent of,
+        /// or 0 when it has.
+        stop_code: u32,
         /// Zero.
-        reserved: [u64; 8],
+        reserved: [u64; 7],
     }
 }
 
@@ -135,10 +144,20 @@ impl Record for Task {
     fn validate(&self) -> Result<(), Why> {
         ensure(self.objref != 0, "task has no object reference")?;
         ensure(
-            self.state == 0
-                && (self.exit_state == EXIT_ZOMBIE
+            self.state <= STATE_STOPPED
+                && (self.exit_state == EXIT_ZOMBIE && self.state == 0
                     || (self.exit_state == 0 && self.exit_code == 0)),
             "state of the task is unknown",
+        )?;
+        ensure(
+            if self.state == STATE_STOPPED {
+                (1..=64).contains(&self.stop_signal)
+                    && (self.stop_code == 0 || (1..=64).contains(&self.stop_code))
+                    && self.flags & task_flags::CONTINUED == 0
+            } else {
+                self.stop_signal == 0 && self.stop_code == 0
+            },
+            "stop of the task is not valid",
         )?;
         ensure(self.exit_signal <= 64, "exit signal is out of range")?;
         ensure(
@@ -177,7 +196,7 @@ impl Record for Task {
             "timer slack does not fit the policy",
         )?;
         ensure(self.default_timer_slack_ns != 0, "timer slack is zero")?;
-        ensure(self.reserved == [0; 8], "reserved field is not zero")
+        ensure(self.reserved == [0; 7], "reserved field is not zero")
     }
 }
 

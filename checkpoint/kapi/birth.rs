@@ -123,8 +123,7 @@ pub(crate) fn is_gone(task: &Task) -> bool {
 pub(crate) fn is_dying(task: &Task) -> bool {
     // SAFETY: The task is held, and its signal structure with it; one word, in which
     // the bit is set for good.
-    let flags =
-        unsafe { core::ptr::read_volatile(&raw const (*(*task.as_ptr()).signal).flags) };
+    let flags = unsafe { core::ptr::read_volatile(&raw const (*(*task.as_ptr()).signal).flags) };
     flags & bindings::SIGNAL_GROUP_EXIT != 0
 }
 

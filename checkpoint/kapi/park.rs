@@ -4,7 +4,8 @@
 //!
 //! A visit is task work that is queued like a signal (TWA_SIGNAL): the task
 //! leaves its system call as for a signal with a handler, runs our function,
-//! and then goes on as if nothing had been. Its parent hears nothing.
+//! and then goes on as if nothing had been. A task that is stopped by a signal runs it
+//! where it is, and stays stopped. Its parent hears nothing.
 
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -29,7 +30,7 @@ pub(crate) enum Fate {
 /// What a task does on a visit.
 pub(crate) trait Host: Send + Sync + Sized {
     /// Runs in the visited task, where it may sleep. The task is between two
-    /// instructions of user code, or it is exiting.
+    /// instructions of user code, also where it is stopped, or it is exiting.
     fn arrive(visit: &Arc<Visit<Self>>) -> Fate;
 }
 
@@ -100,7 +101,11 @@ impl<T: Host> Visit<T> {
         to_result(done).inspect_err(|_| {
             // SAFETY: The work was not queued: the reference is ours again.
             drop(unsafe { Arc::<Self>::from_raw(queued) });
-        })
+        })?;
+        // SAFETY: The task is held; the call takes its signal lock. A task that is
+        // about to stop looks for works when the lock is free.
+        unsafe { bindings::wake_stopped(task.as_ptr()) };
+        Ok(())
     }
 
     /// Calls a visit back that has not arrived yet; false when it has.

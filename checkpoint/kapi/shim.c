@@ -28,6 +28,7 @@
 #include <linux/rmap.h>
 #include <linux/rseq.h>
 #include <linux/sched/cputime.h>
+#include <linux/sched/jobctl.h>
 #include <linux/signalfd.h>
 #include <linux/sched/task_stack.h>
 #include <linux/secretmem.h>
@@ -660,6 +661,47 @@ bool ckpt_restores_sigmask(void)
 void ckpt_list_add_tail(struct list_head *entry, struct list_head *head)
 {
 	list_add_tail(entry, head);
+}
+
+/* The signal that has stopped the task, or 0. */
+u32 ckpt_stop_signal(void)
+{
+	return current->jobctl & JOBCTL_STOPPED ?
+	       current->jobctl & JOBCTL_STOP_SIGMASK : 0;
+}
+
+/* Of a stop of the process: what wait() is still to tell; that it goes on. */
+u32 ckpt_stop_code(void)
+{
+	return current->signal->flags & SIGNAL_STOP_STOPPED ?
+	       current->signal->group_exit_code : 0;
+}
+
+bool ckpt_is_continued(void)
+{
+	return current->signal->flags & SIGNAL_STOP_CONTINUED;
+}
+
+/* On its way to user mode the task stops, and nobody is told of it. */
+void ckpt_stop(u32 signal)
+{
+	spin_lock_irq(&current->sighand->siglock);
+	task_set_jobctl_pending(current, signal | JOBCTL_STOP_PENDING);
+	recalc_sigpending();
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+void ckpt_set_stop_state(bool stopped, u32 code, bool continued)
+{
+	struct signal_struct *sig = current->signal;
+
+	spin_lock_irq(&current->sighand->siglock);
+	if (!(sig->flags & SIGNAL_GROUP_EXIT)) {
+		signal_set_stop_flags(sig, stopped ? SIGNAL_STOP_STOPPED :
+				      continued ? SIGNAL_STOP_CONTINUED : 0);
+		sig->group_exit_code = code;
+	}
+	spin_unlock_irq(&current->sighand->siglock);
 }
 
 bool ckpt_signal_due(void)

@@ -21,6 +21,45 @@ pub(crate) fn is_due() -> bool {
     unsafe { bindings::ckpt_signal_due() }
 }
 
+/// How a process is stopped by a signal, or was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// The signal that has stopped the current task, or 0.
+    pub(crate) signal: u32,
+    /// What wait(2) is still to tell of it, or 0.
+    pub(crate) code: u32,
+    /// wait(2) is still to tell that the process goes on.
+    pub(crate) continued: bool,
+}
+
+/// Is the current task stopped?
+pub(crate) fn stop() -> Stop {
+    // SAFETY: Looks at the current task and process; SIGCONT may come at any time, and
+    // is then either seen or not.
+    unsafe {
+        let signal = bindings::ckpt_stop_signal();
+        Stop {
+            signal,
+            code: if signal != 0 { bindings::ckpt_stop_code() } else { 0 },
+            continued: signal == 0 && bindings::ckpt_is_continued(),
+        }
+    }
+}
+
+/// Has the current task stop, or go on, at its way to user mode; nobody is told. The
+/// first thread has its process remember that.
+pub(crate) fn set_stop(stop: &Stop, first: bool) {
+    // SAFETY: Acts on the current task and process, under the signal lock.
+    unsafe {
+        if first {
+            bindings::ckpt_set_stop_state(stop.signal != 0, stop.code, stop.continued);
+        }
+        if stop.signal != 0 {
+            bindings::ckpt_stop(stop.signal);
+        }
+    }
+}
+
 /// A timer that cannot be saved, if there is any.
 pub(crate) fn timer() -> Option<&'static str> {
     // SAFETY: Only the current task changes its timers.

@@ -42,8 +42,7 @@ pub(super) fn targets(ctx: &mut SaveCtx, file: &FileRef, fd: u32) -> Outcome<KVV
         }
     })? {
         let mut rec = EpollItem::zeroed();
-        rec.file = super::file::save_watched(ctx, &entry.file, entry.fd)
-            .at(Place::Fd(entry.fd))?;
+        rec.file = super::file::save_watched(ctx, &entry.file, entry.fd).at(Place::Fd(entry.fd))?;
         rec.fd = entry.fd;
         rec.events = entry.events;
         rec.data = entry.data;

@@ -15,10 +15,13 @@ use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
 use crate::format::task::EXIT_ZOMBIE;
+use crate::format::task::STATE_STOPPED;
 use crate::format::tree::Tree;
 use crate::image::Written;
 use crate::kapi::limits;
 use crate::kapi::limits::Sched;
+use crate::kapi::signal;
+use crate::kapi::signal::Stop;
 use crate::kapi::task;
 use kernel::bindings::PF_FORKNOEXEC;
 use kernel::bindings::PF_MCE_EARLY;
@@ -61,6 +64,15 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
         } else {
             0
         };
+    }
+    let stop = signal::stop();
+    if stop.signal != 0 {
+        rec.state = STATE_STOPPED;
+        rec.stop_signal = stop.signal;
+    }
+    if task::is_first_thread() {
+        rec.stop_code = stop.code;
+        rec.flags |= if stop.continued { f::CONTINUED } else { 0 };
     }
     rec.personality = task::personality();
     rec.nice = sched.nice;
@@ -163,14 +175,28 @@ pub(crate) fn set_sched(rec: &Task) -> Outcome {
 
 /// Sets the values that need no more than a write: of a process.
 pub(crate) fn commit(rec: &Task) {
-    commit_thread(rec);
+    commit_values(rec);
+    signal::set_stop(&stop(rec), true);
     task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
     task::set_dumpable(rec.flags & f::DUMPABLE != 0);
     limits::set_oom_score_adj(rec.oom_score_adj);
 }
 
+fn stop(rec: &Task) -> Stop {
+    Stop {
+        signal: rec.stop_signal,
+        code: rec.stop_code,
+        continued: rec.flags & f::CONTINUED != 0,
+    }
+}
+
 /// Sets the values that each thread has of its own.
 pub(crate) fn commit_thread(rec: &Task) {
+    commit_values(rec);
+    signal::set_stop(&stop(rec), false);
+}
+
+fn commit_values(rec: &Task) {
     task::set_comm(&rec.comm);
     task::set_personality(rec.personality);
     let (mut clear, mut set) = (0, 0);

@@ -144,10 +144,7 @@ impl Forest {
             }
             match orphans.get(&id) {
                 Some(orphan) => Group::Orphan(*orphan),
-                None => self
-                    .process(id)
-                    .and_then(at)
-                    .map_or(Group::Born, Group::Of),
+                None => self.process(id).and_then(at).map_or(Group::Born, Group::Of),
             }
         };
         let mut places = KVVec::new();

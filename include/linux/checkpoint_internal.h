@@ -61,6 +61,8 @@ int do_setitimer(int which, struct itimerspec64 *value,
 struct sigqueue *sigqueue_alloc(int sig, struct task_struct *t, gfp_t gfp_flags,
 				int override_rlimit);
 void __sigqueue_free(struct sigqueue *q);
+/* kernel/signal.c: has a task that is stopped run the works that it was sent */
+void wake_stopped(struct task_struct *task);
 
 /* ipc/sem.c: has the current task adjustments of semaphores to undo? */
 bool sem_has_undo(void);

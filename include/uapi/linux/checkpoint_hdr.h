@@ -184,6 +184,8 @@ struct cr_hdr_error {
 #define CR_TASK_MCE_PROCESS		0x40
 /* Children go back to the default scheduling policy */
 #define CR_TASK_RESET_ON_FORK		0x80
+/* Continued, and the parent has not asked for that yet */
+#define CR_TASK_CONTINUED		0x100
 
 /* Scheduling policies */
 #define CR_POLICY_NORMAL		0	/* Time sharing */
@@ -223,12 +225,14 @@ struct cr_hdr_tree {
 
 /* cr_hdr_task.exit_state of a process that has ended */
 #define CR_EXIT_ZOMBIE			1
+/* cr_hdr_task.state of a task that a signal has stopped */
+#define CR_STATE_STOPPED		1
 
 /* struct cr_hdr_task: one task */
 struct cr_hdr_task {
 	/* Object reference of the task: owner of its records */
 	__u32 objref;
-	__u32 state;			/* Running: 0 */
+	__u32 state;			/* Running: 0; CR_STATE_STOPPED */
 	__u32 exit_state;		/* Alive: 0; ended: CR_EXIT_ZOMBIE */
 	__u32 exit_code;		/* As wait(2) tells it: 0 while alive */
 	/* Signal for the parent when the task ends */
@@ -268,7 +272,9 @@ struct cr_hdr_task {
 	__u64 real_start_time;
 	__u64 min_flt;			/* Faults without I/O. Varies */
 	__u64 maj_flt;			/* Faults with I/O. Varies */
-	__u64 reserved[8];		/* Zero */
+	__u32 stop_signal;		/* Signal that has stopped it, or 0 */
+	__u32 stop_code;		/* What wait(2) is still to tell, or 0 */
+	__u64 reserved[7];		/* Zero */
 };
 
 /* struct cr_hdr_creds: who the task is, in its user namespace */

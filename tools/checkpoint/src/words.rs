@@ -20,8 +20,8 @@ pub fn remedy(errno: Errno, pid: i32) -> Option<String> {
             format!("there is no process {pid} here; pgrep NAME finds the id of another")
         }
         Errno::EBUSY => format!(
-            "process {pid} must run or sleep: continue it if it is stopped (kill -CONT {pid}), \
-             detach its debugger or strace, and try again"
+            "process {pid} and those below it must come to a halt: detach a debugger or \
+             strace, let a slow system call end, and try again"
         ),
         Errno::EOPNOTSUPP | Errno::ETXTBSY => {
             "an image cannot hold this; the process has to give it up first. What images hold \

@@ -21,6 +21,7 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::pending::PENDING_MAX;
 use ckptfmt::format::shmem::shmem_kind;
 use ckptfmt::format::task::policy;
+use ckptfmt::format::task::task_flags;
 use ckptfmt::format::tree;
 use ckptfmt::format::Record;
 use ckptfmt::format::Why;
@@ -95,7 +96,25 @@ fn task() {
         image.task,
         &[
             (|r| r.objref = 0, "task has no object reference"),
-            (|r| r.state = 1, "state of the task is unknown"),
+            (|r| r.state = 2, "state of the task is unknown"),
+            (|r| r.state = 1, "stop of the task is not valid"),
+            (|r| r.stop_signal = 19, "stop of the task is not valid"),
+            (|r| r.stop_code = 19, "stop of the task is not valid"),
+            (
+                |r| (r.state, r.stop_signal) = (1, 65),
+                "stop of the task is not valid",
+            ),
+            (
+                |r| (r.state, r.stop_signal, r.stop_code) = (1, 19, 65),
+                "stop of the task is not valid",
+            ),
+            (
+                |r| {
+                    (r.state, r.stop_signal) = (1, 19);
+                    r.flags |= task_flags::CONTINUED;
+                },
+                "stop of the task is not valid",
+            ),
             (|r| r.exit_state = 2, "state of the task is unknown"),
             (|r| r.exit_code = 1, "state of the task is unknown"),
             (|r| r.exit_signal = 65, "exit signal is out of range"),
@@ -122,7 +141,7 @@ fn task() {
                 |r| r.timer_slack_ns = 0,
                 "timer slack does not fit the policy",
             ),
-            (|r| r.reserved[7] = 1, RESERVED),
+            (|r| r.reserved[6] = 1, RESERVED),
         ],
     );
     check(

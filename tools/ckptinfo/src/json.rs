@@ -128,6 +128,7 @@ fn task(model: &View<'_>) -> Value {
         "pgid": task.pgid,
         "sid": task.sid,
         "exit_code": (task.exit_state != 0).then_some(task.exit_code),
+        "stop_signal": (task.state != 0).then(|| text::signal(task.stop_signal as usize)),
         "flags": hex(task.flags.into()),
         "personality": hex(task.personality.into()),
         "policy": text::scheduling(task.policy),

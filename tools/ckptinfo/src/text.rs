@@ -165,6 +165,7 @@ pub fn task_flags(flags: u32) -> Vec<&'static str> {
         (f::MCE_EARLY, "mce-early"),
         (f::MCE_PROCESS, "mce-own-policy"),
         (f::RESET_ON_FORK, "reset-on-fork"),
+        (f::CONTINUED, "continued"),
     ];
     names(&all, flags)
 }

@@ -146,6 +146,15 @@ fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
         tree.line(1, "ended", text::exit_code(task.exit_code));
         return;
     }
+    if task.state != 0 {
+        let told = if task.stop_code == 0 {
+            ""
+        } else {
+            ", its parent has not asked"
+        };
+        let signal = text::signal(task.stop_signal as usize);
+        tree.line(1, "stopped", format!("by {signal}{told}"));
+    }
     let exe = model.mm.and_then(|mm| model.path(mm.exe_file));
     if task.pid == task.tgid {
         tree.line(1, "program", exe.map_or("none".into(), escape));

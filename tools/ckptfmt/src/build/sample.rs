@@ -207,6 +207,7 @@ impl Image {
         self.tree.extend([thread, child]);
         let mut task = self.task;
         (task.objref, task.pid, task.exit_signal) = (20, 101, 0);
+        (task.state, task.stop_signal) = (task::STATE_STOPPED, 20);
         let mut cpu = self.cpu;
         (cpu.orig_ax, cpu.ax) = (u64::MAX, 0);
         let mut signal = ThreadSignal::zeroed();

@@ -205,7 +205,10 @@ fn tasks_that_are_not_those_of_the_forest() {
     let mut image = Image::sample();
     for other in &mut image.others {
         match other {
-            Other::Thread { task, .. } | Other::Zombie(task) => task.exit_state ^= 1,
+            Other::Thread { task, .. } | Other::Zombie(task) => {
+                (task.state, task.stop_signal) = (0, 0);
+                task.exit_state ^= 1;
+            }
         }
     }
     assert_eq!(why(&image), another);

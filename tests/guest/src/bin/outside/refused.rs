@@ -58,19 +58,6 @@ fn refused(name: &'static str, play: Play, errno: i32, word: &str) -> Case {
     pass_with(said.trim())
 }
 
-fn stopped() -> Case {
-    let scene = Scene::new("refused-stopped");
-    let victim = scene.start(idle)?;
-    victim.signal(libc::SIGSTOP);
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    unsafe { libc::waitpid(victim.pid, &mut status, libc::WUNTRACED) };
-    let said = victim.refuses(libc::EBUSY, "stopped by a signal")?;
-    victim.signal(libc::SIGCONT);
-    victim.ends_well(0)?;
-    pass_with(said.trim())
-}
-
 fn traced() -> Case {
     let scene = Scene::new("refused-traced");
     let victim = scene.start(idle)?;
@@ -151,7 +138,6 @@ pub const CASES: &[(&str, Body)] = &[
             "10 seconds",
         )
     }),
-    ("refused-stopped", stopped),
     ("refused-traced", traced),
     ("refused-kernel-thread", || {
         pid("refused-kernel-thread", 2, libc::EOPNOTSUPP, "kernel")

@@ -7,6 +7,7 @@
 
 mod family;
 mod mixed;
+mod stops;
 mod stress;
 mod threads;
 
@@ -19,10 +20,15 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    for act in threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS) {
+    for act in threads::ACTS
+        .iter()
+        .chain(family::ACTS)
+        .chain(mixed::ACTS)
+        .chain(stops::ACTS)
+    {
         cases.run(act.name, || play(act, seed));
     }
-    for (name, case) in stress::CASES {
+    for (name, case) in stops::CASES.iter().chain(stress::CASES) {
         cases.run(name, case);
     }
     cases.verdict()
