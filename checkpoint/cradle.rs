@@ -317,6 +317,14 @@ impl Births {
         }
     }
 
+    /// The number of the thread at this place, if it is one of these that were made
+    /// one after the other and not been adopted yet.
+    pub(crate) fn thread_at(&self, place: usize) -> Option<u32> {
+        let at = self.born.binary_search_by_key(&place, |born| born.place);
+        let number = task::number(self.born.get(at.ok()?)?.task());
+        (number != 0).then_some(number)
+    }
+
     /// From here on all go on, whatever becomes of the caller.
     pub(crate) fn be_certain(&self) {
         self.certain.set(true);

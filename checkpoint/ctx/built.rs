@@ -9,19 +9,23 @@
 use super::restore::RestoreCtx;
 use crate::arch;
 use crate::cradle::Births;
+use crate::error::Locate;
 use crate::error::Outcome;
+use crate::format;
 use crate::format::task::Task;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
 use crate::kapi::park::Handover;
+use crate::kapi::task;
 use crate::res;
 use kernel::prelude::*;
 
 /// A process, in the context of its first thread. The fields are dropped in this
 /// order, the reverse of that in which they were built.
 pub(crate) struct Process {
+    timers: res::timer::Ready,
     cpu: res::thread::Loaded,
     rlimits: res::rlimit::Ready,
     signal: res::signal::Ready,
@@ -70,13 +74,16 @@ impl RestoreCtx {
         let thread = res::thread::restore(self, task)?;
         let fs = res::fs::restore(self, task)?;
         let files = res::fdtable::restore(self, task)?;
-        let signal = res::signal::restore(self, task)?;
+        let mut sent = res::timer::Signals::none();
+        let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
+        let timers = res::timer::restore(self, task, entry)?;
         res::cred::restore(self, task)?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
-        let process = KBox::new(
+        let mut process = KBox::new(
             Process {
+                timers,
                 cpu,
                 rlimits,
                 signal,
@@ -90,12 +97,24 @@ impl RestoreCtx {
             GFP_KERNEL,
         )?;
         // Threads share what was built until here.
-        let births = self.threads(place, entry)?;
+        let births = self.threads(place, entry, &mut sent)?;
+        // Now those are there to which timers send their signals.
+        let number = |tid| match self.forest.thread(entry, tid)? {
+            at if at == place => Some(task::number(kernel::current!())),
+            at => births.thread_at(at),
+        };
+        let done = process.timers.create(sent, number);
+        done.of(format::TIMER)?;
         Ok((process, births))
     }
 
     /// Reads and makes the threads that follow a process.
-    fn threads(&mut self, place: usize, leader: &Tree) -> Outcome<Births> {
+    fn threads(
+        &mut self,
+        place: usize,
+        leader: &Tree,
+        sent: &mut res::timer::Signals,
+    ) -> Outcome<Births> {
         let mut births = Births::new();
         for place in place.saturating_add(1).. {
             let Some(entry) = self.forest.get(place).copied() else {
@@ -107,7 +126,7 @@ impl RestoreCtx {
             debug_assert!(entry.tgid == leader.tgid);
             let (task, values) = res::task::restore(self, &entry)?;
             let thread = res::thread::restore(self, task)?;
-            let signal = res::signal::restore_thread(self, task)?;
+            let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
             res::cred::restore(self, task)?;
             let ready = ThreadReady {
                 values,
@@ -144,7 +163,10 @@ impl Process {
         process.mm.commit();
         process.files.commit();
         process.fs.commit();
+        process.signal.begin();
+        process.timers.publish();
         process.signal.commit();
+        process.timers.start();
         process.rlimits.commit();
         res::task::commit(&process.values);
         process.cpu.commit()

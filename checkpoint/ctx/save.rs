@@ -26,7 +26,6 @@ use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::refuse;
 use crate::kapi::sched;
-use crate::kapi::signal;
 use crate::kapi::task;
 use crate::kapi::tree;
 use crate::objhash::Saved;
@@ -71,6 +70,8 @@ pub(crate) struct SaveCtx {
     pub(crate) image: usize,
     /// Its position before the image.
     pub(crate) image_start: i64,
+    /// Which timers have sent signals to threads that are still to be saved.
+    pub(crate) sent: res::timer::Sending,
     /// Pages on their way.
     pub(crate) batch: PageBatch,
     /// Flags of the system call.
@@ -91,10 +92,7 @@ fn check(ctx: &SaveCtx) -> Outcome {
     )?;
     let mut odd = refuse::unsupported().or_else(arch::cpu::unsupported);
     if task::is_first_thread() {
-        odd = odd
-            .or_else(tree::odd_sharing)
-            .or_else(mm::unsupported)
-            .or_else(signal::timer);
+        odd = odd.or_else(tree::odd_sharing).or_else(mm::unsupported);
     }
     if let Some(why) = odd {
         return Err(Failure::new(EOPNOTSUPP, why));
@@ -216,6 +214,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             pipes: res::pipe::Met::new(),
+            sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,
             flags: flags as u32,
             outside: false,

@@ -32,6 +32,7 @@ pub mod pipe;
 pub mod shmem;
 pub mod signal;
 pub mod task;
+pub mod timer;
 pub mod tree;
 
 #[cfg(not(target_endian = "little"))]
@@ -109,6 +110,10 @@ record_types! {
     SIGINFO = 111, "cr_hdr_siginfo";
     /// Interval timers.
     ITIMERS = 112, "cr_hdr_itimers";
+    /// POSIX timers of a process follow.
+    TIMERS = 113, "cr_hdr_timers";
+    /// A POSIX timer.
+    TIMER = 114, "cr_hdr_timer";
     /// Blocked signals and alternate stack of a thread that is not the first.
     THREAD_SIGNAL = 120, "cr_hdr_thread_signal";
     /// An address space.

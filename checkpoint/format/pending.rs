@@ -12,7 +12,7 @@ use super::Why;
 
 /// Most signals that may be pending.
 pub const PENDING_MAX: u32 = 1 << 20;
-/// The code of a signal of a POSIX timer, which cannot be kept.
+/// The code of a signal of a POSIX timer.
 pub const SI_TIMER: i32 = -2;
 /// Nanoseconds of a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;
@@ -27,13 +27,21 @@ pub mod queue {
     pub const PROCESS: u32 = 1;
 }
 
+/// Bits of [`Siginfo::flags`].
+pub mod siginfo_flags {
+    /// Sent by the POSIX timer whose id is the first of `fields`.
+    pub const TIMER: u32 = 1 << 0;
+    /// All bits.
+    pub const ALL: u32 = TIMER;
+}
+
 wire! {
     /// `struct cr_hdr_siginfo`: one signal that waits to be delivered.
     pub struct Siginfo [64] {
         /// See [`queue`].
         queue: u32,
-        /// Zero.
-        reserved: u32,
+        /// See [`siginfo_flags`].
+        flags: u32,
         /// si_signo: number of the signal.
         signo: i32,
         /// si_errno.
@@ -46,6 +54,14 @@ wire! {
         fields: [u64; 4],
         /// Zero.
         reserved3: u64,
+    }
+}
+
+impl Siginfo {
+    /// Id of the timer that sent it, if one did.
+    pub fn timer(&self) -> Option<u64> {
+        let [id, ..] = self.fields;
+        (self.flags & siginfo_flags::TIMER != 0).then_some(id)
     }
 }
 
@@ -65,9 +81,16 @@ impl Record for Siginfo {
             UNBLOCKABLE >> (self.signo.wrapping_sub(1) & 63) & 1 == 0,
             "SIGKILL or SIGSTOP is pending",
         )?;
-        ensure(self.code != SI_TIMER, "pending signal of a POSIX timer")?;
         ensure(
-            self.reserved == 0 && self.reserved2 == 0 && self.reserved3 == 0,
+            self.flags & !siginfo_flags::ALL == 0,
+            "pending signal has unknown flags",
+        )?;
+        ensure(
+            self.flags & siginfo_flags::TIMER == 0 || self.code == SI_TIMER,
+            "pending signal of a POSIX timer has another code",
+        )?;
+        ensure(
+            self.reserved2 == 0 && self.reserved3 == 0,
             "reserved field is not zero",
         )
     }

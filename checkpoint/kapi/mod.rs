@@ -29,6 +29,7 @@ pub(crate) mod sched;
 pub(crate) mod shmem;
 pub(crate) mod signal;
 pub(crate) mod task;
+pub(crate) mod timer;
 pub(crate) mod tree;
 pub(crate) mod vma;
 pub(crate) mod walk;

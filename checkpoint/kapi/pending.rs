@@ -5,6 +5,7 @@
 
 use super::task;
 use crate::format::pending::queue;
+use crate::format::pending::siginfo_flags;
 use crate::format::pending::Itimer;
 use crate::format::pending::Siginfo;
 use crate::format::pending::NSEC_PER_SEC;
@@ -58,9 +59,14 @@ unsafe fn collect_queue(
         let head = &raw const (*pending).list;
         let mut entry = (*head).next.cast_const();
         while entry != head {
-            let info = &raw const (*entry.cast::<bindings::sigqueue>()).info;
+            let queued = entry.cast::<bindings::sigqueue>().cast_mut();
+            let info = &raw const (*queued).info;
             let mut rec = Siginfo::zeroed();
             rec.queue = queue;
+            let of_timer = bindings::ckpt_sigqueue_of_timer(queued);
+            if of_timer {
+                rec.flags = siginfo_flags::TIMER;
+            }
             (&raw mut rec)
                 .byte_add(INFO_AT)
                 .cast::<bindings::kernel_siginfo_t>()
@@ -68,8 +74,12 @@ unsafe fn collect_queue(
             // Behind the three numbers is a hole.
             rec.reserved2 = 0;
             seen |= bit(rec.signo);
-            list.push_within_capacity(rec).map_err(|_| EAGAIN)?;
             entry = (*entry).next;
+            // The kernel drops it when it would be delivered.
+            if of_timer && bindings::ckpt_sigqueue_is_stale(queued) {
+                continue;
+            }
+            list.push_within_capacity(rec).map_err(|_| EAGAIN)?;
         }
         // Signals for which there was no memory: their number is all that is known.
         let bare = (*pending).signal.sig[0] as u64 & !seen;

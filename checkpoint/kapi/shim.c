@@ -462,9 +462,36 @@ bool ckpt_thread_group_empty(void)
 	return thread_group_empty(current) && thread_group_leader(current);
 }
 
-bool ckpt_has_posix_timers(void)
+/* The timer behind this one, or the first: only the process changes the list. */
+struct k_itimer *ckpt_next_posix_timer(struct k_itimer *timer)
 {
-	return !hlist_empty(&current->signal->posix_timers);
+	return hlist_entry_safe(timer ? timer->list.next : current->signal->posix_timers.first,
+				struct k_itimer, list);
+}
+
+unsigned int ckpt_posix_timer_ids(bool *restore)
+{
+	*restore = current->signal->timer_create_restore_ids;
+	return atomic_read(&current->signal->next_posix_timer_id);
+}
+
+void ckpt_set_posix_timer_ids(unsigned int next, bool restore)
+{
+	atomic_set(&current->signal->next_posix_timer_id, next);
+	current->signal->timer_create_restore_ids = restore;
+}
+
+bool ckpt_sigqueue_of_timer(struct sigqueue *q)
+{
+	return q->flags & SIGQUEUE_PREALLOC && q->info.si_code == SI_TIMER;
+}
+
+/* The timer was set anew or deleted since: the signal will not be delivered. */
+bool ckpt_sigqueue_is_stale(struct sigqueue *q)
+{
+	struct k_itimer *timer = container_of(q, struct k_itimer, sigq);
+
+	return !posixtimer_valid(timer) || timer->it_signal_seq != timer->it_sigqueue_seq;
 }
 
 void ckpt_stop_timers(void)

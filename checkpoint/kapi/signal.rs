@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals and timers of the current, single-threaded process.
+//! Signals and timers of the current process.
 
 use crate::format::signal::Sigaction;
 use crate::format::signal::NR_SIGNALS;
@@ -60,16 +60,11 @@ pub(crate) fn set_stop(stop: &Stop, first: bool) {
     }
 }
 
-/// A timer that cannot be saved, if there is any.
-pub(crate) fn timer() -> Option<&'static str> {
-    // SAFETY: Only the current task changes its timers.
-    unsafe { bindings::ckpt_has_posix_timers() }.then_some("POSIX timers are not supported")
-}
-
-/// Ends all timers of the process: an image has none.
+/// Ends all timers of the process: those of an image take their places.
 pub(crate) fn stop_timers() {
-    // SAFETY: As exec does it for POSIX timers; the interval timers belong to
-    // the current process and are changed under the signal lock.
+    // SAFETY: As exec does it for POSIX timers: other threads, if there are any, wait
+    // for us in the kernel. The interval timers belong to the current process and are
+    // changed under the signal lock.
     unsafe {
         bindings::exit_itimers(super::task::current_ptr());
         bindings::ckpt_stop_timers();

@@ -25,5 +25,6 @@ pub(crate) mod shmem;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod thread;
+pub(crate) mod timer;
 pub(crate) mod tree;
 pub(crate) mod vma;

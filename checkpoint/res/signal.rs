@@ -3,14 +3,17 @@
 
 //! Blocked signals, the alternate stack, and handlers.
 //!
-//! Pending signals and interval timers follow, see [`super::pending`]. POSIX timers
-//! are refused at checkpoint; a restart ends the caller's timers.
+//! Pending signals and timers follow, see [`super::pending`].
+//!
+//! Handlers and POSIX timers belong to a process: at a restart they are there before a
+//! thread queues what waits for it.
 
 use super::pending;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
+use crate::format::pending::Siginfo;
 use crate::format::signal::Signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::signal::NR_SIGNALS;
@@ -58,7 +61,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
 /// Writes the signal record of a thread that is not the first.
 #[inline(never)]
 pub(crate) fn save_thread(ctx: &mut SaveCtx, task: u32) -> Outcome {
-    let now = pending::look()?;
+    let now = pending::look_thread(ctx)?;
     let stack = signal::altstack();
     let rec = ThreadSignal {
         nr_pending: now.signals.len() as u32,
@@ -78,11 +81,15 @@ pub(crate) struct ThreadReady(ThreadSignal, pending::Ready);
 
 /// Reads the signal record of a thread that is not the first.
 #[inline(never)]
-pub(crate) fn restore_thread(ctx: &mut RestoreCtx, task: u32) -> Outcome<ThreadReady> {
+pub(crate) fn restore_thread(
+    ctx: &mut RestoreCtx,
+    task: u32,
+    sent: impl FnMut(Siginfo) -> Outcome,
+) -> Outcome<ThreadReady> {
     let rec: ThreadSignal = ctx.reader.record(task)?;
     Ok(ThreadReady(
         rec,
-        pending::restore_thread(ctx, task, rec.nr_pending)?,
+        pending::restore_thread(ctx, task, rec.nr_pending, sent)?,
     ))
 }
 
@@ -103,20 +110,23 @@ impl ThreadReady {
 /// Signal state that was read.
 pub(crate) struct Ready(Boxed, pending::Ready);
 
-/// Reads the signal record.
+/// Reads the signal record. What POSIX timers have sent is told to `sent`.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
+pub(crate) fn restore(
+    ctx: &mut RestoreCtx,
+    task: u32,
+    sent: impl FnMut(Siginfo) -> Outcome,
+) -> Outcome<Ready> {
     let mut boxed = Boxed::new()?;
     ctx.reader.record_into(task, boxed.get()?)?;
     let nr_pending = boxed.get()?.nr_pending;
-    Ok(Ready(boxed, pending::restore(ctx, task, nr_pending)?))
+    Ok(Ready(boxed, pending::restore(ctx, task, nr_pending, sent)?))
 }
 
 impl Ready {
-    /// Sets handlers, alternate stack, pending and blocked signals, and timers.
-    /// Cannot fail.
+    /// Ends the timers of before and sets the handlers. Cannot fail.
     #[inline(never)]
-    pub(crate) fn commit(mut self) {
+    pub(crate) fn begin(&mut self) {
         signal::stop_timers();
         // The record was reached through the same view when it was read.
         let Ok(rec) = self.0.get() else {
@@ -127,6 +137,15 @@ impl Ready {
                 signal::set_action(bit.wrapping_add(1), action);
             }
         }
+    }
+
+    /// Sets alternate stack, pending and blocked signals, and interval timers. Cannot
+    /// fail. When the process has the POSIX timers of the image.
+    #[inline(never)]
+    pub(crate) fn commit(mut self) {
+        let Ok(rec) = self.0.get() else {
+            return;
+        };
         signal::set_altstack(&signal::Altstack {
             sp: rec.ss_sp,
             size: rec.ss_size,

@@ -88,6 +88,12 @@ impl Forest {
         self.tasks.get(place)
     }
 
+    /// The place of a thread of this process, by its thread id.
+    pub(crate) fn thread(&self, leader: &Tree, tid: u32) -> Option<usize> {
+        let place = self.places.get(&tid).copied()?;
+        (self.get(place)?.tgid == leader.pid).then_some(place)
+    }
+
     /// The place of a process.
     fn process(&self, pid: u32) -> Option<usize> {
         let place = self.places.get(&pid).copied()?;

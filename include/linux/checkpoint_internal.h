@@ -16,6 +16,7 @@ struct epoll_event;
 struct epoll_key;
 struct file;
 struct itimerspec64;
+struct k_itimer;
 struct restart_block;
 struct sigqueue;
 struct task_struct;
@@ -96,5 +97,35 @@ int eventpoll_next(struct file *epfile, struct epoll_key *key,
 		   struct epoll_event *event);
 int eventpoll_add(struct file *epfile, struct epoll_key *key,
 		  const struct epoll_event *event);
+
+/* Bits of posix_timer_snapshot::flags */
+#define POSIX_TIMER_STATE_ABSOLUTE	1	/* Follows the wall clock */
+#define POSIX_TIMER_STATE_PENDING	2	/* Its signal is in a queue */
+#define POSIX_TIMER_STATE_IGNORED	4	/* Its signal waits, ignored */
+#define POSIX_TIMER_STATE_REQUEUE	8	/* Goes on behind its signal */
+
+/* A POSIX timer: what it is, and where it is; times in nanoseconds */
+struct posix_timer_snapshot {
+	int		id;
+	clockid_t	clock;
+	pid_t		clock_pid;	/* CPU clocks: whose */
+	int		notify;		/* SIGEV_* */
+	int		signo;
+	pid_t		tid;		/* Thread that gets the signal, or 0 */
+	u64		sigval;
+	s64		value;		/* Time that is left */
+	s64		interval;
+	s64		overrun;
+	s64		overrun_last;
+	u32		flags;
+};
+
+/* kernel/time/posix-timers.c: the timers of the current process */
+void posix_timer_get_state(struct k_itimer *timr, struct posix_timer_snapshot *state);
+struct k_itimer *posix_timer_prepare(const struct posix_timer_snapshot *state);
+void posix_timer_discard(struct k_itimer *timr);
+bool posix_timer_publish(struct k_itimer *timr, const struct posix_timer_snapshot *state);
+void posix_timer_requeue(int id, bool ignored);
+void posix_timer_start(struct k_itimer *timr, const struct posix_timer_snapshot *state);
 
 #endif /* _LINUX_CHECKPOINT_INTERNAL_H */

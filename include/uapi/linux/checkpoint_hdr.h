@@ -40,6 +40,8 @@ struct cr_hdr {
 #define CR_HDR_RESTART_BLOCK	110	/* What an interrupted call needs */
 #define CR_HDR_SIGINFO		111	/* A signal that waits */
 #define CR_HDR_ITIMERS		112	/* Interval timers */
+#define CR_HDR_TIMERS		113	/* POSIX timers of a process follow */
+#define CR_HDR_TIMER		114	/* A POSIX timer */
 #define CR_HDR_THREAD_SIGNAL	120	/* Signals of a further thread */
 #define CR_HDR_MM		201	/* An address space */
 #define CR_HDR_VMA		202	/* One mapping */
@@ -525,10 +527,14 @@ struct cr_hdr_thread_signal {
 #define CR_SIGINFO_TASK			0	/* For the task */
 #define CR_SIGINFO_PROCESS		1	/* For the process, any thread of it */
 
+/* Bits of cr_hdr_siginfo.flags */
+/* Sent by the POSIX timer whose id is the first of fields */
+#define CR_SIGINFO_FLAG_TIMER		1
+
 /* struct cr_hdr_siginfo: one signal that waits to be delivered */
 struct cr_hdr_siginfo {
 	__u32 queue;			/* See CR_SIGINFO_* */
-	__u32 reserved;			/* Zero */
+	__u32 flags;			/* See CR_SIGINFO_FLAG_* */
 	__s32 signo;			/* si_signo: number of the signal */
 	__s32 err;			/* si_errno */
 	__s32 code;			/* si_code: why it was sent */
@@ -553,6 +559,71 @@ struct cr_hdr_itimers {
 	/* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 	struct cr_itimer timers[3];
 	__u64 reserved;			/* Zero */
+};
+
+/* Most timers of a process */
+#define CR_TIMERS_MAX			0x10000
+
+/* Clocks of the time that a process or a thread spends on a processor */
+#define CR_CPU_CLOCK_PROCESS_PROF	(-8)	/* Process, user and kernel mode */
+#define CR_CPU_CLOCK_PROCESS_VIRT	(-7)	/* Process, user mode */
+#define CR_CPU_CLOCK_PROCESS_SCHED	(-6)	/* CLOCK_PROCESS_CPUTIME_ID */
+#define CR_CPU_CLOCK_THREAD_PROF	(-4)	/* Thread, user and kernel mode */
+#define CR_CPU_CLOCK_THREAD_VIRT	(-3)	/* Thread, user mode */
+#define CR_CPU_CLOCK_THREAD_SCHED	(-2)	/* CLOCK_THREAD_CPUTIME_ID */
+
+/* How a timer tells that it has expired */
+#define CR_TIMER_NOTIFY_SIGNAL		0	/* By a signal to the process */
+#define CR_TIMER_NOTIFY_NONE		1	/* Not at all */
+/* By a signal to the process, for which a library starts a thread */
+#define CR_TIMER_NOTIFY_THREAD		2
+#define CR_TIMER_NOTIFY_THREAD_ID	4	/* By a signal to one thread */
+
+/* Bits of cr_hdr_timers.flags */
+/* timer_create() takes the id from its caller: PR_TIMER_CREATE_RESTORE_IDS */
+#define CR_TIMERS_RESTORE_IDS		1
+
+/* Bits of cr_hdr_timer.flags */
+/* Changes of the wall clock change the time that is left */
+#define CR_TIMER_ABSOLUTE		1
+#define CR_TIMER_PENDING		2	/* Its signal is in a SIGINFO record */
+#define CR_TIMER_IGNORED		4	/* Its signal is ignored, and waits */
+
+/* struct cr_hdr_timers: the POSIX timers of a process follow */
+struct cr_hdr_timers {
+	__u32 nr_timers;		/* Number of TIMER records that follow */
+	__u32 next_id;			/* Where a free id is looked for */
+	__u32 flags;			/* See CR_TIMERS_* */
+	__u32 reserved;			/* Zero */
+	__u64 reserved2[2];		/* Zero */
+};
+
+/* struct cr_hdr_timer: one POSIX timer */
+struct cr_hdr_timer {
+	__u32 id;			/* Its id; ids grow from record to record */
+	/* 0 realtime, 1 monotonic, 7 boottime, 11 TAI, or CR_CPU_CLOCK_* */
+	__s32 clock;
+	__u32 clock_tid;		/* Clock of a thread: whose; else 0 */
+	__u32 notify;			/* See CR_TIMER_NOTIFY_* */
+	__s32 signo;			/* Signal that it sends */
+	__u32 tid;			/* Thread that gets the signal, or 0 */
+	__u32 flags;			/* See CR_TIMER_* */
+	__u32 reserved;			/* Zero */
+	__u64 sigval;			/* Value that comes with the signal */
+	/*
+	 * Nanoseconds until it expires, or 0. Varies from image to image when
+	 * the timer runs.
+	 */
+	__u64 value;
+	__u64 interval;			/* Nanoseconds between two expiries, or 0 */
+	/*
+	 * Expiries behind the signal that waits, or -1. Varies from image to
+	 * image when the signal waits.
+	 */
+	__s64 overrun;
+	/* Expiries behind the last signal that was delivered */
+	__s64 overrun_last;
+	__u64 reserved2[3];		/* Zero */
 };
 
 /* Pages of one run at most */

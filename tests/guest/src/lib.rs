@@ -20,6 +20,7 @@ pub mod regs;
 pub mod rng;
 pub mod sys;
 pub mod sys32;
+pub mod timer;
 pub mod unharmed;
 pub mod varies;
 pub mod victim;

@@ -13,6 +13,7 @@ use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::timer;
 use crate::format::tree;
 use crate::format::Hdr;
 
@@ -63,6 +64,8 @@ layouts! {
     "cr_hdr_siginfo" = pending::Siginfo,
     "cr_itimer" = pending::Itimer,
     "cr_hdr_itimers" = pending::Itimers,
+    "cr_hdr_timers" = timer::Timers,
+    "cr_hdr_timer" = timer::Timer,
     "cr_hdr_mm" = mm::Mm,
     "cr_hdr_vma" = mm::Vma,
     "cr_guard_range" = mm::GuardRange,

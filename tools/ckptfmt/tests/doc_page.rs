@@ -29,6 +29,8 @@ fn times_and_identifiers_are_listed_as_varying() {
         "hdr_task.nvcsw",
         "hdr_restart_block.remaining_ns",
         "itimer.value",
+        "hdr_timer.value",
+        "hdr_timer.overrun",
     ] {
         assert!(page.contains(&format!("* ``cr_{field}``\n")), "{field}");
     }

@@ -130,17 +130,25 @@ fn a_call_with_and_without_a_restart_block() {
 fn pending_signals_and_timers() {
     let mut image = Image::minimal();
     image.pending = Image::sample().pending;
+    image.posix = Image::sample().posix;
+    // The last one is of a second thread.
+    image.posix.truncate(3);
     image.settle();
-    assert_eq!(image.signal.nr_pending, 2);
+    assert_eq!(image.signal.nr_pending, 3);
+    assert_eq!(image.timers.nr_timers, 3);
     same(&image);
     // The order of signals is that of their queues, and kept.
     image.pending.reverse();
     same(&image);
-    image.pending = vec![image.pending[0]; 3000];
+    image.posix.clear();
+    let sent = image.pending.iter().find(|i| i.timer().is_none());
+    image.pending = vec![*sent.unwrap(); 3000];
     image.settle();
     same(&image);
     let mut image = Image::sample();
     image.pending.clear();
+    // What is left belongs to the signal of the second thread.
+    image.posix.drain(..3);
     image.itimers = Image::minimal().itimers;
     image.settle();
     assert_eq!(image.signal.nr_pending, 0);

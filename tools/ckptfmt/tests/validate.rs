@@ -12,6 +12,8 @@ mod forest;
 mod pending;
 #[path = "validate/pipe.rs"]
 mod pipe;
+#[path = "validate/timer.rs"]
+mod timer;
 
 use ckptfmt::build::Image;
 use ckptfmt::format::files::file_flags;

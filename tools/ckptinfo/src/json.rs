@@ -19,6 +19,7 @@ use crate::model::Model;
 use crate::model::View;
 use crate::pending;
 use crate::pipes;
+use crate::posix;
 use crate::shmem;
 use crate::tables::label;
 use crate::text;
@@ -69,6 +70,7 @@ fn one(model: &View<'_>) -> Value {
         "descriptors": model.fds.iter().map(|e| descriptor(model, e.fd, e.file, e.flags)).collect::<Vec<_>>(),
         "signals": signals(model),
         "timers": timers::json(model),
+        "posix_timers": posix::json(model),
         "credentials": creds(model),
         "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
             (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))

@@ -25,6 +25,7 @@ mod json;
 mod model;
 mod pending;
 mod pipes;
+mod posix;
 mod shmem;
 mod tables;
 mod text;

@@ -19,6 +19,7 @@ use ckptfmt::format::pipe;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
+use ckptfmt::format::timer;
 use ckptfmt::format::tree;
 use ckptfmt::walk::Event;
 use ckptfmt::walk::Totals;
@@ -79,6 +80,8 @@ pub struct OneTask {
     pub thread_signal: Option<signal::ThreadSignal>,
     pub pending: Vec<pending::Siginfo>,
     pub itimers: Option<pending::Itimers>,
+    pub timers: Option<timer::Timers>,
+    pub posix: Vec<timer::Timer>,
     pub creds: Option<task::Creds>,
     pub groups: Vec<u32>,
     pub rlimits: Option<task::Rlimits>,
@@ -293,6 +296,12 @@ impl Model {
                 }
             }
             Event::Itimers(r) => self.last().itimers = Some(*r),
+            Event::Timers(r) => self.last().timers = Some(*r),
+            Event::Timer(r) => {
+                if self.room(size_of_val(r)) {
+                    self.last().posix.push(*r);
+                }
+            }
             Event::Creds(r) => self.last().creds = Some(*r),
             Event::Groups(g) => self.last().groups.extend_from_slice(g),
             Event::Rlimits(r) => self.last().rlimits = Some(*r),

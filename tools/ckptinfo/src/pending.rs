@@ -35,6 +35,8 @@ enum Cause {
     Sender,
     /// The sender and a value.
     Message(u64),
+    /// A timer and its value.
+    Timer(u64, u64),
     /// A child with a status.
     Child(u32),
     /// An address.
@@ -75,6 +77,9 @@ fn call(info: &Siginfo) -> Cause {
 
 fn cause(info: &Siginfo) -> Cause {
     let [_, value, ..] = info.fields;
+    if let Some(id) = info.timer() {
+        return Cause::Timer(id, value);
+    }
     match info.code {
         0 | KERNEL.. => Cause::Sender,
         1.. => match CAUSES.iter().find(|c| c.0 == info.signo) {
@@ -99,6 +104,7 @@ fn code_name(info: &Siginfo) -> Option<&'static str> {
         0 => "kill",
         KERNEL => "kernel",
         -1 => "sigqueue",
+        -2 => "timer",
         -3 => "message queue",
         -4 => "asynchronous I/O",
         -5 => "I/O",
@@ -143,6 +149,7 @@ pub fn signal(info: &Siginfo) -> String {
         // tkill(2) fills the value with zeros.
         Cause::Message(0) if info.code == -6 => format!(" {from}"),
         Cause::Message(value) => format!(" {from}, value {value:#x}"),
+        Cause::Timer(id, value) => format!(" {id}, value {value:#x}"),
         Cause::Child(status) => format!(", child {pid}, user {uid}, status {status}"),
         Cause::Fault(addr) => format!(" at {addr:#x}"),
         Cause::Event(band, fd) => format!(", events {band:#x} of descriptor {fd}"),
@@ -172,6 +179,7 @@ pub fn signal_json(info: &Siginfo) -> Value {
     let own = match cause(info) {
         Cause::Sender => json!({ "pid": pid, "uid": uid }),
         Cause::Message(value) => json!({ "pid": pid, "uid": uid, "value": hex(value) }),
+        Cause::Timer(id, value) => json!({ "timer": id, "value": hex(value) }),
         Cause::Child(status) => json!({ "pid": pid, "uid": uid, "status": status }),
         Cause::Fault(addr) => json!({ "address": hex(addr) }),
         Cause::Event(band, fd) => json!({ "band": hex(band), "fd": fd }),

@@ -19,6 +19,7 @@ use ckptfmt::format::pipe;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::task;
+use ckptfmt::format::timer;
 use ckptfmt::format::tree;
 use ckptfmt::format::Hdr;
 use ckptfmt::format::Record;
@@ -84,6 +85,8 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<signal::Signal>,
     check::<pending::Siginfo>,
     check::<pending::Itimers>,
+    check::<timer::Timers>,
+    check::<timer::Timer>,
     check::<tree::Tree>,
     check::<signal::ThreadSignal>,
     check::<mm::Mm>,

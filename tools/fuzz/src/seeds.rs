@@ -31,6 +31,8 @@ const ORDER: &[i16] = &[
     format::SIGNAL,
     format::SIGINFO,
     format::ITIMERS,
+    format::TIMERS,
+    format::TIMER,
     format::TREE,
     format::THREAD_SIGNAL,
     format::MM,

@@ -28,6 +28,7 @@ use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::timer;
 use crate::format::tree;
 use crate::stream::writer::Writer;
 use crate::stream::Sink;
@@ -148,6 +149,9 @@ pub struct Image {
     /// Signals that wait to be delivered, in the order of their queues.
     pub pending: Vec<pending::Siginfo>,
     pub itimers: pending::Itimers,
+    pub timers: timer::Timers,
+    /// POSIX timers, in the order of their ids.
+    pub posix: Vec<timer::Timer>,
     pub creds: task::Creds,
     pub groups: Vec<u32>,
     pub rlimits: task::Rlimits,
@@ -212,6 +216,7 @@ impl Image {
         self.cpu.nr_restart = u32::from(self.restart_block.is_some());
         self.table.nr_fds = len(self.fds.len());
         self.signal.nr_pending = len(self.pending.len());
+        self.timers.nr_timers = len(self.posix.len());
         self.creds.ngroups = len(self.groups.len());
     }
 
@@ -282,6 +287,10 @@ impl Image {
             to.record(t, info)?;
         }
         to.record(t, &self.itimers)?;
+        to.record(t, &self.timers)?;
+        for timer in &self.posix {
+            to.record(t, timer)?;
+        }
         to.record(t, &self.creds)?;
         for groups in self.groups.chunks(task::GROUPS_CHUNK) {
             to.bytes(format::GROUPS, t, groups.as_bytes())?;

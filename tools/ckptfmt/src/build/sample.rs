@@ -26,6 +26,7 @@ use crate::format::shmem::shmem_kind;
 use crate::format::signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::task;
+use crate::format::timer;
 use crate::format::tree::tree_flags;
 use crate::format::tree::Tree;
 
@@ -100,6 +101,8 @@ impl Image {
             signal: signal::Signal::zeroed(),
             pending: Vec::new(),
             itimers: pending::Itimers::zeroed(),
+            timers: timer::Timers::zeroed(),
+            posix: Vec::new(),
             creds: task::Creds::zeroed(),
             groups: Vec::new(),
             rlimits: task::Rlimits::zeroed(),
@@ -184,6 +187,7 @@ impl Image {
         }
         image.signal.blocked = 1 << 9 | 1 << 33;
         image.wait();
+        image.time();
         image.groups = vec![4, 24, 27];
         image.add_others();
         for limit in &mut image.rlimits.limits {
@@ -194,7 +198,7 @@ impl Image {
         image
     }
 
-    /// Adds a thread with a signal that waits, and a child that has ended.
+    /// Adds a thread with two signals that wait, and a child that has ended.
     fn add_others(&mut self) {
         let mut thread = Tree::zeroed();
         (thread.pid, thread.tgid) = (101, 100);
@@ -214,6 +218,9 @@ impl Image {
         signal.blocked = 1 << 9;
         let mut info = Siginfo::zeroed();
         (info.signo, info.code) = (10, -6);
+        let mut sent = Siginfo::zeroed();
+        (sent.signo, sent.code, sent.fields) = (38, pending::SI_TIMER, [9, 8, 0, 0]);
+        sent.flags = pending::siginfo_flags::TIMER;
         self.others.push(Other::Thread {
             task,
             thread: self.thread,
@@ -221,7 +228,7 @@ impl Image {
             fpu: self.fpu.clone(),
             restart_block: None,
             signal,
-            pending: vec![info],
+            pending: vec![info, sent],
             creds: task::Creds::zeroed(),
         });
         let mut zombie = self.task;
@@ -259,6 +266,42 @@ impl Image {
         }
         let [real, ..] = &mut self.itimers.timers;
         (real.value, real.interval) = (250_000_000, 2_000_000_000);
+    }
+
+    /// Four POSIX timers: one that runs, one whose signal 36 waits, one of the time on a
+    /// processor that has the first thread as its target, and one whose signal 38
+    /// waits for the other thread.
+    fn time(&mut self) {
+        let new = |id, clock, notify, signo| {
+            let mut timer = timer::Timer::zeroed();
+            (timer.id, timer.clock, timer.notify, timer.signo) = (id, clock, notify, signo);
+            timer.overrun = -1;
+            timer
+        };
+        let mut runs = new(0, 0, timer::notify::SIGNAL, 14);
+        runs.flags = timer::timer_flags::ABSOLUTE;
+        runs.value = 3_000_000_000;
+        let mut waits = new(2, 1, timer::notify::SIGNAL, 36);
+        waits.flags = timer::timer_flags::PENDING;
+        (waits.value, waits.interval) = (500_000, 1_000_000);
+        (waits.sigval, waits.overrun, waits.overrun_last) = (7, 40, 3);
+        let mut of_thread = new(
+            5,
+            timer::cpu_clock::THREAD_SCHED,
+            timer::notify::THREAD_ID,
+            37,
+        );
+        (of_thread.tid, of_thread.clock_tid) = (self.task.pid, self.task.pid);
+        let mut of_other = new(9, 1, timer::notify::THREAD_ID, 38);
+        (of_other.tid, of_other.flags) = (101, timer::timer_flags::PENDING);
+        (of_other.sigval, of_other.overrun) = (8, 0);
+        self.posix = vec![runs, waits, of_thread, of_other];
+        self.timers.next_id = 10;
+        let mut info = Siginfo::zeroed();
+        (info.queue, info.signo, info.code) = (queue::PROCESS, 36, pending::SI_TIMER);
+        info.flags = pending::siginfo_flags::TIMER;
+        info.fields = [2, 7, 0, 0];
+        self.pending.push(info);
     }
 
     fn fill_memory(&mut self) {

@@ -31,6 +31,7 @@ files! {
     "call",
     "signal",
     "pending",
+    "timer",
     "mm",
     "shmem",
     "files",

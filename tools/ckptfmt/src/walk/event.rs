@@ -13,6 +13,7 @@ use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::task;
+use crate::format::timer;
 use crate::format::tree;
 
 /// Sums over a whole image.
@@ -99,6 +100,10 @@ pub enum Event<'a> {
     Siginfo(&'a pending::Siginfo),
     /// Interval timers.
     Itimers(&'a pending::Itimers),
+    /// POSIX timers follow.
+    Timers(&'a timer::Timers),
+    /// A POSIX timer.
+    Timer(&'a timer::Timer),
     Creds(&'a task::Creds),
     /// Supplementary groups.
     Groups(&'a [u32]),

@@ -4,8 +4,9 @@
 //!
 //! Follows the grammar of the format from the header to the trailer and
 //! reports each part as an [`Event`]. It never seeks, takes nothing from the
-//! source behind the image, and holds one record, one run of page addresses
-//! and the set of object references in memory, whatever the image says.
+//! source behind the image, and holds one record, one run of page addresses, the
+//! POSIX timers of one process and the set of object references in memory, whatever
+//! the image says.
 //!
 //! ```text
 //! HEAD STR STR STR HEAD_ARCH { TREE }                start.rs
@@ -18,7 +19,7 @@
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
 //!         EVENTFD, SIGNALFD, TIMERFD or EPOLL { EPOLL_ITEM } behind these
-//!   SIGNAL { SIGINFO } ITIMERS                       task.rs
+//!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
 //! each of its other threads:
 //! TASK                                               task.rs
@@ -42,6 +43,8 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::format;
+use crate::format::timer::Sent;
+use crate::format::timer::Timer;
 use crate::format::tree::Tree;
 use crate::format::Hdr;
 use crate::format::Record;
@@ -153,6 +156,11 @@ struct Walker<'v, S: Source> {
     /// Those of shared memory.
     shmem: HashSet<u32>,
     task: u32,
+    /// Its thread id.
+    tid: u32,
+    /// POSIX timers of the process at hand, and what they have sent to its threads.
+    timers: Vec<Timer>,
+    sent: Vec<Sent>,
     mm: u32,
     xsave_size: u32,
     /// String, array and page data at hand.
@@ -179,6 +187,9 @@ impl<'v, S: Source> Walker<'v, S> {
             pipes: HashSet::new(),
             shmem: HashSet::new(),
             task: 0,
+            tid: 0,
+            timers: Vec::new(),
+            sent: Vec::new(),
             mm: 0,
             xsave_size: 0,
             buf: vec![0; PORTION],
@@ -191,6 +202,10 @@ impl<'v, S: Source> Walker<'v, S> {
         for place in 0..self.tree.len() {
             if let Some(entry) = self.tree.get(place).copied() {
                 self.task(&entry)?;
+            }
+            let next = self.tree.get(place.saturating_add(1));
+            if next.is_none_or(Tree::is_process) {
+                self.pairs()?;
             }
         }
         self.begin();

@@ -20,6 +20,7 @@ use crate::format::pending::Siginfo;
 use crate::format::signal::Signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::task;
+use crate::format::timer;
 use crate::format::tree::Tree;
 use crate::format::Why;
 use crate::stream::Source;
@@ -34,6 +35,7 @@ impl<S: Source> Walker<'_, S> {
             "task is another one than in the forest",
         )?;
         self.task = task.objref;
+        self.tid = task.pid;
         (self.on)(&Event::Task(&task));
         if entry.is_zombie() {
             return Ok(());
@@ -91,9 +93,56 @@ impl<S: Source> Walker<'_, S> {
         for _ in 0..signal.nr_pending {
             let info: Siginfo = self.record(self.task)?;
             (self.on)(&Event::Siginfo(&info));
+            self.sent(&info)?;
         }
         let timers: Itimers = self.record(self.task)?;
         (self.on)(&Event::Itimers(&timers));
+        self.timers()
+    }
+
+    fn sent(&mut self, info: &Siginfo) -> Step<S> {
+        if info.timer().is_some() {
+            // Each timer has one at most.
+            rule(
+                self.sent.len() < timer::TIMERS_MAX as usize,
+                "pending signal is of no POSIX timer",
+            )?;
+            self.sent.push(timer::Sent {
+                tid: self.tid,
+                info: *info,
+            });
+        }
+        Ok(())
+    }
+
+    fn timers(&mut self) -> Step<S> {
+        let common: timer::Timers = self.record(self.task)?;
+        (self.on)(&Event::Timers(&common));
+        for _ in 0..common.nr_timers {
+            let timer: timer::Timer = self.record(self.task)?;
+            for tid in [timer.tid, timer.clock_tid] {
+                let thread = self.places.get(&tid).and_then(|at| self.tree.get(*at));
+                rule(
+                    tid == 0 || thread.is_some_and(|thread| thread.tgid == self.tid),
+                    "POSIX timer of a thread that is not in the image",
+                )?;
+            }
+            (self.on)(&Event::Timer(&timer));
+            self.timers.push(timer);
+        }
+        Ok(())
+    }
+
+    /// The end of a process and its threads: what its timers have sent is there.
+    pub(super) fn pairs(&mut self) -> Step<S> {
+        self.sent.sort_unstable_by_key(timer::Sent::timer);
+        let mut pairs = timer::Pairs::new(&self.sent);
+        for timer in &self.timers {
+            pairs.next(timer)?;
+        }
+        pairs.end()?;
+        self.timers.clear();
+        self.sent.clear();
         Ok(())
     }
 
@@ -107,6 +156,7 @@ impl<S: Source> Walker<'_, S> {
                 "signal of the process is pending for a thread",
             )?;
             (self.on)(&Event::Siginfo(&info));
+            self.sent(&info)?;
         }
         Ok(())
     }

@@ -189,6 +189,8 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
         Event::Signal(r) => to.signal = **r,
         Event::Siginfo(r) => to.pending.push(**r),
         Event::Itimers(r) => to.itimers = **r,
+        Event::Timers(r) => to.timers = **r,
+        Event::Timer(r) => to.posix.push(**r),
         Event::Creds(r) => to.creds = **r,
         Event::Groups(g) => to.groups.extend_from_slice(g),
         Event::Rlimits(r) => to.rlimits = **r,

@@ -5,8 +5,10 @@
 use ckptfmt::build::reseal;
 use ckptfmt::build::split;
 use ckptfmt::build::Image;
+use ckptfmt::build::Other;
 use ckptfmt::format;
 use ckptfmt::format::call::RestartBlock;
+use ckptfmt::format::pending::Siginfo;
 use ckptfmt::format::pending::PENDING_MAX;
 
 use super::lie;
@@ -62,12 +64,84 @@ fn pending_signals_and_timers_that_lie() {
         i.pending[0].signo = i32::MIN;
     });
     lie("SIGKILL or SIGSTOP is pending", |i| i.pending[0].signo = 9);
-    lie("pending signal of a POSIX timer", |i| {
-        i.pending[1].code = -2;
+    lie("pending signal of a POSIX timer has another code", |i| {
+        i.pending[1].flags = 1;
     });
     lie("time of a timer is out of range", |i| {
         i.itimers.timers[2].interval = u64::MAX;
     });
     of_another_object(format::SIGINFO);
     of_another_object(format::ITIMERS);
+}
+
+/// What waits for the second thread.
+fn of_thread(image: &mut Image) -> &mut Vec<Siginfo> {
+    match &mut image.others[0] {
+        Other::Thread { pending, .. } => pending,
+        Other::Zombie(_) => panic!("the sample has another order"),
+    }
+}
+
+#[test]
+fn posix_timers_that_lie() {
+    let expected = "record is not the one expected here";
+    lie(expected, |i| i.timers.nr_timers = 3);
+    lie(expected, |i| i.timers.nr_timers += 1);
+    lie("too many POSIX timers", |i| i.timers.nr_timers = u32::MAX);
+    lie("ids of POSIX timers do not grow", |i| i.posix.swap(0, 2));
+    lie("ids of POSIX timers do not grow", |i| i.posix[0].id = 2);
+    lie("signal of a POSIX timer is missing", |i| {
+        i.pending.retain(|s| s.flags == 0);
+        of_thread(i).clear();
+        i.settle();
+    });
+    lie("signal of a POSIX timer is missing", |i| {
+        of_thread(i).pop();
+        i.settle();
+    });
+    lie("pending signal is of no POSIX timer", |i| {
+        i.posix[3].flags = 0;
+    });
+    lie("pending signal is of no POSIX timer", |i| {
+        let again = *of_thread(i).last().unwrap();
+        of_thread(i).push(again);
+        i.settle();
+    });
+    let other: [fn(&mut Image); 10] = [
+        |i| i.posix[1].flags = 0,
+        |i| i.posix[2].flags = 2,
+        // Each thread has what is for it.
+        |i| i.posix[3].tid = 100,
+        |i| {
+            let sent = of_thread(i).pop();
+            i.pending.extend(sent);
+            i.settle();
+        },
+        |i| {
+            let sent = i.pending.pop();
+            of_thread(i).extend(sent);
+            of_thread(i)[2].queue = 0;
+            i.settle();
+        },
+        |i| i.pending[2].queue = 0,
+        |i| i.pending[2].signo = 35,
+        |i| i.pending[2].errno = 1,
+        |i| i.pending[2].fields[0] = 0,
+        |i| i.pending[2].fields[1] = 8,
+    ];
+    for change in other {
+        lie("POSIX timer and its pending signal do not fit", change);
+    }
+    lie("POSIX timer of a thread that is not in the image", |i| {
+        i.posix[2].tid += 5;
+    });
+    lie("POSIX timer of a thread that is not in the image", |i| {
+        i.posix[2].clock_tid += 5;
+    });
+    // A child that has ended is no thread.
+    lie("POSIX timer of a thread that is not in the image", |i| {
+        i.posix[3].tid = 102;
+    });
+    of_another_object(format::TIMERS);
+    of_another_object(format::TIMER);
 }

@@ -18,7 +18,8 @@ use super::RESERVED;
 const QUEUE: &str = "pending signal of an unknown queue";
 const NUMBER: &str = "pending signal has no such number";
 const UNBLOCKABLE: &str = "SIGKILL or SIGSTOP is pending";
-const TIMER: &str = "pending signal of a POSIX timer";
+const TIMER: &str = "pending signal of a POSIX timer has another code";
+const FLAGS: &str = "pending signal has unknown flags";
 const TIME: &str = "time of a timer is out of range";
 
 fn info(queue: u32, signo: i32, code: i32) -> Siginfo {
@@ -42,8 +43,9 @@ fn pending_signals() {
                 (|r| r.signo = i32::MAX, NUMBER),
                 (|r| r.signo = 9, UNBLOCKABLE),
                 (|r| r.signo = 19, UNBLOCKABLE),
-                (|r| r.code = SI_TIMER, TIMER),
-                (|r| r.reserved = 1, RESERVED),
+                (|r| (r.flags, r.code) = (1, -1), TIMER),
+                (|r| r.flags = 2, FLAGS),
+                (|r| r.flags = u32::MAX, FLAGS),
                 (|r| r.reserved2 = 1, RESERVED),
                 (|r| r.reserved3 = 1, RESERVED),
             ],
@@ -52,7 +54,7 @@ fn pending_signals() {
     // Each other number may wait in either queue, for whatever reason.
     for queue in [queue::TASK, queue::PROCESS] {
         for signo in (1..=64).filter(|n| ![9, 19].contains(n)) {
-            for code in [i32::MIN, -60, -6, -3, -1, 0, 1, 0x80, i32::MAX] {
+            for code in [i32::MIN, -60, -6, -3, SI_TIMER, -1, 0, 1, 0x80, i32::MAX] {
                 let mut info = info(queue, signo, code);
                 assert_eq!(info.validate(), Ok(()), "{info:?}");
                 (info.errno, info.fields) = (-1, [u64::MAX; 4]);

@@ -289,6 +289,15 @@ impl Facts {
             Event::ThreadSignal(r) => self.more(Section::Signals, record(r).values),
             Event::Siginfo(r) => self.signal(r),
             Event::Itimers(r) => self.more(Section::Timers, record(r).values),
+            Event::Timers(r) => self.more(Section::Timers, record(r).values),
+            Event::Timer(r) => {
+                let item = Item {
+                    label: format!("timer {}", r.id),
+                    ..record(r)
+                };
+                let key = (u64::from(r.id).saturating_add(1), String::new());
+                self.put(Section::Timers, key, item);
+            }
             Event::Creds(r) => self.more(Section::Credentials, record(r).values),
             Event::Groups(groups) => {
                 for group in groups {

@@ -30,6 +30,8 @@ const SKIPPED: &[(&str, &str)] = &[
     ("Shmem", "namelen"),
     ("Signal", "nr_pending"),
     ("ThreadSignal", "nr_pending"),
+    ("Timers", "nr_timers"),
+    ("Timer", "id"),
     ("Creds", "ngroups"),
 ];
 
@@ -122,7 +124,7 @@ fn number(part: &Part, number: u64) -> String {
         ("Sigaction", "handler") if number == 0 => "default".into(),
         ("Sigaction", "handler") if number == 1 => "ignore".into(),
         ("Rlimit", _) => text::limit(number),
-        ("Creds", "caps" | "securebits") => hex(number),
+        ("Creds", "caps" | "securebits") | ("Timer", "sigval") => hex(number),
         ("HeadArch", "xsave_size" | "vdso_size")
         | ("RestartBlock", "remaining_ns")
         | ("Signal" | "ThreadSignal", "ss_size") => number.to_string(),

@@ -8,6 +8,7 @@ use super::Tree;
 use super::LIST;
 use crate::model::View;
 use crate::pending;
+use crate::posix;
 use crate::text;
 use crate::text::size;
 use crate::timers;
@@ -60,5 +61,14 @@ fn waiting(tree: &mut Tree, model: &View<'_>) {
     }
     for (name, timer) in model.itimers.iter().flat_map(timers::set) {
         tree.line(1, &format!("timer {name}"), timers::text(timer));
+    }
+    if let Some(timers) = model.timers.as_ref().filter(|t| t.nr_timers != 0) {
+        tree.line(1, "POSIX timers", timers.nr_timers.to_string());
+    }
+    for timer in model.posix.iter().take(LIST) {
+        tree.line(2, &format!("timer {}", timer.id), posix::text(timer));
+    }
+    if model.posix.len() > LIST {
+        tree.line(2, "...", "see --json");
     }
 }

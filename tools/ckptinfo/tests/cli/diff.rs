@@ -113,6 +113,9 @@ fn values_of_the_image_and_of_its_task() {
             b.signal.blocked = 1 << 9;
             b.signal.actions[9].handler = 1;
             b.pending.pop();
+            b.posix[0].sigval = 0x20;
+            b.posix.remove(1);
+            b.timers.next_id = 77;
             b.itimers.timers[0].interval = 1;
             b.creds.uid = 1000;
             b.groups.push(1000);
@@ -132,7 +135,8 @@ fn values_of_the_image_and_of_its_task() {
             "\n    current              / -> /tmp\n",
             "\n    blocked              SIGUSR1 signal 34 -> SIGUSR1\n",
             "\n    actions SIGUSR1.handler 0x401100 -> ignore\n",
-            "\n  pending signals\n    - signal 34, for the process",
+            "\n  pending signals\n    - signal 36, for the process",
+            "\n    next_id              10 -> 77\n    timer 0\n      sigval               0x0 -> 0x20\n    - timer 2\n",
             "\n    timers real.interval 2000000000 -> 1\n",
             "\n    uid                  0 -> 1000\n",
             "\n    + group 1000\n",

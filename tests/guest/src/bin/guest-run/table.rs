@@ -83,6 +83,7 @@ pub const TESTS: &[Test] = &[
     cycle("chrooted"),
     cycle("signals"),
     cycle("pending"),
+    cycle("timers"),
     cycle("attributes"),
     cycle("undumpable"),
     cycle("rollback"),

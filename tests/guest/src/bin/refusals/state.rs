@@ -5,6 +5,7 @@
 use ckpt_guest::desk::Desk;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
+use ckpt_guest::timer;
 
 use crate::arrange::had;
 use crate::arrange::thing;
@@ -99,9 +100,11 @@ fn stopped_child(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
-fn posix_timer(_: &Desk) -> Result<Place, String> {
+/// A timer of the time that the parent spends on a processor.
+fn foreign_clock(_: &Desk) -> Result<Place, String> {
+    let parent = had("getppid", plain(libc::SYS_getppid, &[]))?;
     let mut id = 0i32;
-    let args = [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0];
+    let args = [!parent << 3 | 2, 0, 0, 0, 0, 0];
     had(
         "timer_create",
         with_data(libc::SYS_timer_create, args, 2, &mut id),
@@ -109,27 +112,41 @@ fn posix_timer(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
-/// A timer that has expired, and whose signal is pending.
-fn posix_timer_signal(_: &Desk) -> Result<Place, String> {
-    let mut mask = 1u64 << (libc::SIGALRM - 1);
-    let args = [libc::SIG_BLOCK as usize, 0, 0, 8, 0, 0];
-    had(
-        "block",
-        with_data(libc::SYS_rt_sigprocmask, args, 1, &mut mask),
-    )?;
-    let mut id = 0i32;
-    let args = [libc::CLOCK_MONOTONIC as usize, 0, 0, 0, 0, 0];
+/// A timer that a thread has made, which has ended.
+fn timer_of_a_thread(clock: i32, notify: i32) -> Result<Place, String> {
+    let made = std::thread::spawn(move || {
+        let signals = timer::Signals {
+            notify,
+            signo: libc::SIGALRM,
+            value: 0,
+            tid: timer::gettid(),
+        };
+        timer::create(clock, signals, 0).map(|_| ())
+    });
+    had("timer_create", made.join().map_err(|_| "it panicked")?)?;
+    NOWHERE
+}
+
+fn ended_thread(_: &Desk) -> Result<Place, String> {
+    timer_of_a_thread(libc::CLOCK_MONOTONIC, timer::SIGEV_THREAD_ID)
+}
+
+fn ended_clock(_: &Desk) -> Result<Place, String> {
+    timer_of_a_thread(libc::CLOCK_THREAD_CPUTIME_ID, timer::SIGEV_SIGNAL)
+}
+
+/// A timer that wakes a sleeping machine.
+fn alarm_clock(_: &Desk) -> Result<Place, String> {
+    let signals = timer::Signals {
+        notify: timer::SIGEV_SIGNAL,
+        signo: libc::SIGALRM,
+        value: 0,
+        tid: 0,
+    };
     had(
         "timer_create",
-        with_data(libc::SYS_timer_create, args, 2, &mut id),
+        timer::create(libc::CLOCK_BOOTTIME_ALARM, signals, 0),
     )?;
-    let mut soon = [0u64, 0, 0, 1];
-    let args = [id as usize, 0, 0, 0, 0, 0];
-    had(
-        "timer_settime",
-        with_data(libc::SYS_timer_settime, args, 2, &mut soon),
-    )?;
-    std::thread::sleep(std::time::Duration::from_millis(20));
     NOWHERE
 }
 
@@ -269,8 +286,22 @@ pub const THINGS: &[Thing] = &[
             &["stopped by a signal"],
         )
     },
-    thing("task-posix-timer-signal", posix_timer_signal, &["timer"]),
-    thing("task-posix-timer", posix_timer, &["timer"]),
+    thing(
+        "task-timer-of-another",
+        foreign_clock,
+        &["timer", "another task"],
+    ),
+    thing(
+        "task-timer-of-the-dead",
+        ended_thread,
+        &["timer", "thread that has ended"],
+    ),
+    thing(
+        "task-timer-of-a-dead-clock",
+        ended_clock,
+        &["timer", "another task's clock"],
+    ),
+    thing("task-timer-alarm", alarm_clock, &["timer", "this clock"]),
     thing("task-seccomp", seccomp, &["seccomp"]),
     thing(
         "task-debug-register",

@@ -287,8 +287,13 @@ pub fn ping_pong(scene: &Scene) -> Result<(), String> {
     // It answers until it is killed: whoever ends first would leave the other waiting.
     let other = child(|| loop {
         receive(libc::SIGUSR1)?;
-        // The parent has another id after a restart.
-        send(parent(), libc::SIGUSR2)?;
+        // The parent has another id after a restart, which may fall between these two.
+        let (mut to, mut sent) = (0, Ok(0));
+        while to != parent() {
+            to = parent();
+            sent = send(to, libc::SIGUSR2);
+        }
+        sent?;
     })?;
     let mut rounds = 0u64;
     while rounds == 0 || !scene.finished() {

@@ -10,6 +10,7 @@ mod mixed;
 mod stops;
 mod stress;
 mod threads;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -20,15 +21,12 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    for act in threads::ACTS
-        .iter()
-        .chain(family::ACTS)
-        .chain(mixed::ACTS)
-        .chain(stops::ACTS)
-    {
+    let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);
+    for act in acts.chain(stops::ACTS).chain(timers::ACTS) {
         cases.run(act.name, || play(act, seed));
     }
-    for (name, case) in stops::CASES.iter().chain(stress::CASES) {
+    let special = stops::CASES.iter().chain(timers::CASES);
+    for (name, case) in special.chain(stress::CASES) {
         cases.run(name, case);
     }
     cases.verdict()
