@@ -36,6 +36,23 @@ pub(crate) fn identity(file: &FileRef) -> usize {
     file.as_ptr() as usize
 }
 
+/// A reference that is handed from task to task.
+pub(crate) struct Kept(ARef<File>);
+
+impl Kept {
+    /// One more reference to a file.
+    pub(crate) fn new(file: &FileRef) -> Self {
+        // SAFETY: The reference is one of its own: neither this system call, nor the way on
+        // which a task stands still, has taken any with fdget_pos().
+        Self(unsafe { LocalFile::assume_no_fdget_pos(file.clone()) })
+    }
+
+    /// The file, for the current task.
+    pub(crate) fn get(&self) -> FileRef {
+        FileRef::from(&**self.0)
+    }
+}
+
 fn mode(file: &FileRef) -> u32 {
     // SAFETY: The reference keeps the file; f_mode does not change after open
     // in the bits looked at here.

@@ -4,7 +4,8 @@
 //!
 //! Locking: everything in a pipe is read and changed under its mutex, which is
 //! held for one buffer or one look at a time, never while an image is read or
-//! written.
+//! written. A new pipe gets all that it has in one hold: others may have opened
+//! a FIFO, and nothing of theirs may come between the buffers of an image.
 
 use super::file;
 use super::file::FileRef;
@@ -35,6 +36,21 @@ pub(crate) struct State {
     pub(crate) writers: u32,
     /// Open files.
     pub(crate) files: u32,
+    /// See [`Look`].
+    pub(crate) look: Look,
+}
+
+/// Where a pipe was at a look: as long as it does not change, neither do the contents.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Buffers that were ever written, and read.
+    head_tail: c_ulong,
+    /// Start of the first buffer.
+    offset: u32,
+    /// Bytes of the last one, to which a write may add.
+    len: u32,
+    /// How often an end was opened.
+    opened: (u32, u32),
 }
 
 /// One buffer, without its bytes.
@@ -48,6 +64,71 @@ pub(crate) struct Buffer {
     pub(crate) packet: bool,
     /// The next write may add to it.
     pub(crate) merge: bool,
+}
+
+/// Buffers on their way into a pipe.
+///
+/// # Invariants
+///
+/// Each buffer has a page of its own, whose only reference belongs to the value.
+pub(crate) struct Contents {
+    bufs: KVVec<bindings::pipe_buffer>,
+}
+
+impl Contents {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self { bufs: KVVec::new() }
+    }
+
+    /// Adds a buffer. Its bytes are zeros, which the caller replaces.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL when it is not within a page, ENOMEM.
+    pub(crate) fn add(&mut self, buffer: &Buffer) -> Result<&mut [u8]> {
+        let start = buffer.offset as usize;
+        let end = start.checked_add(buffer.len as usize).ok_or(EINVAL)?;
+        if end > PAGE {
+            return Err(EINVAL);
+        }
+        self.bufs.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: A page without an owner, or null.
+        let page = unsafe { bindings::ckpt_alloc_pipe_page() };
+        if page.is_null() {
+            return Err(ENOMEM);
+        }
+        let flags = if buffer.packet {
+            bindings::PIPE_BUF_FLAG_PACKET
+        } else if buffer.merge {
+            bindings::PIPE_BUF_FLAG_CAN_MERGE
+        } else {
+            0
+        };
+        // There is room. INVARIANT: The page is a new one.
+        let _ = self.bufs.push_within_capacity(bindings::pipe_buffer {
+            page,
+            offset: buffer.offset,
+            len: buffer.len,
+            flags,
+            ..Default::default()
+        });
+        // SAFETY: The page is filled with zeros, and every page has an address on x86-64.
+        // Nobody else has it, and the value is borrowed as long as the slice is used.
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(bindings::ckpt_page_address(page).cast::<u8>(), PAGE)
+        };
+        bytes.get_mut(start..end).ok_or(EINVAL)
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        for buf in &self.bufs {
+            // SAFETY: By the invariants the reference is ours.
+            unsafe { bindings::ckpt_put_page(buf.page) };
+        }
+    }
 }
 
 /// The mutex of a pipe, held.
@@ -101,15 +182,25 @@ impl<'a> Pipe<'a> {
     /// EINTR when the task is killed.
     pub(crate) fn state(&self) -> Result<State> {
         let _locked = self.lock()?;
-        // SAFETY: The mutex of the pipe is held; `files` is one word.
+        // SAFETY: The mutex of the pipe is held, so that its buffers stay; `files` is one
+        // word.
         unsafe {
             let info = &*self.info;
+            let used = bindings::ckpt_pipe_used(self.info);
+            let first = bindings::ckpt_pipe_buf(self.info, 0);
+            let last = bindings::ckpt_pipe_buf(self.info, used.wrapping_sub(1));
             Ok(State {
                 slots: info.ring_size,
-                used: bindings::ckpt_pipe_used(self.info),
+                used,
                 readers: info.readers,
                 writers: info.writers,
                 files: info.files,
+                look: Look {
+                    head_tail: bindings::ckpt_pipe_head_tail(self.info),
+                    offset: if first.is_null() { 0 } else { (*first).offset },
+                    len: if last.is_null() { 0 } else { (*last).len },
+                    opened: (info.r_counter, info.w_counter),
+                },
             })
         }
     }
@@ -164,60 +255,17 @@ impl<'a> Pipe<'a> {
         to_result(done.min(0) as i32)
     }
 
-    /// Writes one buffer, of at most a page, as a packet: nothing is added to it yet.
-    /// The end writes packets and does not block.
+    /// Gives an empty pipe its contents, if it has `files` open files and no others.
     ///
     /// # Errors
     ///
-    /// EAGAIN when the pipe is full, ENOMEM.
-    pub(crate) fn put(&self, bytes: &[u8]) -> Result {
-        let mut pos = 0;
-        // SAFETY: The reference keeps the file, which is open for writing; the slice
-        // is only read.
-        let done = unsafe {
-            bindings::kernel_write(
-                self.end.as_ptr(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                &mut pos,
-            )
-        };
-        match usize::try_from(done) {
-            Ok(done) if done == bytes.len() => Ok(()),
-            Ok(_) => Err(EAGAIN),
-            Err(_) => to_result(done as i32),
-        }
-    }
-
-    /// Gives buffers that were just written their places and flags.
-    ///
-    /// # Errors
-    ///
-    /// EBUSY when the pipe holds others.
-    pub(crate) fn mark(&self, buffers: &[Buffer]) -> Result {
-        let _locked = self.lock()?;
-        for (nr, mark) in buffers.iter().enumerate() {
-            // SAFETY: The mutex of the pipe is held; the page was allocated by the
-            // write and is the pipe's own, so that further bytes may be added.
-            unsafe {
-                let buf = bindings::ckpt_pipe_buf(self.info, nr as u32);
-                if buf.is_null()
-                    || (*buf).offset != 0
-                    || (*buf).len != mark.offset.saturating_add(mark.len)
-                {
-                    return Err(EBUSY);
-                }
-                (*buf).offset = mark.offset;
-                (*buf).len = mark.len;
-                (*buf).flags = if mark.packet {
-                    bindings::PIPE_BUF_FLAG_PACKET
-                } else if mark.merge {
-                    bindings::PIPE_BUF_FLAG_CAN_MERGE
-                } else {
-                    0
-                };
-            }
-        }
+    /// EBUSY when somebody else has opened or filled it; EINTR when the task is killed.
+    pub(crate) fn fill(&self, mut contents: Contents, files: u32) -> Result {
+        let nr = u32::try_from(contents.bufs.len()).map_err(|_| EINVAL)?;
+        // SAFETY: The end keeps the pipe. By the invariants of the contents nobody else has
+        // the pages, and each is there once: the call takes all of them, or none.
+        to_result(unsafe { bindings::pipe_fill(self.info, contents.bufs.as_ptr(), nr, files) })?;
+        contents.bufs.clear();
         Ok(())
     }
 
@@ -230,7 +278,8 @@ impl<'a> Pipe<'a> {
 
     /// From now on nobody has opened it for writing.
     pub(crate) fn wait_for_writer(&self) {
-        // SAFETY: As above; no descriptor of a running task refers to this end yet.
+        // SAFETY: As above. If somebody else polls this end in this moment, it is told the
+        // one or the other.
         unsafe { bindings::ckpt_pipe_set_unseen(self.end.as_ptr(), self.info) };
     }
 

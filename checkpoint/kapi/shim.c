@@ -243,6 +243,12 @@ struct page *ckpt_alloc_page(void)
 	return alloc_page(GFP_KERNEL);
 }
 
+/* As a pipe has them, with zeros around what will be in it. */
+struct page *ckpt_alloc_pipe_page(void)
+{
+	return alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT | __GFP_ZERO);
+}
+
 void ckpt_copy_highpage(struct page *to, struct page *from)
 {
 	copy_highpage(to, from);
@@ -1066,6 +1072,11 @@ void ckpt_pipe_unlock(struct pipe_inode_info *pipe)
 bool ckpt_pipe_notifies(struct pipe_inode_info *pipe)
 {
 	return pipe_has_watch_queue(pipe);
+}
+
+unsigned long ckpt_pipe_head_tail(struct pipe_inode_info *pipe)
+{
+	return pipe->head_tail;
 }
 
 unsigned int ckpt_pipe_used(struct pipe_inode_info *pipe)

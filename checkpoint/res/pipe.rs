@@ -8,7 +8,8 @@
 //! as full as before; the ends are open files that refer to it. Nothing is taken
 //! out. All ends must be saved, or bytes would be there twice: once everything
 //! has been written, the ends and descriptors that were met are counted against
-//! those that the kernel knows.
+//! those that the kernel knows, and the pipe must be as it was: somebody outside may
+//! have had an end for a moment.
 //!
 //! Not saved: that pages of splice(2) and vmsplice(2) belong to somebody else,
 //! times, the inode number.
@@ -31,9 +32,12 @@ use crate::format::Hdr;
 use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
+use crate::kapi::file::Kept;
 use crate::kapi::path;
 use crate::kapi::pipe;
 use crate::kapi::pipe::Buffer;
+use crate::kapi::pipe::Contents;
+use crate::kapi::pipe::Look;
 use crate::kapi::pipe::Pipe;
 use kernel::bindings::O_DIRECT;
 use kernel::bindings::O_NOCTTY;
@@ -43,9 +47,13 @@ use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 
 const WHY: &str = "a pipe is also held by a process that is not saved";
+const FIFO_IN_USE: &str = "a FIFO is in use";
 
 /// A pipe that is saved: ends that there are, and ends that were met.
 struct Ends {
+    /// Keeps the pipe until the last look.
+    end: Option<Kept>,
+    look: Look,
     fd: u32,
     name: KVec<u8>,
     readers: u32,
@@ -108,6 +116,13 @@ impl Met {
             if ends.readers != 0 || ends.writers != 0 {
                 return fail(WHY, ends.fd, &ends.name, format::PIPE);
             }
+            let end = ends.end.as_ref().map(Kept::get).ok_or(EBADF)?;
+            let pipe = Pipe::of(&end).ok_or(EBADF)?;
+            if pipe.state()?.look != ends.look {
+                let why = "a pipe has changed during the checkpoint, by another process";
+                let failure = Failure::new(EBUSY, why).at(Place::Fd(ends.fd));
+                return Err(failure.about(&ends.name).of(format::PIPE));
+            }
         }
         match self.ends.values().find(|held| held.references != 0) {
             Some(held) => fail(held.why, held.fd, &held.name, format::FILE),
@@ -134,6 +149,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
     if new {
         let state = pipe.state()?;
         let ends = Ends {
+            end: None,
+            look: state.look,
             fd,
             name: path::display_name(end),
             readers: state.readers,
@@ -152,6 +169,10 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
         ends.writers = ends.writers.wrapping_sub(one(file::may_write(end)));
     }
     ctx.pipes.hold(end, first, WHY)?;
+    if let Some(ends) = ctx.pipes.pipes.get_mut(&pipe.identity()) {
+        // Not before its references were counted.
+        ends.end.get_or_insert_with(|| Kept::new(end));
+    }
     Ok(objref)
 }
 
@@ -230,7 +251,10 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         ([end.clone(), end], Some(name))
     };
     let [_, write] = &ends;
-    fill(ctx, &rec, write)?;
+    fill(ctx, &rec, write).map_err(|failure| match &name {
+        Some(name) => failure.about(name),
+        None => failure,
+    })?;
     if name.is_none() {
         attributes(&rec, write)?;
     }
@@ -259,15 +283,11 @@ fn open_fifo(ctx: &RestoreCtx, name: &[u8]) -> Outcome<FileRef> {
         ));
     };
     let state = pipe.state()?;
-    ensure(
-        state.files == 1 && state.used == 0,
-        EBUSY,
-        "a FIFO is in use",
-    )?;
+    ensure(state.files == 1 && state.used == 0, EBUSY, FIFO_IN_USE)?;
     Ok(end)
 }
 
-/// Sets the capacity of an empty pipe and reads its buffers into it.
+/// Sets the capacity of an empty pipe, reads its buffers, and fills it.
 fn fill(ctx: &mut RestoreCtx, rec: &format::pipe::Pipe, end: &FileRef) -> Outcome {
     // Checked by the caller: both kinds were just made.
     let pipe = Pipe::of(end).ok_or(EBADF)?;
@@ -275,31 +295,28 @@ fn fill(ctx: &mut RestoreCtx, rec: &format::pipe::Pipe, end: &FileRef) -> Outcom
         pipe.resize(rec.slots)
             .why("the capacity of a pipe is above the caller's limits")?;
     }
-    // Packets are never joined, so that each write makes one buffer.
-    file::set_flags(end, 0, O_DIRECT | O_NONBLOCK);
-    let mut page: KVec<u8> = KVec::from_elem(0, PIPE_BUF_MAX as usize, GFP_KERNEL)?;
-    let mut marks = KVVec::new();
+    let mut contents = Contents::new();
     for _ in 0..rec.nr_bufs {
         let buf: PipeBuf = ctx.reader.record(rec.objref)?;
-        // A valid record is within the page.
-        let end = buf.offset.saturating_add(buf.nr_bytes) as usize;
-        let bytes = page.get_mut(..end).ok_or(EINVAL)?;
-        let (before, now) = bytes
-            .split_at_mut_checked(buf.offset as usize)
-            .ok_or(EINVAL)?;
-        before.fill(0);
-        ctx.reader.bytes(format::PIPE_DATA, rec.objref, now)?;
-        pipe.put(bytes).why("a pipe cannot be filled")?;
-        let mark = Buffer {
+        let buf = Buffer {
             offset: buf.offset,
             len: buf.nr_bytes,
             packet: buf.flags & f::PACKET != 0,
             merge: buf.flags & f::MERGE != 0,
         };
-        marks.push(mark, GFP_KERNEL)?;
+        let bytes = contents.add(&buf).why("a pipe cannot be filled")?;
+        ctx.reader.bytes(format::PIPE_DATA, rec.objref, bytes)?;
     }
-    file::set_flags(end, O_DIRECT | O_NONBLOCK, 0);
-    pipe.mark(&marks).why("a FIFO is in use")
+    // Both ends of a pipe without a name are there, and the one of a FIFO.
+    let files = if rec.path_len == 0 { 2 } else { 1 };
+    // Whoever has opened a FIFO while the image was read has a part in it.
+    pipe.fill(contents, files).map_err(|errno| {
+        if errno == EBUSY {
+            Failure::new(errno, FIFO_IN_USE)
+        } else {
+            errno.into()
+        }
+    })
 }
 
 /// Owner, group and permissions, as far as they are not those of a new pipe.
@@ -331,7 +348,9 @@ pub(super) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
             let end = ctx
                 .below_root(name)
                 .and_then(|path| {
-                    file::open(&ctx.root, path, access | O_NONBLOCK | O_NOCTTY)
+                    // Packets are for fcntl(2); all other flags are asked for here.
+                    let flags = super::file::open_flags(rec) & !O_DIRECT;
+                    file::open(&ctx.root, path, flags | O_NONBLOCK | O_NOCTTY)
                         .why("a FIFO cannot be opened")
                 })
                 .about(name)?;

@@ -17,6 +17,8 @@ struct epoll_key;
 struct file;
 struct itimerspec64;
 struct k_itimer;
+struct pipe_buffer;
+struct pipe_inode_info;
 struct restart_block;
 struct sigqueue;
 struct task_struct;
@@ -90,6 +92,10 @@ struct timerfd_state {
 int timerfd_get_state(struct file *file, struct timerfd_state *state);
 struct file *timerfd_new_file(int clockid, int flags);
 void timerfd_set_state(struct file *file, const struct timerfd_state *state);
+
+/* fs/pipe.c: gives an empty pipe all its contents, or nothing */
+int pipe_fill(struct pipe_inode_info *pipe, const struct pipe_buffer *bufs,
+	      unsigned int nr, unsigned int files);
 
 /* fs/eventpoll.c: what it watches, entry by entry; and a new one */
 struct file *eventpoll_new_file(int flags);

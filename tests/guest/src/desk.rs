@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::check;
 use crate::life;
+use crate::pace;
 use crate::sys;
 use crate::sys::Ended;
 use crate::sys::Errno;
@@ -96,6 +97,50 @@ impl Desk {
             return Ok(());
         }
         Err(format!("no restart: {ended:?}; {}", self.said()))
+    }
+
+    /// Restarts the image in a child that gets `first` bytes of it through a pipe, and
+    /// the others once `meanwhile` has run, which gets the child's process id.
+    pub fn restart_in_two(
+        &self,
+        first: usize,
+        meanwhile: impl FnOnce(i32) -> Result<(), String>,
+    ) -> Result<Ended, String> {
+        let image = std::fs::read(&self.path).map_err(|e| e.to_string())?;
+        let [reader, writer] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+        let pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+        if pid == 0 {
+            let _ = sys::close(writer);
+            sys::restart(0, reader, sys::LOG, self.log);
+            sys::exit(1)
+        }
+        let _ = sys::close(reader);
+        let (now, later) = image.split_at(first);
+        let done = Self::feed(writer, now)
+            .and_then(|()| meanwhile(pid))
+            .and_then(|()| Self::feed(writer, later));
+        let _ = sys::close(writer);
+        let ended = sys::wait_for(pid, 30);
+        done.map_err(|e| format!("{e}; {ended:?}; {}", self.said()))?;
+        Ok(ended)
+    }
+
+    /// Writes to a pipe, and waits until all has been taken and is waited for more. Who
+    /// reads may have had enough before.
+    fn feed(pipe: i32, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            match sys::write(pipe, bytes) {
+                Ok(done) => bytes = &bytes[done..],
+                Err(Errno(libc::EPIPE)) => return Ok(()),
+                Err(errno) => return Err(format!("write: {errno}")),
+            }
+        }
+        let ms = std::time::Duration::from_millis;
+        while sys::unread(pipe) != Ok(0) {
+            std::thread::sleep(ms(2));
+        }
+        std::thread::sleep(ms(50 * pace::factor()));
+        Ok(())
     }
 
     /// Restarts the image in the calling process, which must fail and do no harm.

@@ -211,6 +211,17 @@ pub fn pipe(flags: i32) -> Result<[i32; 2], Errno> {
     unsafe { raw(libc::SYS_pipe2 as usize, args) }.map(|_| ends)
 }
 
+/// FIONREAD: bytes in a pipe. 0 without a reader: nobody takes them any more.
+pub fn unread(pipe: i32) -> Result<i32, Errno> {
+    if poll(pipe, libc::POLLOUT) & libc::POLLERR != 0 {
+        return Ok(0);
+    }
+    let mut bytes = 0i32;
+    // SAFETY: the kernel writes one int.
+    libc_result(unsafe { libc::ioctl(pipe, libc::FIONREAD, &raw mut bytes) })?;
+    Ok(bytes)
+}
+
 /// poll(2) of one descriptor, without waiting: what has happened.
 pub fn poll(fd: i32, events: i16) -> i16 {
     let revents = 0;
