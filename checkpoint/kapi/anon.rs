@@ -109,9 +109,9 @@ pub(crate) fn timerfd(clock: i32) -> Result<FileRef> {
     }
 }
 
-/// Sets a timerfd of [`timerfd`].
+/// Sets a timerfd of [`timerfd`]. Whoever has got hold of it meanwhile may have set it.
 pub(crate) fn start(file: &FileRef, timer: &Timer) {
-    // SAFETY: The reference keeps the file, which is a timerfd that no descriptor of a
-    // running task refers to.
+    // SAFETY: The reference keeps the file, which is a timerfd. The call stops the timer
+    // under the lock of the file, as timerfd_settime(2) does, before it sets it.
     unsafe { bindings::timerfd_set_state(file.as_ptr(), timer) };
 }

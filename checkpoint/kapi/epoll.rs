@@ -86,7 +86,8 @@ pub(crate) fn add(epoll: &FileRef, entry: &Entry) -> Result {
         events: entry.events,
         data: entry.data,
     };
-    // SAFETY: The references keep both files. The epoll is one of [`new`]; what is
-    // pointed to is only read, but for the key, which is ours.
+    // SAFETY: The references keep both files. The first one is an epoll, whose mutex the
+    // call takes, as epoll_ctl(2) does: the files that it watches may be others' as well.
+    // What is pointed to is only read, but for the key, which is ours.
     to_result(unsafe { bindings::eventpoll_add(epoll.as_ptr(), &mut entry.key(), &event) })
 }

@@ -85,21 +85,26 @@ pub(crate) fn position(file: &LocalFile) -> i64 {
     unsafe { (*file.as_ptr()).f_pos }
 }
 
-/// Sets the position; the file is of a kind that has one.
-pub(crate) fn set_position(file: &LocalFile, pos: i64) {
-    // SAFETY: The reference keeps the file; the position is one word, and no
-    // descriptor of a running task refers to this file yet.
-    unsafe { (*file.as_ptr()).f_pos = pos };
+/// Sets the position of the file that an image goes to or comes from. Others may have
+/// the open file: as read(2) and write(2) of theirs would do without a lock, the last
+/// one wins.
+fn set_position(file: &LocalFile, pos: i64) {
+    // SAFETY: The reference keeps the file. The position is one word, written at once;
+    // whoever else moves it by lseek(2) or read(2) finds the old or the new one.
+    unsafe { (&raw mut (*file.as_ptr()).f_pos).write_volatile(pos) };
 }
 
-/// Changes the flags that fcntl(F_SETFL) can change.
+/// Changes the flags that fcntl(F_SETFL) can change. Asks for no rights: the file was
+/// opened with the flags that need them.
 pub(crate) fn set_flags(file: &FileRef, clear: u32, set: u32) {
-    // SAFETY: The reference keeps the file, and no descriptor of a running
-    // task refers to it yet, so that nobody else changes the flags.
+    // SAFETY: The reference keeps the file. Whoever has it, too, changes the flags under
+    // the same lock, which is not held for longer and allows no sleep.
     unsafe {
+        bindings::ckpt_file_lock(file.as_ptr());
         let flags = &raw mut (*file.as_ptr()).f_flags;
-        *flags = *flags & !clear | set;
+        flags.write_volatile(*flags & !clear | set);
         bindings::ckpt_iocb_flags(file.as_ptr());
+        bindings::ckpt_file_unlock(file.as_ptr());
     }
 }
 
@@ -253,8 +258,12 @@ pub(crate) fn write_back(file: &FileRef) -> Result {
 }
 
 /// Sets the position as lseek(2) does, with the checks of the file system.
+///
+/// A directory has no other user: it was just opened, and is in no table yet.
 pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
-    // SAFETY: The reference keeps the file.
+    // SAFETY: The reference keeps the file. Two that set the position of a regular file
+    // each store one word, so that its lock, which may be held for as long as somebody
+    // reads, is not waited for.
     let at = unsafe { bindings::vfs_llseek(file.as_ptr(), pos, bindings::SEEK_SET as i32) };
     if at == pos {
         Ok(())

@@ -98,7 +98,9 @@ pub(crate) fn next_fd(fd: u32) -> Option<(u32, FileRef, bool)> {
 /// # Invariants
 ///
 /// `old` is the table that the task had, and the value owns the task's
-/// reference to it. The task's table is `new`, which nobody else has.
+/// reference to it. The task's table is `new`: no other task uses it, but who may
+/// trace the task can look into it (under the task lock) and take files out of it
+/// by pidfd_getfd(2), while it is still being filled.
 pub(crate) struct NewFiles {
     old: *mut bindings::files_struct,
     new: *mut bindings::files_struct,

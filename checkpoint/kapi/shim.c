@@ -1027,6 +1027,16 @@ int ckpt_may_exec(struct file *file)
 	return path_noexec(&file->f_path) ? -EACCES : file_permission(file, MAY_EXEC);
 }
 
+void ckpt_file_lock(struct file *file)
+{
+	spin_lock(&file->f_lock);
+}
+
+void ckpt_file_unlock(struct file *file)
+{
+	spin_unlock(&file->f_lock);
+}
+
 void ckpt_iocb_flags(struct file *file)
 {
 	file->f_iocb_flags = iocb_flags(file);

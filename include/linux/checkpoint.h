@@ -236,6 +236,8 @@ errseq_t ckpt_file_wb_err(struct file *file);
 void ckpt_file_set_wb_err(struct file *file, errseq_t err);
 int ckpt_may_search(struct file *file);
 int ckpt_may_exec(struct file *file);
+void ckpt_file_lock(struct file *file);
+void ckpt_file_unlock(struct file *file);
 void ckpt_iocb_flags(struct file *file);
 long ckpt_file_references(struct file *file);
 int ckpt_may_open(struct file *file, int access);
