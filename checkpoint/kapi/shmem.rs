@@ -63,12 +63,27 @@ pub(crate) fn next_data(file: &FileRef, start: u64, end: u64) -> Option<(u64, u6
     Some((from, seek(from, bindings::SEEK_HOLE).unwrap_or(end)))
 }
 
+/// What a lookup has told: a page, or none.
+///
+/// # Errors
+///
+/// Those of the lookup: a page that swap does not give back comes without a folio, as a
+/// hole does, and is none.
+fn is_there(done: Result, found: bool) -> Result<bool> {
+    match done {
+        Ok(()) => Ok(found),
+        // Somebody else has made the object smaller meanwhile.
+        Err(EINVAL) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Copies pages of the object at the offsets `start` to `end` to `batch`, until that
 /// is full. Holes stay holes; pages in swap are brought back. Returns where to go on.
 ///
 /// # Errors
 ///
-/// EIO for a page that the memory has lost; ENOMEM.
+/// EIO for a page that the memory has lost, or that swap does not give back; ENOMEM.
 pub(crate) fn gather(batch: &mut PageBatch, file: &FileRef, start: u64, end: u64) -> Result<u64> {
     let mut at = start;
     let mut steps = 0;
@@ -87,12 +102,10 @@ pub(crate) fn gather(batch: &mut PageBatch, file: &FileRef, start: u64, end: u64
                 bindings::sgp_type_SGP_READ,
             )
         };
-        // Somebody else has made the object smaller meanwhile.
-        if folio.is_null() || errno == EINVAL.to_errno() {
+        if !is_there(to_result(errno), !folio.is_null())? {
             at = at.saturating_add(PAGE);
             continue;
         }
-        to_result(errno)?;
         // SAFETY: We hold the folio, whose lock is given back at once: others
         // may write to it through their mappings in any case.
         let (last, lost) = unsafe {
@@ -154,5 +167,21 @@ pub(crate) fn new_anonymous(size: u64, noreserve: bool) -> Result<FileRef> {
     unsafe {
         let file = from_err_ptr(bindings::ckpt_shmem_new(size, noreserve))?;
         file::adopt(file).ok_or(ENOMEM)
+    }
+}
+
+#[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
+#[kunit_tests(checkpoint_kapi_shmem)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_no_hole() {
+        assert_eq!(is_there(Ok(()), true), Ok(true));
+        assert_eq!(is_there(Ok(()), false), Ok(false));
+        assert_eq!(is_there(Err(EINVAL), false), Ok(false));
+        for errno in [ENOMEM, EIO] {
+            assert_eq!(is_there(Err(errno), false), Err(errno));
+        }
     }
 }
