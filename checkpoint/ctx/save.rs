@@ -72,6 +72,8 @@ pub(crate) struct SaveCtx {
     pub(crate) image_start: i64,
     /// Which timers have sent signals to threads that are still to be saved.
     pub(crate) sent: res::timer::Sending,
+    /// Files that were written back, by their inodes.
+    pub(crate) written_back: Saved,
     /// Pages on their way.
     pub(crate) batch: PageBatch,
     /// Flags of the system call.
@@ -83,7 +85,7 @@ pub(crate) struct SaveCtx {
 }
 
 /// Refuses a task that has state which cannot be saved.
-fn check(ctx: &SaveCtx) -> Outcome {
+fn check(ctx: &mut SaveCtx) -> Outcome {
     ensure(
         // Whoever asked from outside was checked.
         ctx.outside || task::is_dumpable() || task::capable(task::CAP_SYS_PTRACE),
@@ -98,7 +100,11 @@ fn check(ctx: &SaveCtx) -> Outcome {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
     // Looked at anew when they are written.
-    res::pending::look().map(|_| ())
+    res::pending::look()?;
+    if task::is_first_thread() {
+        res::sharedfile::write_back(ctx)?;
+    }
+    Ok(())
 }
 
 /// Writes an image of a process and all below it to `image`, and returns its
@@ -209,6 +215,7 @@ impl SaveCtx {
     fn new(image: &FileRef, flags: usize) -> Result<Self> {
         Ok(Self {
             image: file::identity(image),
+            written_back: Saved::new(),
             // Whoever shares the open file has moved it until now.
             image_start: file::position(image),
             writer: ImageWriter::new(ImageSink::new()?),

@@ -68,12 +68,13 @@ pub mod file_flags {
     pub const LARGEFILE: u32 = 1 << 11;
     /// The image was written to this file: its position is behind the image.
     pub const IMAGE: u32 = 1 << 12;
-    /// Contents are mapped: the file must be the same at restart.
+    /// Contents are mapped by the first who has the file. For information: a restart
+    /// looks at each mapping.
     pub const MAPPED: u32 = 1 << 13;
     /// The end of a FIFO that reads: nobody has written since it was opened, so that
     /// poll(2) does not tell of a hang-up.
     pub const UNSEEN: u32 = 1 << 14;
-    /// Contents are mapped, all of them shared: the file must not have become shorter.
+    /// As MAPPED, by a shared mapping.
     pub const SHARED: u32 = 1 << 15;
     /// All bits.
     pub const ALL: u32 = (1 << 16) - 1;

@@ -43,16 +43,6 @@ impl Info {
     pub(crate) fn is_shared_file(&self) -> bool {
         self.file.is_some() && !self.anon_shmem && self.has(bindings::VMA_MAYSHARE_BIT)
     }
-
-    /// One through which the file may have been written to.
-    pub(crate) fn is_written_through(&self) -> bool {
-        self.is_shared_file() && self.has(bindings::VMA_SHARED_BIT)
-    }
-
-    /// A private mapping of a file.
-    pub(crate) fn is_private_file(&self) -> bool {
-        self.file.is_some() && !self.has(bindings::VMA_MAYSHARE_BIT)
-    }
 }
 
 /// PROT_EXEC of mmap(2).
@@ -156,6 +146,37 @@ unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct)
             odd,
             guards,
         })
+    }
+}
+
+/// The files that the current task may have written to through shared mappings, and where
+/// they are mapped.
+pub(crate) fn written_files(lock: &mm::ReadLock) -> Result<KVVec<(Range, FileRef)>> {
+    let _ = lock;
+    let mm = mm::current_mm();
+    let mut list = KVVec::new();
+    let mut addr = 0;
+    loop {
+        // SAFETY: The mmap lock is held, so that the mapping and its file stay.
+        unsafe {
+            let vma = bindings::find_vma(mm, addr);
+            if vma.is_null() {
+                return Ok(list);
+            }
+            let range = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+            addr = range.vm_end;
+            let file = (*vma).vm_file;
+            let shared = bindings::ckpt_vma_flags(vma) as u64 & bit(bindings::VMA_SHARED_BIT) != 0;
+            if shared && !file.is_null() && !bindings::ckpt_file_is_anon_shmem(file) {
+                let range = Range {
+                    start: range.vm_start as u64,
+                    end: range.vm_end as u64,
+                };
+                let file = &*file.cast::<kernel::fs::file::LocalFile>();
+                list.push((range, FileRef::from(file)), GFP_KERNEL)?;
+            }
+        }
+        super::sched::breathe()?;
     }
 }
 

@@ -248,12 +248,31 @@ pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
     Ok(path)
 }
 
+/// How the contents of a regular file are to those of the checkpoint.
+#[derive(Clone, Copy)]
+struct Contents {
+    /// The same, as far as size and time tell.
+    same: bool,
+    /// At least as long.
+    long: bool,
+}
+
+impl Contents {
+    /// Of files that hold nothing, or what the image has.
+    const RESTORED: Self = Self {
+        same: true,
+        long: true,
+    };
+}
+
 /// A file that was opened for an image.
 pub(crate) struct Opened {
     /// The file.
     pub(crate) file: FileRef,
     /// See [`kind`].
     pub(crate) kind: u32,
+    /// What may be mapped of it.
+    contents: Contents,
     /// It is the file of the image, which began at this position.
     behind_image: Option<u64>,
 }
@@ -264,6 +283,7 @@ pub(crate) struct Opened {
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>) -> Outcome {
     let rec: File = ctx.reader.body(hdr, 0)?;
+    let mut contents = Contents::RESTORED;
     let file = if rec.kind == kind::STREAM {
         inherit(&rec, table)?
     } else if rec.kind == kind::SHMEM {
@@ -279,12 +299,15 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
         new
     } else {
         let path = ctx.string(rec.objref, rec.path_len)?;
-        reopen(ctx, &rec, &path).about(&path)?
+        let (file, found) = reopen(ctx, &rec, &path).about(&path)?;
+        contents = found;
+        file
     };
     let behind_image = (rec.flags & f::IMAGE != 0).then_some(rec.pos);
     let opened = Opened {
         file,
         kind: rec.kind,
+        contents,
         behind_image,
     };
     ctx.files
@@ -325,7 +348,7 @@ pub(super) fn open_flags(rec: &File) -> u32 {
     flags
 }
 
-fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
+fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Contents)> {
     // Never wait for the other end of what is no regular file any more.
     let mut open_flags = open_flags(rec) | O_NOCTTY | O_NONBLOCK;
     match rec.kind {
@@ -354,18 +377,12 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
             "this character device is not supported",
         )?;
     }
-    if rec.flags & f::MAPPED != 0 && rec.kind == kind::REGULAR {
-        ensure(
-            st.size as u64 == rec.size && st.mtime == (rec.mtime_sec, rec.mtime_nsec),
-            ESTALE,
-            "a mapped file has changed since the checkpoint",
-        )?;
+    let mut contents = Contents::RESTORED;
+    if rec.kind == kind::REGULAR {
+        let time = (rec.mtime_sec, rec.mtime_nsec);
+        contents.same = st.size as u64 == rec.size && st.mtime == time;
+        contents.long = st.size as u64 >= rec.size;
     }
-    ensure(
-        rec.flags & f::SHARED == 0 || st.size as u64 >= rec.size,
-        ESTALE,
-        "a mapped file is shorter than at the checkpoint",
-    )?;
     if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
         file::set_flags(&file, O_NONBLOCK, 0);
     }
@@ -375,7 +392,23 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<FileRef> {
     {
         file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
     }
-    Ok(file)
+    Ok((file, contents))
+}
+
+/// Refuses contents that are mapped and are not those of the checkpoint any more. It is
+/// asked for each mapping: what one process has as a descriptor another one may map.
+pub(crate) fn check_mapped(ctx: &RestoreCtx, objref: u32, shared: bool) -> Outcome {
+    let Some(Opened { file, contents, .. }) = ctx.files.get(objref) else {
+        return Ok(());
+    };
+    let why = if shared && !contents.long {
+        "a mapped file is shorter than at the checkpoint"
+    } else if !shared && !contents.same {
+        "a mapped file has changed since the checkpoint"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(ESTALE, why).about(&path::display_name(file)))
 }
 
 /// Gives the image's own file its position, once the image's length is known, and

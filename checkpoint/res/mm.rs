@@ -70,7 +70,6 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         ensure(fields.flags >> flag & 1 == 0, EOPNOTSUPP, why)?;
     }
     let vdso = mapped_vdso(&list)?;
-    super::sharedfile::prepare(ctx, &list)?;
     let exe = match mm::exe_file() {
         Some(exe) => super::file::save(ctx, &exe, None)?,
         None => 0,
@@ -240,6 +239,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
             EACCES,
             "the program's file may not be executed",
         )?;
+        super::file::check_mapped(ctx, rec.exe_file, false)?;
         mm::set_exe_file(exe).why("the program's file cannot be set")?;
     }
     for (start, end) in &seals {

@@ -3,13 +3,13 @@
 
 //! Shared mappings of files: their contents are the file's.
 //!
-//! What the task has written through a mapping is in the page cache, which
-//! stays, and it is written back before the image is complete: an image must
+//! What a task has written through a mapping is in the page cache, which
+//! stays, and it is written back before the image begins: an image must
 //! not outlive the data that it relies on. That takes as long as fsync(2).
 //!
-//! A file may be written to from now on, so that its time says nothing. When a
-//! private mapping shows it as well, it must not change, as any other. So files
-//! of private mappings come first and are marked as such.
+//! Writing back can change the time of a file, by which a private mapping of
+//! another process knows its contents again. So it is done for all processes
+//! before the first one is saved.
 
 use crate::ctx::save::SaveCtx;
 use crate::error::Explain;
@@ -18,31 +18,22 @@ use crate::error::Outcome;
 use crate::error::Place;
 use crate::format;
 use crate::kapi::file;
+use crate::kapi::mm;
 use crate::kapi::path;
-use crate::kapi::vma::Info;
-use crate::objhash::Saved;
+use crate::kapi::vma;
 
-/// Writes back what was written through shared mappings, and writes the records of
-/// the files that have private ones, if there is a file that has both.
+/// Writes back what the current process has written through shared mappings.
 #[inline(never)]
-pub(crate) fn prepare(ctx: &mut SaveCtx, list: &[Info]) -> Outcome {
-    if !list.iter().any(Info::is_shared_file) {
-        return Ok(());
-    }
-    let mut done = Saved::new();
-    for info in list.iter().filter(|info| info.is_written_through()) {
-        let Some(file) = &info.file else { continue };
-        // A mapping in the list holds each file, and with it the inode.
-        if done.refer(file::inode_identity(file))?.1 {
+pub(crate) fn write_back(ctx: &mut SaveCtx) -> Outcome {
+    let list = vma::written_files(&mm::ReadLock::new(mm::current_mm())?)?;
+    for (range, file) in &list {
+        // The mapping holds the inode as long as the process stands still.
+        if ctx.written_back.refer(file::inode_identity(file))?.1 {
             file::write_back(file)
                 .why("what was written to a mapped file cannot be written back")
                 .map_err(|f| f.about(&path::display_name(file)).of(format::VMA))
-                .at(Place::Range(info.start, info.end))?;
+                .at(Place::Range(range.start, range.end))?;
         }
-    }
-    for info in list.iter().filter(|info| info.is_private_file()) {
-        let Some(file) = &info.file else { continue };
-        super::file::save(ctx, file, None).at(Place::Range(info.start, info.end))?;
     }
     Ok(())
 }

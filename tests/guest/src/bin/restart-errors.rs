@@ -11,12 +11,15 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::desk::Desk;
+use ckpt_guest::desk::RESTARTED;
+use ckpt_guest::desk::RESUMED;
 use ckpt_guest::life::c_path;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::pace;
 use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
 
 const NOBODY: usize = 65534;
 
@@ -143,6 +146,57 @@ fn mapped_file_changed(how: fn(&Path) -> std::io::Result<()>) -> Case {
     pass_with(said)
 }
 
+/// Two processes with one open file: the first one has it as a descriptor, and shared
+/// memory of it or none, before the second one maps it for itself.
+fn mapped_by_child(desk: &Desk, path: &Path, shared: bool) -> i32 {
+    let fd = sys::open(&c_path(path), libc::O_RDWR, 0).unwrap_or(-1);
+    let of = |flags| {
+        Map::new(Spec {
+            len: 4 * PAGE,
+            flags,
+            fd,
+            ..Spec::default()
+        })
+    };
+    let _shared = shared.then(|| of(libc::MAP_SHARED));
+    let ends = sys::pipe(0).unwrap_or([-1; 2]);
+    let child = sys::fork().unwrap_or(-1);
+    if child == 0 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        let _map = of(libc::MAP_PRIVATE);
+        let _ = sys::write(ends[1], b"x");
+        loop {
+            std::thread::park();
+        }
+    }
+    let _ = sys::read(ends[0], &mut [0]);
+    let back = desk.checkpoint();
+    let _ = sys::plain(libc::SYS_kill, &[child as usize, libc::SIGKILL as usize]);
+    let _ = sys::wait_for(child, 10);
+    match back {
+        Ok(0) => RESTARTED,
+        Ok(_) => RESUMED,
+        Err(_) => 1,
+    }
+}
+
+/// Whoever maps a file must find it as it was, whatever others do with the open file.
+fn file_of_two(shared: bool) -> Case {
+    let name = if shared { "of-two-shared" } else { "of-two" };
+    let desk = Desk::open(name);
+    // On a file system of which mappings have the open file itself.
+    let path = Path::new("/dev/shm").join(format!("restart-errors-{name}"));
+    text(std::fs::write(&path, vec![b'x'; 4 * PAGE]))?;
+    let ended = sys::in_child(30, || mapped_by_child(&desk, &path, shared));
+    if ended != Ended::Exit(RESUMED) {
+        return Err(format!("no image: {ended:?}; {}", desk.said()));
+    }
+    desk.restarts()?;
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    text(std::fs::write(&path, [b'y'; 4 * PAGE]))?;
+    refused(&desk, &[libc::ESTALE], &name_of(&path))
+}
+
 /// The same user, but the file is no longer that user's.
 fn not_permitted() -> Case {
     let desk = Desk::open("permitted");
@@ -247,6 +301,8 @@ fn main() -> ExitCode {
             std::fs::write(p, [b'z'; 8 * PAGE])
         })
     });
+    run("inherited-file-written", || file_of_two(false));
+    run("shared-file-written", || file_of_two(true));
     run("not-permitted", not_permitted);
     run("other-credentials", other_credentials);
     run("less-credentials", less_credentials);
