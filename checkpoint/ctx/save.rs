@@ -68,6 +68,8 @@ pub(crate) struct SaveCtx {
     pub(crate) pipes: res::pipe::Met,
     /// Identity of the file that the image goes to.
     pub(crate) image: usize,
+    /// What it is open on.
+    pub(crate) image_on: file::On,
     /// Its position before the image.
     pub(crate) image_start: i64,
     /// Which timers have sent signals to threads that are still to be saved.
@@ -102,6 +104,7 @@ fn check(ctx: &mut SaveCtx) -> Outcome {
     // Looked at anew when they are written.
     res::pending::look()?;
     if task::is_first_thread() {
+        res::fdtable::check(ctx)?;
         res::sharedfile::write_back(ctx)?;
     }
     Ok(())
@@ -215,6 +218,7 @@ impl SaveCtx {
     fn new(image: &FileRef, flags: usize) -> Result<Self> {
         Ok(Self {
             image: file::identity(image),
+            image_on: file::On::of(image),
             written_back: Saved::new(),
             // Whoever shares the open file has moved it until now.
             image_start: file::position(image),

@@ -229,6 +229,35 @@ pub(crate) fn inode_identity(file: &FileRef) -> usize {
     unsafe { bindings::ckpt_file_inode(file.as_ptr()) as usize }
 }
 
+/// What a file is open on: the same for all that are open on the same.
+#[derive(Clone, Copy)]
+pub(crate) struct On {
+    inode: usize,
+    /// A pipe or a FIFO.
+    pub(crate) is_pipe: bool,
+    /// A socket.
+    pub(crate) is_socket: bool,
+}
+
+impl On {
+    /// Of an open file, which is held as long as the answer is of use.
+    pub(crate) fn of(file: &FileRef) -> Self {
+        // SAFETY: The reference keeps the file and its inode, whose type does not change.
+        let mode = unsafe { (*bindings::ckpt_file_inode(file.as_ptr())).i_mode };
+        let kind = u32::from(mode) & bindings::S_IFMT;
+        Self {
+            inode: inode_identity(file),
+            is_pipe: kind == bindings::S_IFIFO,
+            is_socket: kind == bindings::S_IFSOCK,
+        }
+    }
+
+    /// Is the file open on the same inode? Both ends of a pipe are.
+    pub(crate) fn is_on(&self, file: &FileRef) -> bool {
+        self.inode == inode_identity(file)
+    }
+}
+
 /// Writes the contents of a file back, as fdatasync(2) does.
 ///
 /// Not where a user process serves the file system: it may stand still.

@@ -13,9 +13,42 @@ use crate::error::Place;
 use crate::format::files::FdEnt;
 use crate::format::files::Files;
 use crate::image::Written;
+use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::fs::NewFiles;
+use crate::kapi::path;
 use kernel::prelude::*;
+
+/// Refuses a table with the other end of what the image goes to: whoever is to read it
+/// stands still, and all would wait for each other.
+pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
+    if !ctx.image_on.is_pipe && !ctx.image_on.is_socket {
+        return Ok(());
+    }
+    let mut next = 0;
+    while let Some((fd, file, _)) = fs::next_fd(next) {
+        let other = file::identity(&file) != ctx.image;
+        let refuse = |errno, why| {
+            let failure = Failure::new(errno, why).at(Place::Fd(fd));
+            Err(failure
+                .about(&path::display_name(&file))
+                .of(crate::format::FILE))
+        };
+        if other && ctx.image_on.is_on(&file) && file::may_read(&file) {
+            return refuse(
+                EDEADLK,
+                "a process of the image is to read it, and stands still",
+            );
+        }
+        // It may be the peer.
+        if other && ctx.image_on.is_socket && file::On::of(&file).is_socket {
+            return refuse(EOPNOTSUPP, "sockets are not supported");
+        }
+        next = fd.saturating_add(1);
+        crate::kapi::sched::breathe()?;
+    }
+    Ok(())
+}
 
 /// Writes the table, with the files that were not met before.
 #[inline(never)]

@@ -46,6 +46,7 @@ const NAMES: &[(i32, &str)] = &[
     (libc::ENOSPC, "ENOSPC"),
     (libc::EPIPE, "EPIPE"),
     (libc::ERANGE, "ERANGE"),
+    (libc::EDEADLK, "EDEADLK"),
     (libc::ENAMETOOLONG, "ENAMETOOLONG"),
     (libc::ENOSYS, "ENOSYS"),
     (libc::EBADMSG, "EBADMSG"),

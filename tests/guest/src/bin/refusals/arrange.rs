@@ -96,6 +96,40 @@ fn shared_pipe(_: &Desk) -> Result<Place, String> {
     Ok(Place::Fd(ends[0]))
 }
 
+/// The image goes to a child, which stands still meanwhile: the end to read from, and
+/// the one to write to.
+fn read_by_child(desk: &Desk, ends: [i32; 2]) -> Result<Place, String> {
+    if had("fork", sys::fork())? == 0 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        for fd in [ends[1], desk.image] {
+            let _ = sys::close(fd);
+        }
+        let mut buf = [0; 4096];
+        while sys::read(ends[0], &mut buf).is_ok_and(|got| got != 0) {}
+        sys::exit(0)
+    }
+    had("dup2", sys::dup_to(ends[1], desk.image, 0))?;
+    for fd in ends {
+        let _ = sys::close(fd);
+    }
+    Ok(Place::Fd(ends[0]))
+}
+
+fn image_to_pipe(desk: &Desk) -> Result<Place, String> {
+    read_by_child(desk, had("pipe", sys::pipe(0))?)
+}
+
+fn image_to_socket(desk: &Desk) -> Result<Place, String> {
+    let mut ends = [0i32; 2];
+    let kind = libc::SOCK_STREAM as usize;
+    let args = [libc::AF_UNIX as usize, kind, 0, 0, 0, 0];
+    had(
+        "socketpair",
+        with_data(libc::SYS_socketpair, args, 3, &mut ends),
+    )?;
+    read_by_child(desk, ends)
+}
+
 fn notification_pipe(_: &Desk) -> Result<Place, String> {
     // O_NOTIFICATION_PIPE
     let ends = had("notification pipe", sys::pipe(libc::O_EXCL))?;
@@ -301,6 +335,15 @@ pub const THINGS: &[Thing] = &[
         "fd-memfd-hugetlb",
         memfd_huge,
         &["memfd", "unlinked", "deleted", "no path"],
+    ),
+    Thing {
+        errnos: &[libc::EDEADLK],
+        ..thing("image-to-own-child", image_to_pipe, &["is to read it"])
+    },
+    thing(
+        "image-to-own-child-socket",
+        image_to_socket,
+        &["sockets are not supported"],
     ),
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
     thing(
