@@ -25,6 +25,12 @@ pub(crate) fn is_memfd(file: &FileRef) -> bool {
     unsafe { bindings::ckpt_file_is_memfd(file.as_ptr()) }
 }
 
+/// It was opened with O_TMPFILE, and linkat(2) can still give it a name.
+pub(crate) fn is_linkable(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the inode; the flags are one word.
+    unsafe { bindings::ckpt_file_is_linkable(file.as_ptr()) }
+}
+
 /// The name in the directory entry.
 pub(crate) fn name(file: &FileRef) -> Result<KVec<u8>> {
     let mut buf = [0u8; NAME];

@@ -301,6 +301,11 @@ bool ckpt_file_is_unlinked_shmem(struct file *file)
 	       !IS_PRIVATE(inode) && file->f_op == inode->i_fop;
 }
 
+bool ckpt_file_is_linkable(struct file *file)
+{
+	return inode_state_read_once(file_inode(file)) & I_LINKABLE;
+}
+
 bool ckpt_file_is_memfd(struct file *file)
 {
 	return file_inode(file)->i_sb->s_flags & SB_KERNMOUNT &&

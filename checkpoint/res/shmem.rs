@@ -61,9 +61,14 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
 /// As [`save`], for an open file of an object without a name.
 pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
     ensure(
-        file::identity(file) != ctx.image,
+        !ctx.image_on.is_on(file),
         EOPNOTSUPP,
         "the image goes to memory that would be a part of it",
+    )?;
+    ensure(
+        !memfile::is_linkable(file),
+        EOPNOTSUPP,
+        "a file that can still get a name by linkat(2) is not supported",
     )?;
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
@@ -187,7 +192,9 @@ fn create(rec: &Shmem, name: &[u8]) -> Outcome<FileRef> {
         "name and kind of shared memory differ",
     )?;
     ensure(
-        !memfile::must_be_noexec() || rec.mode & EXECUTABLE == 0 && rec.seals & seals::EXEC != 0,
+        !memfd
+            || !memfile::must_be_noexec()
+            || rec.mode & EXECUTABLE == 0 && rec.seals & seals::EXEC != 0,
         EACCES,
         "vm.memfd_noexec forbids files in memory that may be executed",
     )?;

@@ -105,6 +105,7 @@ bool ckpt_vma_is_shmem(struct vm_area_struct *vma);
 bool ckpt_file_is_shmem(struct file *file);
 bool ckpt_file_is_anon_shmem(struct file *file);
 bool ckpt_file_is_unlinked_shmem(struct file *file);
+bool ckpt_file_is_linkable(struct file *file);
 bool ckpt_file_is_memfd(struct file *file);
 int ckpt_file_last_name(struct file *file, char *buf, size_t size);
 bool ckpt_writably_mapped(struct file *file);

@@ -11,6 +11,7 @@ use ckpt_guest::check;
 use ckpt_guest::desk::Desk;
 use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::desk::RESUMED;
+use ckpt_guest::life::c_path;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
@@ -62,6 +63,14 @@ fn semaphore() -> Case {
     cases::pass()
 }
 
+/// An image of a child that has a file of tmpfs without a name, for good.
+fn with_tmpfile(desk: &Desk) -> Result<(), String> {
+    desk.make(|| {
+        let flags = libc::O_RDWR | libc::O_TMPFILE | libc::O_EXCL;
+        check::need("open", sys::open(c"/dev/shm", flags, 0o700));
+    })
+}
+
 /// The rule of memfd_create(2) about files that may be executed is one of a restart, too.
 fn noexec() -> Case {
     let desk = Desk::open("shm-noexec");
@@ -72,12 +81,16 @@ fn noexec() -> Case {
     let other = Desk::open("shm-noexec-sealed");
     // MFD_NOEXEC_SEAL.
     let sealed = with_memfd(&other, 8).and_then(|()| other.restarts());
+    let other = Desk::open("shm-noexec-unlinked");
+    let unlinked = with_tmpfile(&other).and_then(|()| other.restarts());
     std::fs::write(NOEXEC, "0").map_err(|e| format!("{NOEXEC}: {e}"))?;
     let (errno, said) = refused?;
     if errno.0 != libc::EACCES || !said.contains("vm.memfd_noexec") {
         return Err(format!("{errno}: {said}"));
     }
     sealed?;
+    // The sysctl says nothing of other files.
+    unlinked?;
     cases::pass()
 }
 
@@ -126,6 +139,32 @@ fn image_in_memory() -> Case {
     cases::pass()
 }
 
+/// Nor when the image goes there by another open file, which the process does not have.
+fn image_in_memory_of_another() -> Case {
+    let desk = Desk::open("shm-image-of-another");
+    let args = [c"image".as_ptr() as usize, 0];
+    let fd = check::need("memfd_create", plain(libc::SYS_memfd_create, &args)) as i32;
+    let child = check::need("fork", sys::fork());
+    if child == 0 {
+        loop {
+            std::thread::park();
+        }
+    }
+    let path = std::path::PathBuf::from(format!("/proc/self/fd/{fd}"));
+    let again = check::need("open", sys::open(&c_path(&path), libc::O_WRONLY, 0));
+    let done = sys::checkpoint(child, again, sys::LOG, desk.log);
+    let _ = plain(libc::SYS_kill, &[child as usize, libc::SIGKILL as usize]);
+    let _ = sys::wait_for(child, 10);
+    for fd in [fd, again] {
+        let _ = sys::close(fd);
+    }
+    let said = desk.said();
+    if done != Err(sys::Errno(libc::EOPNOTSUPP)) || !said.contains("the image goes to memory") {
+        return Err(format!("{done:?}: {said}"));
+    }
+    cases::pass()
+}
+
 /// Mappings that the seal treats differently would be alike after a restart.
 fn mixed_mappings() -> Case {
     let desk = Desk::open("shm-mixed");
@@ -163,6 +202,7 @@ fn main() -> ExitCode {
     cases.run("noexec", noexec);
     cases.run("file-size", file_size);
     cases.run("image-in-memory", image_in_memory);
+    cases.run("image-in-memory-of-another", image_in_memory_of_another);
     cases.run("mixed-mappings", mixed_mappings);
     cases.verdict()
 }

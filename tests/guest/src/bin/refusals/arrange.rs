@@ -216,6 +216,13 @@ fn unlinked(desk: &Desk) -> Result<Place, String> {
     fd("open", opened.map(|fd| fd as usize))
 }
 
+/// A file of tmpfs that linkat(2) can still give a name.
+fn nameless(_: &Desk) -> Result<Place, String> {
+    let flags = libc::O_RDWR | libc::O_TMPFILE;
+    let opened = sys::open(c"/dev/shm", flags, 0o600);
+    fd("open", opened.map(|fd| fd as usize))
+}
+
 fn unlinked_directory(_: &Desk) -> Result<Place, String> {
     let path = std::env::temp_dir().join("refusals-directory");
     let _ = std::fs::create_dir(&path);
@@ -345,6 +352,7 @@ pub const THINGS: &[Thing] = &[
         image_to_socket,
         &["sockets are not supported"],
     ),
+    thing("fd-tmpfile", nameless, &["can still get a name"]),
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
     thing(
         "fd-unlinked-directory",
