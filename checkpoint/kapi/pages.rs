@@ -69,7 +69,8 @@ impl PageBatch {
 
     /// How many pages more it takes.
     pub(super) fn room(&self) -> usize {
-        BATCH.saturating_sub(self.pages.len())
+        let room = self.pages.capacity().min(self.addrs.capacity()).min(BATCH);
+        room.saturating_sub(self.pages.len())
     }
 
     /// It takes no more pages.
