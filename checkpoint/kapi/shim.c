@@ -218,6 +218,13 @@ void ckpt_release_pages(struct page **pages, int nr)
 	release_pages(pages, nr);
 }
 
+bool ckpt_pmd_is_table(pmd_t *pmd)
+{
+	pmd_t value = pmdp_get_lockless(pmd);
+
+	return pmd_present(value) && !pmd_leaf(value);
+}
+
 bool ckpt_pte_is_guard(pte_t *pte)
 {
 	return softleaf_is_guard_marker(softleaf_from_pte(ptep_get(pte)));

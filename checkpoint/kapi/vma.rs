@@ -63,8 +63,9 @@ pub(crate) unsafe fn start(vma: *mut bindings::vm_area_struct) -> u64 {
     unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start as u64 }
 }
 
-/// All mappings of the current task, in order, under one lock.
-pub(crate) fn list(lock: &mm::ReadLock) -> Result<KVVec<Info>> {
+/// All mappings of the current task, in order, under one lock. Of a mapping with more than
+/// `max_guards` guard ranges not all of them are listed.
+pub(crate) fn list(lock: &mm::ReadLock, max_guards: usize) -> Result<KVVec<Info>> {
     let _ = lock;
     let mm = mm::current_mm();
     let mut list = KVVec::new();
@@ -76,7 +77,7 @@ pub(crate) fn list(lock: &mm::ReadLock) -> Result<KVVec<Info>> {
             return Ok(list);
         }
         // SAFETY: As above.
-        let info = unsafe { look(mm, vma)? };
+        let info = unsafe { look(mm, vma, max_guards)? };
         addr = info.end as c_ulong;
         list.push(info, GFP_KERNEL)?;
         super::sched::breathe()?;
@@ -86,7 +87,11 @@ pub(crate) fn list(lock: &mm::ReadLock) -> Result<KVVec<Info>> {
 /// # Safety
 ///
 /// The mmap lock is held, `vma` is a mapping of `mm`.
-unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct) -> Result<Info> {
+unsafe fn look(
+    mm: *mut bindings::mm_struct,
+    vma: *mut bindings::vm_area_struct,
+    max_guards: usize,
+) -> Result<Info> {
     // SAFETY: By the contract the mapping and its file stay; the name is a
     // string that lives as long as the mapping.
     unsafe {
@@ -108,7 +113,7 @@ unsafe fn look(mm: *mut bindings::mm_struct, vma: *mut bindings::vm_area_struct)
             Some(FileRef::from(local))
         };
         let guards = if flags & bit(bindings::VMA_MAYBE_GUARD_BIT) != 0 {
-            walk::guards(mm, range)?
+            walk::guards(mm, range, max_guards)?
         } else {
             KVVec::new()
         };

@@ -92,6 +92,25 @@ unsafe extern "C" fn pmd_entry(
 
 /// # Safety
 ///
+/// As [`collect`]; `pmd` is an entry that is not empty.
+unsafe extern "C" fn tables_only(
+    pmd: *mut bindings::pmd_t,
+    _addr: c_ulong,
+    _next: c_ulong,
+    walk: *mut bindings::mm_walk,
+) -> c_int {
+    // A huge page has no guards, and would be split by the walk.
+    // SAFETY: By the contract of this function.
+    unsafe {
+        if !bindings::ckpt_pmd_is_table(pmd) {
+            (*walk).action = bindings::page_walk_action_ACTION_CONTINUE;
+        }
+    }
+    0
+}
+
+/// # Safety
+///
 /// As [`collect`]; the page table lock is held.
 unsafe extern "C" fn guard_entry(
     pte: *mut bindings::pte_t,
@@ -197,30 +216,38 @@ pub(crate) unsafe fn populated(mm: *mut bindings::mm_struct, range: Range) -> Re
     Ok(collect.ranges)
 }
 
-/// The guard ranges in `range`.
+/// The guard ranges in `range`. It is no use to look for many more than `max`: those
+/// behind are left out.
 ///
 /// # Safety
 ///
 /// The caller holds the mmap lock of `mm`.
-pub(crate) unsafe fn guards(mm: *mut bindings::mm_struct, range: Range) -> Result<KVVec<Range>> {
+pub(crate) unsafe fn guards(
+    mm: *mut bindings::mm_struct,
+    range: Range,
+    max: usize,
+) -> Result<KVVec<Range>> {
     let mut collect = Collect::new();
-    let mut start = range.start;
-    while start < range.end {
-        // One page table at a time, so that the room it can need is known.
-        let end = (start | (PMD_SIZE - 1)).saturating_add(1).min(range.end);
-        collect.ranges.reserve(512, GFP_KERNEL)?;
-        // SAFETY: By the contract of this function.
-        unsafe {
-            walk(
-                mm,
-                Range { start, end },
-                None,
-                Some(guard_entry),
-                &mut collect,
-            )?
-        };
-        super::sched::breathe()?;
-        start = end;
+    // SAFETY: By the contract of this function.
+    for piece in &unsafe { populated(mm, range)? } {
+        let mut start = piece.start;
+        while start < piece.end && collect.ranges.len() <= max {
+            // One page table at a time, so that the room it can need is known.
+            let end = (start | (PMD_SIZE - 1)).saturating_add(1).min(piece.end);
+            collect.ranges.reserve(512, GFP_KERNEL_ACCOUNT)?;
+            // SAFETY: By the contract of this function.
+            unsafe {
+                walk(
+                    mm,
+                    Range { start, end },
+                    Some(tables_only),
+                    Some(guard_entry),
+                    &mut collect,
+                )?
+            };
+            super::sched::breathe()?;
+            start = end;
+        }
     }
     Ok(collect.ranges)
 }

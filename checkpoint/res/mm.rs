@@ -19,6 +19,7 @@ use crate::format::cpu::LDT_CHUNK;
 use crate::format::cpu::TASK_SIZE_MAX;
 use crate::format::mm::mm_flags as f;
 use crate::format::mm::Mm;
+use crate::format::mm::GUARDS_MAX;
 use crate::format::task::Task;
 use crate::format::IntoBytes;
 use crate::image::Written;
@@ -56,7 +57,11 @@ const LOCKONFAULT: u64 = vma::bit(b::VMA_LOCKONFAULT_BIT);
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let (fields, auxv, list) = {
         let lock = mm::ReadLock::new(mm::current_mm())?;
-        (mm::fields(&lock), mm::auxv(&lock)?, vma::list(&lock)?)
+        (
+            mm::fields(&lock),
+            mm::auxv(&lock)?,
+            vma::list(&lock, GUARDS_MAX as usize)?,
+        )
     };
     ensure(
         !context::has_foreign_vdso(),

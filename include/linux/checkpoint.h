@@ -90,6 +90,7 @@ void ckpt_get_page(struct page *page, int nr);
 void ckpt_put_page(struct page *page);
 void *ckpt_page_address(struct page *page);
 void ckpt_release_pages(struct page **pages, int nr);
+bool ckpt_pmd_is_table(pmd_t *pmd);
 bool ckpt_pte_is_guard(pte_t *pte);
 bool ckpt_pte_is_present(pte_t *pte);
 bool ckpt_pte_is_none(pte_t *pte);

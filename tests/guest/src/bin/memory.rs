@@ -13,6 +13,7 @@ use ckpt_guest::procfs;
 
 const MIB: usize = 1 << 20;
 const HUGE: usize = 2 * MIB;
+const MADV_GUARD_INSTALL: i32 = 102;
 const DENSE: usize = 24 * MIB;
 const SPARSE: usize = 40 * MIB;
 /// One page of this many is touched in the sparse part.
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
     // Part of a huge page is given back: the rest is no longer mapped as one.
     let torn = dense.part(HUGE / PAGE + 5, 3);
     check::need("madvise", torn.advise(libc::MADV_DONTNEED));
+    // The mapping is searched for guards, which leaves its huge pages whole.
+    let guarded = torn.part(1, 1).advise(MADV_GUARD_INSTALL).is_ok();
 
     let sparse = check::need("mmap", Map::anon(SPARSE));
     (0..sparse.pages())
@@ -74,7 +77,14 @@ fn main() -> ExitCode {
             format!("holes became pages: {touched} kB, now {rss} kB"),
         );
     }
+    if back != Back::Restarted {
+        let now = kib(&dense, "AnonHugePages");
+        check::same("kB in huge pages", &huge, &now);
+    }
     for page in 0..dense.pages() {
+        if guarded && page == HUGE / PAGE + 6 {
+            continue;
+        }
         let hole = (HUGE / PAGE + 5..HUGE / PAGE + 8).contains(&page);
         let good = if hole {
             dense.page_is_zero(page)
