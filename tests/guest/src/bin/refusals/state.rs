@@ -85,21 +85,6 @@ fn separate_directory(_: &Desk) -> Result<Place, String> {
     separate_thread(libc::CLONE_FS)
 }
 
-fn stopped_child(_: &Desk) -> Result<Place, String> {
-    let child = had("fork", sys::fork())?;
-    if child == 0 {
-        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
-        let _ = sys::signal_self(libc::SIGSTOP);
-        loop {
-            let _ = plain(libc::SYS_pause, &[]);
-        }
-    }
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED) };
-    NOWHERE
-}
-
 /// A timer of the time that the parent spends on a processor.
 fn foreign_clock(_: &Desk) -> Result<Place, String> {
     let parent = had("getppid", plain(libc::SYS_getppid, &[]))?;
@@ -278,14 +263,6 @@ pub const THINGS: &[Thing] = &[
         separate_directory,
         &["file system view of its own"],
     ),
-    Thing {
-        errnos: &[libc::EBUSY],
-        ..thing(
-            "task-stopped-child",
-            stopped_child,
-            &["stopped by a signal"],
-        )
-    },
     thing(
         "task-timer-of-another",
         foreign_clock,

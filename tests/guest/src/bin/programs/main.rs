@@ -8,6 +8,8 @@
 //! whose end was spoilt before. Files outlive the reboot, so that they are in the
 //! test's directory.
 
+mod list;
+
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -28,111 +30,24 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::sys::Errno;
 
+use list::Program;
+use list::BC;
+use list::CHANGING;
+use list::INPUT;
+use list::PROGRAMS;
+use list::TOKIO;
+
 /// Checkpoints of one run, and which images are restarted.
 const MOMENTS: usize = 20;
 const EVERY: usize = 5;
 /// The least number of them.
 const FEWEST: usize = 5;
 /// Most seconds of one run.
-const SECONDS: u64 = 60;
-
-/// A program: name, file, arguments. INPUT stands for a file of text.
-type Program = (&'static str, &'static str, &'static [&'static str]);
-
-const INPUT: &str = "INPUT";
-
-const PROGRAMS: &[Program] = &[
-    (
-        "awk",
-        "/usr/bin/awk",
-        &[
-            "BEGIN { for (i = 1; i <= 400000; i++) { s = (s * 31 + i) % 1000003; \
-           if (i % 1000 == 0) print i, s } }",
-        ],
-    ),
-    (
-        "perl",
-        "/usr/bin/perl",
-        &[
-            "-e",
-            "my (%h, $s); for my $i (1..120000) { $h{$i % 977} .= chr(65 + $i % 26); \
-             $s = ($s * 31 + $i) % 1000003; print \"$i $s\\n\" unless $i % 500 } \
-             print length($h{$_}), $h{$_} =~ tr/A//, \"\\n\" for sort keys %h",
-        ],
-    ),
-    (
-        "python3",
-        "/usr/bin/python3",
-        &[
-            "-c",
-            "import hashlib\nh = hashlib.sha256()\nd = {}\nfor i in range(60000):\n    \
-             d[i % 997] = d.get(i % 997, 0) * 31 + i & 0xffffffff\n    \
-             h.update(str(d[i % 997]).encode())\n    \
-             if i % 1000 == 0: print(i, h.hexdigest())\nprint(sum(d.values()))",
-        ],
-    ),
-    (
-        "bash",
-        "/bin/bash",
-        &[
-            "-c",
-            "trap 's=$((s + 1))' USR1; for ((i = 0; i < 12000; i++)); do \
-             ((s = (s * 31 + i) % 1000003)); ((i % 200)) || echo $i $s; done; echo $s",
-        ],
-    ),
-    ("sha256sum", "/usr/bin/sha256sum", &[INPUT, INPUT, INPUT]),
-    ("gzip", "/bin/gzip", &["-9", "-c", INPUT]),
-    (
-        "sort",
-        "/usr/bin/sort",
-        &["--parallel=1", "-S", "64M", INPUT],
-    ),
-    ("bc", "/usr/bin/bc", &["-l", "BC"]),
-    // Several processes: a pipeline, jobs that share a file, workers and their queues.
-    (
-        "pipeline",
-        "/bin/bash",
-        &[
-            "-c",
-            "cat \"$0\" \"$0\" \"$0\" | gzip -6 | gzip -d | tr a-f A-F | sha256sum",
-            INPUT,
-        ],
-    ),
-    (
-        "jobs",
-        "/bin/bash",
-        &[
-            "-c",
-            "for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
-             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) & done > \"$0.jobs\"; \
-             wait; sort \"$0.jobs\"",
-            INPUT,
-        ],
-    ),
-    (
-        "multiprocessing",
-        "/usr/bin/python3",
-        &[
-            "-c",
-            "import multiprocessing\ndef f(n):\n    h = 0\n    for i in range(20000):\n        \
-             h = (h * 31 + i * n) % 1000003\n    return h\n\
-             with multiprocessing.Pool(3) as pool:\n    \
-             print(sum(pool.map(f, range(24), 1)))",
-        ],
-    ),
-    (
-        "sqlite3",
-        "/usr/bin/sqlite3",
-        &[
-            ":memory:",
-            "create table t (a integer primary key, b text); \
-             with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000) \
-             insert into t select i, hex(i * 7919 % 65536) from n; \
-             select count(*), sum(a), max(b) from t; \
-             select substr(b, 1, 2), count(*) from t group by 1 order by 1;",
-        ],
-    ),
-];
+const SECONDS: u64 = 90;
+/// CHECKPOINT_KILL: all are killed when the image is complete.
+const KILL: usize = 2;
+/// How often a program with changing files is killed and restarted.
+const KILLS: u64 = 5;
 
 struct Stage {
     dir: PathBuf,
@@ -154,20 +69,59 @@ impl Stage {
                 text.push_str(&format!("{:016x} line {}\n", rng.next_u64(), text.len()));
             }
             std::fs::write(&path, text).map_err(|e| format!("input: {e}"))?;
+            self.trees(&path).map_err(|e| format!("input: {e}"))?;
         }
         let bc = self.dir.join("bc");
         let _ = std::fs::write(bc, "scale=700\na(1)*4\ne(1)\nsqrt(2)\nquit\n");
         Ok(path)
     }
 
+    /// Many names of the text, and a project in C.
+    fn trees(&self, input: &Path) -> std::io::Result<()> {
+        let (tree, c) = (self.dir.join("tree"), self.dir.join("c"));
+        std::fs::create_dir_all(&tree)?;
+        std::fs::create_dir_all(&c)?;
+        for nr in 0..25 {
+            std::os::unix::fs::symlink(input, tree.join(format!("{nr:02}")))?;
+        }
+        let (mut sum, mut calls) = (String::new(), String::new());
+        for nr in 0..6u32 {
+            let text = format!(
+                "#include <stdio.h>\n#include <string.h>\n#include <stdlib.h>\n\
+                 long f{nr}(long x) {{ char b[64]; for (int i = 0; i < {}; i++) {{ \
+                 snprintf(b, sizeof b, \"%ld.%d\", x, i); x = x * 31 + (long)strlen(b) + \
+                 strtol(b + 1, 0, 10) % 7; x %= 1000003; }} return x; }}\n",
+                nr * 100 + 1000
+            );
+            std::fs::write(c.join(format!("f{nr}.c")), text)?;
+            sum.push_str(&format!("long f{nr}(long);\n"));
+            calls.push_str(&format!("x = f{nr}(x); printf(\"%ld\\n\", x);\n"));
+        }
+        let main = format!("#include <stdio.h>\n{sum}int main(void) {{ long x = 1;\n{calls}}}\n");
+        std::fs::write(c.join("main.c"), main)?;
+        let make = "O = $(patsubst %.c,out/%.o,$(wildcard *.c))\n\
+             out/prog: $O\n\tcc -o $@ $^\n\
+             out/%.o: %.c\n\tcc -O1 -c -o $@ $<\n";
+        std::fs::write(c.join("Makefile"), make)
+    }
+
+    /// The program's file.
+    fn program(&self) -> PathBuf {
+        if self.program.1 != TOKIO {
+            return PathBuf::from(self.program.1);
+        }
+        let own = std::env::current_exe().unwrap_or_default();
+        own.with_file_name(TOKIO)
+    }
+
     fn start(&self, out: &Path) -> Result<i32, String> {
         let input = self.input()?;
         let bc = self.dir.join("bc");
         let file = File::create(out).map_err(|e| format!("{}: {e}", out.display()))?;
-        let child = Command::new(self.program.1)
+        let child = Command::new(self.program())
             .args(self.program.2.iter().map(|arg| match *arg {
                 INPUT => input.as_os_str(),
-                "BC" => bc.as_os_str(),
+                BC => bc.as_os_str(),
                 other => other.as_ref(),
             }))
             .env_clear()
@@ -207,7 +161,7 @@ impl Stage {
         ))
     }
 
-    fn checkpoint(&self, pid: i32, image: &Path) -> Result<(), (Errno, String)> {
+    fn checkpoint(&self, pid: i32, image: &Path, then: usize) -> Result<(), (Errno, String)> {
         let log = self.file("log");
         let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
         let open = |path: &Path| sys::open(&life::c_path(path), create, 0o600);
@@ -215,28 +169,32 @@ impl Stage {
             (Ok(fd), Ok(logfd)) => (fd, logfd),
             other => return Err((Errno(0), format!("{other:?}"))),
         };
-        let ret = sys::checkpoint(pid, fd, sys::LOG, logfd);
+        let ret = sys::checkpoint(pid, fd, sys::LOG | then, logfd);
         let _ = (sys::close(fd), sys::close(logfd));
         ret.map(|_| ())
             .map_err(|errno| (errno, std::fs::read_to_string(&log).unwrap_or_default()))
     }
 
     fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
-        let log = self.file("log");
+        let log = self.file("restart");
         self.spoil()?;
-        let ended = sys::in_child(SECONDS, || {
-            let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
-            let image = sys::open(&life::c_path(image), libc::O_RDONLY, 0);
-            if let (Ok(image), Ok(log)) = (image, sys::open(&life::c_path(&log), create, 0o600)) {
-                sys::restart(0, image, sys::LOG, log);
-            }
-            99
-        });
+        let ended = sys::in_child(SECONDS, || self.take_on(image));
         if ended != Ended::Exit(0) {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             return Err(format!("{what}: {ended:?}: {log}"));
         }
         self.same(what)
+    }
+
+    /// Becomes an image; comes back with an exit status when that fails.
+    fn take_on(&self, image: &Path) -> i32 {
+        let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+        let image = sys::open(&life::c_path(image), libc::O_RDONLY, 0);
+        let log = sys::open(&life::c_path(&self.file("restart")), create, 0o600);
+        if let (Ok(image), Ok(log)) = (image, log) {
+            sys::restart(0, image, sys::LOG, log);
+        }
+        99
     }
 
     /// Spoils the end of the output, which the restarted program has still to write.
@@ -257,7 +215,7 @@ impl Stage {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
             let name = format!("{}.{}.img", self.program.0, images.len());
             let image = std::env::temp_dir().join(name);
-            match self.checkpoint(pid, &image) {
+            match self.checkpoint(pid, &image, 0) {
                 Ok(()) => images.push(image),
                 Err((errno, _)) if errno.0 == libc::ESRCH => break,
                 // A name service is asked through a socket while a program starts.
@@ -324,13 +282,77 @@ impl Stage {
         ))
     }
 
+    /// Killed with the last byte of its image and restarted at once, again and again;
+    /// the last image is for after the reboot.
+    fn changing(&self, seed: u64) -> Case {
+        let mut time = Duration::ZERO;
+        for _ in 0..2 {
+            let start = Instant::now();
+            let pid = self.start(&self.file("want"))?;
+            self.ends(pid)?;
+            time = start.elapsed();
+        }
+        let mut rng = Rng::new(seed);
+        let image = self.file("img");
+        let moment = |rng: &mut Rng, pid: i32| {
+            let step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
+            std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
+            self.checkpoint(pid, &image, KILL)
+                .map_err(|(errno, said)| format!("{errno}: {said}"))?;
+            match sys::wait_for(pid, SECONDS) {
+                Ended::Signal(libc::SIGKILL) => {}
+                other => return Err(format!("{other:?}, and not killed")),
+            }
+            // Those below it come to us, and keep their ids until they are asked for.
+            // SAFETY: waits for children of ours, and stores nothing.
+            while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+            Ok(())
+        };
+        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
+        let mut pid = self.start(&self.file("out"))?;
+        for kill in 1..=KILLS {
+            moment(&mut rng, pid).map_err(|why| {
+                let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+                format!("kill {kill}: {why}; {log}")
+            })?;
+            pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+            if pid == 0 {
+                sys::exit(self.take_on(&image));
+            }
+            // It is still reading the image as long as it is this program.
+            let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
+            while name(&pid.to_string()).ok() == name("self").ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.ends(pid).map_err(|why| {
+            let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+            format!("restarted {KILLS} times: {why}: {log}")
+        })?;
+        self.same("killed and restarted")?;
+        let pid = self.start(&self.file("out"))?;
+        moment(&mut rng, pid).map_err(|why| format!("the last one: {why}"))?;
+        pass_with(format!(
+            "{} ms, {KILLS} times killed and restarted",
+            time.as_millis()
+        ))
+    }
+
     /// The kept image, after a reboot of the guest.
     fn reboot(&self) -> Case {
         let image = self.file("img");
         if !image.exists() {
             return Err("there is no image".to_string());
         }
-        self.restart(&image, "restarted after a reboot")?;
+        if CHANGING.contains(&self.program) {
+            let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+            match sys::in_child(SECONDS, || self.take_on(&image)) {
+                Ended::Exit(0) => self.same("restarted after a reboot")?,
+                other => return Err(format!("{other:?}: {}", log())),
+            }
+        } else {
+            self.restart(&image, "restarted after a reboot")?;
+        }
         pass_with("the same output")
     }
 }
@@ -343,16 +365,24 @@ fn main() -> ExitCode {
     println!("seed {seed}");
     let first = life::variable(life::PHASE) == "first";
     let mut cases = Cases::new();
-    for program in PROGRAMS {
+    // One of them only, for whoever looks into it.
+    let only = std::env::var("CKPT_ONLY").ok();
+    let wanted = |program: &&Program| only.as_ref().is_none_or(|name| name == program.0);
+    for program in PROGRAMS.iter().chain(CHANGING).filter(wanted) {
         let stage = Stage {
             dir: PathBuf::from(life::variable(life::DIR)),
             program: *program,
         };
         cases.run(program.0, || {
-            if !Path::new(program.1).exists() {
+            if !stage.program().exists() {
                 return skip(format!("there is no {}", program.1));
             }
-            if first {
+            if CHANGING.contains(program) && !Path::new("/usr/bin/cc").exists() {
+                return skip("there is no C compiler");
+            }
+            if first && CHANGING.contains(program) {
+                stage.changing(seed)
+            } else if first {
                 stage.first(seed)
             } else {
                 stage.reboot()

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The programs.
+
+/// A program: name, file, arguments. [`INPUT`] stands for a file of text, [`BC`] for one
+/// of numbers, [`TOKIO`] for a program beside this one.
+pub type Program = (&'static str, &'static str, &'static [&'static str]);
+
+/// A text of 2 MiB. Beside it is `tree`, a directory with 25 names of it, and `c`, one
+/// with a small C project.
+pub const INPUT: &str = "INPUT";
+/// What bc is to compute.
+pub const BC: &str = "BC";
+/// A program of tokio's, of this crate.
+pub const TOKIO: &str = "tokio-work";
+
+/// Programs whose files are what they were when an image of them is restarted later.
+pub const PROGRAMS: &[Program] = &[
+    (
+        "awk",
+        "/usr/bin/awk",
+        &[
+            "BEGIN { for (i = 1; i <= 400000; i++) { s = (s * 31 + i) % 1000003; \
+           if (i % 1000 == 0) print i, s } }",
+        ],
+    ),
+    (
+        "perl",
+        "/usr/bin/perl",
+        &[
+            "-e",
+            "my (%h, $s); for my $i (1..120000) { $h{$i % 977} .= chr(65 + $i % 26); \
+             $s = ($s * 31 + $i) % 1000003; print \"$i $s\\n\" unless $i % 500 } \
+             print length($h{$_}), $h{$_} =~ tr/A//, \"\\n\" for sort keys %h",
+        ],
+    ),
+    (
+        "python3",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import hashlib\nh = hashlib.sha256()\nd = {}\nfor i in range(60000):\n    \
+             d[i % 997] = d.get(i % 997, 0) * 31 + i & 0xffffffff\n    \
+             h.update(str(d[i % 997]).encode())\n    \
+             if i % 1000 == 0: print(i, h.hexdigest())\nprint(sum(d.values()))",
+        ],
+    ),
+    (
+        "bash",
+        "/bin/bash",
+        &[
+            "-c",
+            "trap 's=$((s + 1))' USR1; for ((i = 0; i < 12000; i++)); do \
+             ((s = (s * 31 + i) % 1000003)); ((i % 200)) || echo $i $s; done; echo $s",
+        ],
+    ),
+    ("sha256sum", "/usr/bin/sha256sum", &[INPUT, INPUT, INPUT]),
+    ("gzip", "/bin/gzip", &["-9", "-c", INPUT]),
+    (
+        "sort",
+        "/usr/bin/sort",
+        &["--parallel=1", "-S", "64M", INPUT],
+    ),
+    ("bc", "/usr/bin/bc", &["-l", BC]),
+    // Several processes: a pipeline, jobs that share a file, workers and their queues.
+    (
+        "pipeline",
+        "/bin/bash",
+        &[
+            "-c",
+            "cat \"$0\" \"$0\" \"$0\" | gzip -6 | gzip -d | tr a-f A-F | sha256sum",
+            INPUT,
+        ],
+    ),
+    (
+        "jobs",
+        "/bin/bash",
+        &[
+            "-c",
+            "for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
+             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) & done > \"$0.jobs\"; \
+             wait; sort \"$0.jobs\"",
+            INPUT,
+        ],
+    ),
+    (
+        "multiprocessing",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import multiprocessing\ndef f(n):\n    h = 0\n    for i in range(20000):\n        \
+             h = (h * 31 + i * n) % 1000003\n    return h\n\
+             with multiprocessing.Pool(3) as pool:\n    \
+             print(sum(pool.map(f, range(24), 1)))",
+        ],
+    ),
+    (
+        "sqlite3",
+        "/usr/bin/sqlite3",
+        &[
+            ":memory:",
+            "create table t (a integer primary key, b text); \
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000) \
+             insert into t select i, hex(i * 7919 % 65536) from n; \
+             select count(*), sum(a), max(b) from t; \
+             select substr(b, 1, 2), count(*) from t group by 1 order by 1;",
+        ],
+    ),
+    (
+        "tar",
+        "/bin/bash",
+        &[
+            "-c",
+            "tar chf - --sort=name --mtime=@0 -C \"${0%/*}\" tree | gzip -1 | sha256sum",
+            INPUT,
+        ],
+    ),
+    (
+        "sort-threads",
+        "/usr/bin/sort",
+        &["--parallel=4", "-S", "64M", INPUT, INPUT, INPUT],
+    ),
+    (
+        "python-threads",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import hashlib, queue, threading\nq, r = queue.Queue(3), {}\n\
+             def f():\n    while (n := q.get()) is not None:\n        \
+             r[n] = hashlib.sha256(str(n).encode() * 20000).hexdigest()\n\
+             ts = [threading.Thread(target=f) for _ in range(3)]\n\
+             for t in ts: t.start()\nfor n in range(300): q.put(n)\n\
+             for t in ts: q.put(None)\nfor t in ts: t.join()\n\
+             for n in sorted(r): print(n, r[n])",
+        ],
+    ),
+    ("tokio", TOKIO, &[]),
+];
+
+/// Programs with files that come and go: each image is restarted in place of what it was
+/// taken of.
+pub const CHANGING: &[Program] = &[(
+    "make",
+    "/bin/bash",
+    &[
+        "-c",
+        "cd \"${0%/*}/c\" && rm -rf out && mkdir out && TMPDIR=$PWD/out make -s -j4 && out/prog",
+        INPUT,
+    ],
+)];

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A program of tokio's: tasks on several threads, channels, timers, and a pipe that the
+//! event loop watches. It knows nothing of checkpoints.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+const WORKERS: u64 = 4;
+const ROUNDS: u64 = 150;
+
+fn mix(mut x: u64) -> u64 {
+    for _ in 0..2000 {
+        x = x
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        x ^= x >> 29;
+    }
+    x
+}
+
+/// Takes numbers, and answers each one later.
+async fn worker(mut orders: mpsc::Receiver<(u64, oneshot::Sender<u64>)>) {
+    while let Some((number, answer)) = orders.recv().await {
+        if number % 7 == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let _ = answer.send(mix(number));
+    }
+}
+
+async fn run() -> std::io::Result<()> {
+    let (mut tell, mut told) = pipe::pipe()?;
+    let echo = tokio::spawn(async move {
+        let mut sum = 0u64;
+        let mut bytes = [0; 8];
+        while told.read_exact(&mut bytes).await.is_ok() {
+            sum = sum.rotate_left(5) ^ u64::from_le_bytes(bytes);
+        }
+        sum
+    });
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
+        let (send, orders) = mpsc::channel(2);
+        tokio::spawn(worker(orders));
+        workers.push(send);
+    }
+    for round in 0..ROUNDS {
+        let mut answers = Vec::new();
+        for (place, send) in (0..).zip(&workers) {
+            let (answer, answered) = oneshot::channel();
+            let _ = send.send((round * WORKERS + place, answer)).await;
+            answers.push(answered);
+        }
+        let mut sum = 0u64;
+        for answered in answers {
+            sum = sum.wrapping_add(answered.await.unwrap_or(0));
+        }
+        tell.write_all(&sum.to_le_bytes()).await?;
+        if round % 10 == 0 {
+            println!("{round} {sum:016x}");
+        }
+    }
+    drop(tell);
+    println!("{:016x}", echo.await.unwrap_or(0));
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .enable_io()
+        .enable_time()
+        .build()?
+        .block_on(run())
+}
