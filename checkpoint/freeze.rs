@@ -185,9 +185,7 @@ impl Parked {
             }
             match self.visit.take_report() {
                 Some(Report::Parked) => return Ok(true),
-                Some(Report::Later) if park::is_traced(&self.task) => {
-                    return Err(self.too_slow())
-                }
+                Some(Report::Later) if park::is_traced(&self.task) => return Err(self.too_slow()),
                 Some(Report::Later) => self.pause(left)?,
                 _ => return Ok(false),
             }

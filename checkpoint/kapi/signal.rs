@@ -40,7 +40,11 @@ pub(crate) fn stop() -> Stop {
         let signal = bindings::ckpt_stop_signal();
         Stop {
             signal,
-            code: if signal != 0 { bindings::ckpt_stop_code() } else { 0 },
+            code: if signal != 0 {
+                bindings::ckpt_stop_code()
+            } else {
+                0
+            },
             continued: signal == 0 && bindings::ckpt_is_continued(),
         }
     }

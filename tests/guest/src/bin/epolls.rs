@@ -153,7 +153,7 @@ fn main() -> ExitCode {
     // What comes later is heard.
     for (what, fd, data) in [("armed", armed, 4u64), ("inside", inside, 9)] {
         check::need("write", sys::write(fd, &1u64.to_le_bytes()));
-        let told = ready(all, 1000).iter().any(|event| *event == (data, IN));
+        let told = ready(all, 1000).contains(&(data, IN));
         check::that(told, format!("{what} is not told"));
     }
     check::same("inside", &vec![(100, IN)], &ready(inner, 0));

@@ -14,6 +14,7 @@ use ckpt_guest::victim::Scene;
 use crate::family::act;
 use crate::family::child;
 use crate::family::ends_well;
+use crate::stress::Body;
 
 /// What waitpid(2) tells at once, if there is anything.
 fn told(pid: i32, options: i32) -> Option<i32> {
@@ -251,4 +252,4 @@ pub const ACTS: &[Act] = &[
 ];
 
 /// Cases.
-pub const CASES: &[(&str, fn() -> Case)] = &[("stopped", first)];
+pub const CASES: &[(&str, Body)] = &[("stopped", first)];

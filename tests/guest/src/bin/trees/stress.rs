@@ -286,7 +286,7 @@ fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, millis: u64
 }
 
 /// A case.
-type Body = fn() -> Case;
+pub type Body = fn() -> Case;
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[

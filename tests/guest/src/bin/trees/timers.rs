@@ -26,6 +26,8 @@ use ckpt_guest::timer::SIGEV_THREAD_ID;
 use ckpt_guest::timer::SI_TIMER;
 use ckpt_guest::victim::Scene;
 
+use crate::stress::Body;
+
 /// How long the victims work, in milliseconds.
 const TIME: u64 = 400;
 /// Longest time without a signal, in seconds.
@@ -232,9 +234,6 @@ pub const ACTS: &[Act] = &[
     act("timers-of-children", children),
     act("timers-of-threads-of-children", threads_of_a_child),
 ];
-
-/// A case.
-type Body = fn() -> Case;
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[("timers-new-ids", new_ids)];
