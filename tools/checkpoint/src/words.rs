@@ -21,7 +21,8 @@ pub fn remedy(errno: Errno, pid: i32) -> Option<String> {
         }
         Errno::EBUSY => format!(
             "process {pid} and those below it must come to a halt: detach a debugger or \
-             strace, let a slow system call end, and try again"
+             strace (TracerPid in /proc/{pid}/status), let a slow system call end, and try \
+             again"
         ),
         Errno::EOPNOTSUPP | Errno::ETXTBSY => {
             "an image cannot hold this; the process has to give it up first. What images hold \
@@ -59,7 +60,7 @@ mod tests {
         let text = |errno| remedy(errno, 42).unwrap();
         assert!(text(Errno::EPERM).contains("CAP_SYS_PTRACE"));
         assert!(text(Errno::ESRCH).contains("process 42"));
-        assert!(text(Errno::EBUSY).contains("kill -CONT 42"));
+        assert!(text(Errno::EBUSY).contains("/proc/42/status"));
         assert!(text(Errno::ENOSYS).contains("CONFIG_CHECKPOINT"));
         assert!(text(Errno::ENOSPC).contains("/proc/42/status"));
         assert_eq!(remedy(Errno::EIO, 42), None);
