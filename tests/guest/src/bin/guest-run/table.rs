@@ -92,7 +92,7 @@ pub const TESTS: &[Test] = &[
     once("trees", 600),
     once("delivered", 60),
     once("commands", 120),
-    phases("programs", 600),
+    phases("programs", 1200),
     once("samples", 120),
     once("counters", 60),
     once("streams", 120),

@@ -62,7 +62,7 @@ pub const PROGRAMS: &[Program] = &[
         &["--parallel=1", "-S", "64M", INPUT],
     ),
     ("bc", "/usr/bin/bc", &["-l", BC]),
-    // Several processes: a pipeline, jobs that share a file, workers and their queues.
+    // Several processes: a pipeline, jobs, workers and their queues.
     (
         "pipeline",
         "/bin/bash",
@@ -78,8 +78,8 @@ pub const PROGRAMS: &[Program] = &[
         &[
             "-c",
             "for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
-             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) & done > \"$0.jobs\"; \
-             wait; sort \"$0.jobs\"",
+             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) > \"$0.$n\" & done; \
+             wait; sort \"$0.1\" \"$0.2\" \"$0.3\"",
             INPUT,
         ],
     ),
