@@ -17,6 +17,7 @@ use crate::cmd::{self, From};
 use crate::console::{kernel_line, Scanner};
 use crate::layout::Layout;
 use crate::tap::Ktap;
+use crate::ui::say;
 
 /// One boot.
 pub struct Boot<'a> {
@@ -75,7 +76,25 @@ pub struct Outcome {
 impl Boot<'_> {
     /// Boots, runs the script, powers off. `each` gets the script's standard output as
     /// `From::Out`, and everything else as it comes.
+    ///
+    /// A boot in which the kernel reports trouble before its second CPU is up, that is
+    /// before any code of this project, is ended and begun again, [`BOOTS`] times in all.
     pub fn run(&self, layout: &Layout, mut each: impl FnMut(From, &str)) -> Result<Outcome> {
+        let mut boots = 1;
+        loop {
+            let (outcome, stillborn) = self.once(layout, &mut each)?;
+            match outcome.trouble.first() {
+                Some(line) if stillborn && boots < BOOTS => say(format!(
+                    "the kernel was in trouble before its second CPU, booting again: {line}"
+                )),
+                _ => return Ok(outcome),
+            }
+            boots += 1;
+        }
+    }
+
+    /// One boot, and whether it was ended for trouble before its second CPU was up.
+    fn once(&self, layout: &Layout, each: &mut impl FnMut(From, &str)) -> Result<(Outcome, bool)> {
         std::fs::create_dir_all(self.share)?;
         let body = self.share.join(format!("{}.sh", self.name));
         std::fs::write(&body, format!("{}{}", environment(layout), self.script))?;
@@ -94,21 +113,23 @@ impl Boot<'_> {
         let mut scanner = Scanner::default();
         let mut ktap = Ktap::default();
         let mut code = None;
-        let ended = cmd::watch(&mut command, &log, Some(self.limit), |from, line| {
+        let ended = cmd::watch_while(&mut command, &log, Some(self.limit), |from, line| {
             if from == From::Out {
                 match line.trim_end().strip_prefix(STATUS) {
                     Some(number) => code = number.parse().ok(),
                     None => each(from, line.trim_end_matches('\r')),
                 }
-                return;
+                return true;
             }
             if let Some(text) = kernel_line(line) {
                 scanner.text(text);
                 ktap.line(text);
             }
             each(from, line);
+            !scanner.stillborn()
         })?;
-        Ok(Outcome {
+        let stillborn = scanner.stillborn();
+        let outcome = Outcome {
             end: match (ended, code) {
                 (None, _) => End::Hung,
                 (Some(_), None) => End::Died,
@@ -117,7 +138,8 @@ impl Boot<'_> {
             trouble: scanner.found,
             ktap,
             log,
-        })
+        };
+        Ok((outcome, stillborn))
     }
 
     /// Boots a shell for a person.
@@ -170,6 +192,9 @@ impl Boot<'_> {
         command
     }
 }
+
+/// How often a kernel is booted whose first CPU alone gets into trouble.
+const BOOTS: u32 = 3;
 
 /// Begins the script's last line of output.
 const STATUS: &str = "guest-status: ";

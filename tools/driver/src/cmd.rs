@@ -60,6 +60,19 @@ pub fn watch(
     limit: Option<Duration>,
     mut each: impl FnMut(From, &str),
 ) -> Result<Option<ExitStatus>> {
+    watch_while(command, log, limit, |from, line| {
+        each(from, line);
+        true
+    })
+}
+
+/// Like [`watch`], and ends the command, too, when `each` says false.
+pub fn watch_while(
+    command: &mut Command,
+    log: &Path,
+    limit: Option<Duration>,
+    mut each: impl FnMut(From, &str) -> bool,
+) -> Result<Option<ExitStatus>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut file =
         File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
@@ -86,15 +99,15 @@ pub fn watch(
             Some(at) => at.saturating_duration_since(Instant::now()),
             None => QUIET,
         };
-        match lines.recv_timeout(wait.min(QUIET)) {
+        let go_on = match lines.recv_timeout(wait.min(QUIET)) {
             Ok((from, line)) => {
                 writeln!(file, "{line}")?;
-                each(from, &line);
+                each(from, &line)
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => each(From::Quiet, ""),
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
+        };
+        if !go_on || deadline.is_some_and(|at| Instant::now() >= at) {
             end_tree(&mut child);
             return Ok(None);
         }
