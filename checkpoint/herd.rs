@@ -47,6 +47,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Is it the first task of an address space?
+    pub(crate) fn has_memory(&self) -> bool {
+        self.entry.is_process() && !self.entry.is_zombie()
+    }
+
     /// The task, unless it is the caller.
     pub(crate) fn task(&self) -> Option<&Task> {
         match &self.part {

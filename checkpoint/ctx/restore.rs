@@ -26,6 +26,7 @@ use crate::format::Hdr;
 use crate::image::FileSource;
 use crate::image::ImageReader;
 use crate::kapi::birth;
+use crate::kapi::common::Space;
 use crate::kapi::file::FileRef;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
@@ -53,6 +54,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) timers: KVVec<(FileRef, crate::kapi::anon::Timer)>,
     /// Pipes by reference.
     pub(crate) pipes: Restored<res::pipe::Built>,
+    /// Address spaces by reference, for what they have in common.
+    pub(crate) spaces: Restored<Space>,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Root directory of the caller, and its absolute name.
@@ -87,6 +90,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
         files: Restored::new(),
         timers: KVVec::new(),
         pipes: Restored::new(),
+        spaces: Restored::new(),
         shmem: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
@@ -155,6 +159,7 @@ impl Course {
             self.ctx = Some(ctx);
             return Err(failure);
         }
+        ctx.spaces = Restored::new();
         let forest = &ctx.forest;
         let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
         let myself = birth::myself();

@@ -19,6 +19,7 @@ use crate::herd::Member;
 use crate::image::ImageSink;
 use crate::image::ImageWriter;
 use crate::image::Written;
+use crate::kapi::common::Known;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::ImageFile;
@@ -78,6 +79,8 @@ pub(crate) struct SaveCtx {
     pub(crate) written_back: Saved,
     /// Pages on their way.
     pub(crate) batch: PageBatch,
+    /// Pages that several may have.
+    pub(crate) known: Known,
     /// Flags of the system call.
     pub(crate) flags: u32,
     /// The task did not ask for it: it is at no certain call.
@@ -122,7 +125,8 @@ pub(crate) fn checkpoint(
     then: impl FnOnce(&[Member]),
 ) -> Outcome<i32> {
     let members = herd::gather(top)?;
-    let ctx = KBox::new(SaveCtx::new(&image, flags)?, GFP_KERNEL)?;
+    let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
+    let ctx = KBox::new(SaveCtx::new(&image, flags, alone)?, GFP_KERNEL)?;
     // What others do that are visited must not end the image.
     let _quiet = sched::Quiet::enter();
     let mut course = Course {
@@ -215,7 +219,7 @@ impl Course {
 }
 
 impl SaveCtx {
-    fn new(image: &FileRef, flags: usize) -> Result<Self> {
+    fn new(image: &FileRef, flags: usize, alone: bool) -> Result<Self> {
         Ok(Self {
             image: file::identity(image),
             image_on: file::On::of(image),
@@ -227,6 +231,7 @@ impl SaveCtx {
             pipes: res::pipe::Met::new(),
             sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,
+            known: Known::new(alone),
             flags: flags as u32,
             outside: false,
             crid: 0,

@@ -267,8 +267,8 @@ wire! {
         namelen: u32,
         /// Guard ranges in the GUARD records that follow.
         nr_guards: u32,
-        /// Zero.
-        reserved: u32,
+        /// Object reference of the address space that it is a copy of since a fork, or 0.
+        origin: u32,
         /// Zero.
         reserved2: u64,
     }
@@ -311,7 +311,7 @@ impl Record for Vma {
             }
             vma_kind::VDSO => {
                 ensure(
-                    self.file == 0 && self.namelen == 0 && self.nr_guards == 0,
+                    self.file == 0 && self.namelen == 0 && self.nr_guards == 0 && self.origin == 0,
                     "the vDSO has neither file nor name",
                 )?;
             }
@@ -337,9 +337,10 @@ impl Record for Vma {
             "mapping both wants and refuses huge pages",
         )?;
         ensure(
-            self.reserved == 0 && self.reserved2 == 0,
-            "reserved field is not zero",
-        )
+            self.origin == 0 || matches!(self.how, vma_kind::ANON | vma_kind::FILE),
+            "shared mapping is a copy of another one",
+        )?;
+        ensure(self.reserved2 == 0, "reserved field is not zero")
     }
 }
 
@@ -368,6 +369,40 @@ impl Record for Pgarr {
 
     fn validate(&self) -> Result<(), Why> {
         ensure(self.nr_pages <= PGARR_MAX, "run of pages is too long")?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}
+
+wire! {
+    /// `struct cr_hdr_pgref`: pages that are in the image already, in the mapping of an
+    /// address space before this one.
+    pub struct Pgref [32] {
+        /// Address of the first page.
+        addr: u64,
+        /// Its address in that address space.
+        from: u64,
+        /// Number of pages.
+        nr_pages: u64,
+        /// Object reference of that address space.
+        mm: u32,
+        /// Zero.
+        reserved: u32,
+    }
+}
+
+impl Record for Pgref {
+    const TYPE: i16 = super::PGREF;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.mm != 0, "shared pages of no address space")?;
+        ensure(self.nr_pages != 0, "no shared pages")?;
+        for addr in [self.addr, self.from] {
+            ensure(addr % 4096 == 0, "shared page is not on a page boundary")?;
+            ensure(
+                addr <= TASK_SIZE_MAX && self.nr_pages <= TASK_SIZE_MAX.wrapping_sub(addr) / 4096,
+                "shared pages are outside of user space",
+            )?;
+        }
         ensure(self.reserved == 0, "reserved field is not zero")
     }
 }

@@ -132,6 +132,8 @@ record_types! {
     LDT = 207, "cr_user_desc array";
     /// A shared memory object; its name and pages follow.
     SHMEM = 208, "cr_hdr_shmem";
+    /// Pages of the mapping that are in the image already.
+    PGREF = 209, "cr_hdr_pgref";
     /// A descriptor table.
     FILES = 301, "cr_hdr_files";
     /// One descriptor.

@@ -10,6 +10,7 @@
 pub(crate) mod anon;
 pub(crate) mod birth;
 pub(crate) mod call;
+pub(crate) mod common;
 pub(crate) mod cred;
 pub(crate) mod epoll;
 pub(crate) mod file;

@@ -2,6 +2,8 @@
 
 //! Batches of user pages: found for a checkpoint, made for a restart.
 
+use super::common::Known;
+use super::common::Stored;
 use super::walk;
 use super::walk::Entry;
 use super::walk::Range;
@@ -134,6 +136,19 @@ impl PageBatch {
         }
     }
 
+    /// Copies `from` to the only page of the batch.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a reference to `from`.
+    pub(super) unsafe fn fill(&mut self, from: *mut bindings::page) {
+        if let Some(page) = self.pages.first() {
+            // SAFETY: The batch holds its page, the caller the other one. The page is in
+            // an address space whose only task is here.
+            unsafe { bindings::ckpt_copy_highpage(*page, from) };
+        }
+    }
+
     /// Marks every page dirty: it was filled behind the page tables' back.
     pub(crate) fn mark_dirty(&self) {
         for page in &self.pages {
@@ -195,12 +210,20 @@ impl PageBatch {
     /// Looks at `start` to `end` inside the mapping of the current task that
     /// begins at `vma_start`, until the batch is full. Never faults holes in:
     /// not the zero page, not clean page cache. Pages in swap are brought
-    /// back. A huge page is one step. Returns where to go on.
+    /// back. A huge page is one step. Returns where to go on. A page that is `known`
+    /// is noted there instead; `mm` is the address space's reference.
     ///
     /// # Errors
     ///
     /// EAGAIN when the mapping is not there any more; ENOMEM; EINTR.
-    pub(crate) fn gather(&mut self, vma_start: u64, start: u64, end: u64) -> Result<u64> {
+    pub(crate) fn gather(
+        &mut self,
+        vma_start: u64,
+        range: Range,
+        owner: u32,
+        known: &mut Known,
+    ) -> Result<u64> {
+        let Range { start, end } = range;
         let mm = super::mm::current_mm();
         let lock = super::mm::ReadLock::new(mm)?;
         // SAFETY: The mmap lock is held.
@@ -229,14 +252,15 @@ impl PageBatch {
                     // The lookup saw nothing here a moment ago.
                     Entry::Present if at != addr => addr = at,
                     Entry::Present | Entry::Elsewhere => {
-                        self.fault_in(mm, at)?;
+                        self.fault_in(mm, Stored { mm: owner, addr: at }, known)?;
                         addr = at.saturating_add(PAGE);
                     }
                     Entry::Guard => addr = at.saturating_add(PAGE),
                     Entry::None => addr = at,
                 }
             } else {
-                addr = self.take(page, addr, end, mask as u64);
+                let at = Stored { mm: owner, addr };
+                addr = self.take(page, at, end, mask as u64, known)?;
             }
         }
         drop(lock);
@@ -244,7 +268,15 @@ impl PageBatch {
     }
 
     /// Takes a page that was found, and those behind it in the same leaf.
-    fn take(&mut self, page: *mut bindings::page, addr: u64, end: u64, mask: u64) -> u64 {
+    fn take(
+        &mut self,
+        page: *mut bindings::page,
+        at: Stored,
+        end: u64,
+        mask: u64,
+        known: &mut Known,
+    ) -> Result<u64> {
+        let addr = at.addr;
         let leaf = (mask.saturating_add(1)).saturating_sub((addr / PAGE) & mask);
         let nr = leaf
             .min(end.saturating_sub(addr) / PAGE)
@@ -255,24 +287,61 @@ impl PageBatch {
                 // SAFETY: The pages belong to the folio of the one we hold.
                 unsafe { bindings::ckpt_get_page(page, (nr as i32).wrapping_sub(1)) };
             }
-            self.push(page, addr, nr as usize);
+            self.push_new(page, at, nr as usize, known)?;
         } else {
             // The zero page, or page cache: the file has it.
             // SAFETY: We own the reference.
             unsafe { bindings::ckpt_put_page(page) };
         }
-        addr.saturating_add(nr.max(1).saturating_mul(PAGE))
+        Ok(addr.saturating_add(nr.max(1).saturating_mul(PAGE)))
+    }
+
+    /// Takes over `nr` pages, as [`Self::push`], without those that are known.
+    fn push_new(
+        &mut self,
+        page: *mut bindings::page,
+        at: Stored,
+        nr: usize,
+        known: &mut Known,
+    ) -> Result {
+        if known.alone() {
+            self.push(page, at.addr, nr);
+            return Ok(());
+        }
+        let mut failed = Ok(());
+        for i in 0..nr {
+            let page = page.wrapping_add(i);
+            let addr = at.addr.wrapping_add((i as u64).wrapping_mul(PAGE));
+            // SAFETY: We own a reference to each page.
+            let met = failed.and_then(|()| unsafe { known.meet(page, Stored { addr, ..at }) });
+            match met {
+                Ok(false) => self.push(page, addr, 1),
+                // SAFETY: As above; nobody else drops it.
+                Ok(true) => unsafe { bindings::ckpt_put_page(page) },
+                Err(errno) => {
+                    // SAFETY: As above.
+                    unsafe { bindings::ckpt_put_page(page) };
+                    failed = Err(errno);
+                }
+            }
+        }
+        failed
     }
 
     /// Brings a page back from swap, and takes it if it is anonymous.
-    fn fault_in(&mut self, mm: *mut bindings::mm_struct, addr: u64) -> Result {
+    fn fault_in(
+        &mut self,
+        mm: *mut bindings::mm_struct,
+        at: Stored,
+        known: &mut Known,
+    ) -> Result {
         let mut page = ptr::null_mut();
         // SAFETY: The mmap lock is held by the caller, and without `locked`
         // it stays held.
         let got = unsafe {
             bindings::get_user_pages_remote(
                 mm,
-                addr as c_ulong,
+                at.addr as c_ulong,
                 1,
                 bindings::FOLL_FORCE | bindings::FOLL_DUMP,
                 &mut page,
@@ -283,7 +352,7 @@ impl PageBatch {
             1 => {
                 // SAFETY: The call gave us a reference.
                 if unsafe { bindings::ckpt_page_anon(page) } {
-                    self.push(page, addr, 1);
+                    self.push_new(page, at, 1, known)?;
                 } else {
                     // SAFETY: We own the reference.
                     unsafe { bindings::ckpt_put_page(page) };

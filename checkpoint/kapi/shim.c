@@ -110,6 +110,26 @@ int ckpt_mmap_write_lock(struct mm_struct *mm)
 	return mmap_write_lock_killable(mm);
 }
 
+void ckpt_mmap_write_lock_second(struct mm_struct *mm)
+{
+	mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
+}
+
+void ckpt_mmget(struct mm_struct *mm)
+{
+	mmget(mm);
+}
+
+struct anon_vma *ckpt_vma_anon(struct vm_area_struct *vma)
+{
+	return READ_ONCE(vma->anon_vma);
+}
+
+struct anon_vma *ckpt_anon_parent(struct anon_vma *anon)
+{
+	return anon->parent;
+}
+
 void ckpt_mmap_write_unlock(struct mm_struct *mm)
 {
 	mmap_write_unlock(mm);
@@ -196,6 +216,14 @@ bool ckpt_page_zero(struct page *page)
 bool ckpt_page_anon(struct page *page)
 {
 	return folio_test_anon(page_folio(page));
+}
+
+/* A page in the swap cache may be in page tables as what is swapped out. */
+bool ckpt_page_maybe_common(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return folio_maybe_mapped_shared(folio) || folio_test_swapcache(folio);
 }
 
 void ckpt_put_page(struct page *page)

@@ -23,6 +23,7 @@ use crate::format::mm::GUARDS_MAX;
 use crate::format::task::Task;
 use crate::format::IntoBytes;
 use crate::image::Written;
+use crate::kapi::common::Space;
 use crate::kapi::file;
 use crate::kapi::mm;
 use crate::kapi::mmswitch::NewMm;
@@ -212,6 +213,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
         _personality: personality,
         mm: NewMm::begin().why("a new address space cannot be made")?,
     };
+    ctx.spaces.insert(rec.objref, Space::current())?;
     context::set_64bit();
     if rec.vdso != 0 {
         ensure(

@@ -162,9 +162,14 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         let name = ctx.string(rec.objref, rec.namelen)?;
         create(&rec, &name)?
     };
-    super::pages::read_runs(ctx, rec.objref, (0, rec.size), |batch, offsets| {
+    let before = super::pages::read_runs(ctx, rec.objref, (0, rec.size), |batch, offsets| {
         shmem::create_pages(batch, &file, offsets).why("memory cannot be filled")
     })?;
+    ensure(
+        before.is_none(),
+        EINVAL,
+        "shared memory has pages of an address space",
+    )?;
     let mut late = 0;
     if rec.how == kind::MEMFD {
         if rec.flags & f::SEAL_LATE != 0 {

@@ -25,10 +25,12 @@ use crate::format::mm::GUARDS_MAX;
 use crate::format::mm::GUARD_CHUNK;
 use crate::format::IntoBytes;
 use crate::image::Written;
+use crate::kapi::common;
 use crate::kapi::vma;
 use crate::kapi::vma::bit;
 use crate::kapi::vma::Info;
 use crate::kapi::vma::Wanted;
+use crate::kapi::walk::Range;
 use kernel::bindings as b;
 use kernel::prelude::*;
 
@@ -156,7 +158,7 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     if info.special && is_vdso(info.start, info.end, vdso) {
         rec.how = vma_kind::VDSO;
         rec.flags = encode(info.flags & 7).unwrap_or(0);
-        refuse_changed_vdso(ctx, vdso, info)?;
+        refuse_changed_vdso(ctx, mm, vdso, info)?;
     } else {
         let refuse = |why| Failure::new(ETXTBSY, why);
         if let Some(why) = info.odd {
@@ -196,6 +198,9 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
             }
         }
     }
+    if matches!(rec.how, vma_kind::ANON | vma_kind::FILE) {
+        rec.origin = ctx.known.origin(mm, info.start)?;
+    }
     ctx.writer.record(mm, &rec).written()?;
     if rec.namelen != 0 {
         ctx.string(mm, &info.name)?;
@@ -217,13 +222,19 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
 }
 
 /// A restart maps a new vDSO: breakpoints and protections would be lost.
-fn refuse_changed_vdso(ctx: &mut SaveCtx, vdso: u64, info: &Info) -> Outcome {
+fn refuse_changed_vdso(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     let code = info.start >= vdso;
     let expected = if code { f::READ | f::EXEC } else { f::READ };
     let mut changed = info.flags & 7 != expected;
     if code {
-        ctx.batch.gather(info.start, info.start, info.end)?;
-        changed |= !ctx.batch.addrs().is_empty();
+        let range = Range {
+            start: info.start,
+            end: info.end,
+        };
+        ctx.batch
+            .gather(info.start, range, mm, &mut ctx.known)?;
+        changed |= !ctx.batch.addrs().is_empty() || !ctx.known.again().is_empty();
+        ctx.known.clear();
         ctx.batch.clear();
     }
     ensure(!changed, ETXTBSY, "the vDSO has been changed")
@@ -258,6 +269,13 @@ pub(crate) fn restore(
         return Ok((rec.end, None));
     }
     make(ctx, &rec).at(place)?;
+    if rec.origin != 0 {
+        let from = ctx.spaces.get(rec.origin).ok_or(Failure::new(
+            EINVAL,
+            "a mapping is a copy of what is not before it",
+        ));
+        common::link(rec.start, from.at(place)?).why("memory cannot be shared")?;
+    }
     let own = matches!(rec.how, vma_kind::ANON | vma_kind::FILE) && rec.flags & f::DROPPABLE == 0;
     super::pages::restore(ctx, mm, &rec, own)?;
     finish(&rec, &name, &guards).at(place)?;

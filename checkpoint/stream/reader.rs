@@ -33,6 +33,14 @@ impl<E> From<Why> for Fault<E> {
     }
 }
 
+/// A run of pages of a mapping.
+pub enum Run {
+    /// So many pages follow; none ends the mapping.
+    Here(usize),
+    /// They are in the image already.
+    Before(format::mm::Pgref),
+}
+
 /// The reading end of an image.
 pub struct Reader<S: Source> {
     source: S,
@@ -177,7 +185,20 @@ impl<S: Source> Reader<S> {
     /// Returns the number of pages; their addresses follow ([`Self::addrs`]),
     /// then their contents, on a page boundary of the stream.
     pub fn pages(&mut self, parent: u32) -> Result<usize, Fault<S::Error>> {
-        let mut hdr = self.header()?;
+        let hdr = self.header()?;
+        self.pages_behind(hdr, parent)
+    }
+
+    /// Like [`Self::pages`]; the run may also be one of pages that came before.
+    pub fn run(&mut self, parent: u32) -> Result<Run, Fault<S::Error>> {
+        let hdr = self.header()?;
+        if hdr.kind == format::PGREF {
+            return Ok(Run::Before(self.body(&hdr, parent)?));
+        }
+        Ok(Run::Here(self.pages_behind(hdr, parent)?))
+    }
+
+    fn pages_behind(&mut self, mut hdr: Hdr, parent: u32) -> Result<usize, Fault<S::Error>> {
         let padded = hdr.kind == format::PAD;
         if padded {
             ensure(hdr.parent == 0, "padding belongs to an object")?;

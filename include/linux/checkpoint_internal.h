@@ -17,6 +17,7 @@ struct epoll_key;
 struct file;
 struct itimerspec64;
 struct k_itimer;
+struct mm_struct;
 struct pipe_buffer;
 struct pipe_inode_info;
 struct restart_block;
@@ -96,6 +97,11 @@ void timerfd_set_state(struct file *file, const struct timerfd_state *state);
 /* fs/pipe.c: gives an empty pipe all its contents, or nothing */
 int pipe_fill(struct pipe_inode_info *pipe, const struct pipe_buffer *bufs,
 	      unsigned int nr, unsigned int files);
+
+/* mm/memory.c: maps private pages of another address space, copy-on-write */
+int link_anon_pages(struct mm_struct *dst, unsigned long start, struct mm_struct *src);
+unsigned long share_anon_pages(struct mm_struct *dst, struct mm_struct *src,
+			       unsigned long addr, unsigned long nr);
 
 /* fs/eventpoll.c: what it watches, entry by entry; and a new one */
 struct file *eventpoll_new_file(int flags);

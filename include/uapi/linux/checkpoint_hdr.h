@@ -51,6 +51,7 @@ struct cr_hdr {
 #define CR_HDR_AUXV		206	/* The auxiliary vector */
 #define CR_HDR_LDT		207	/* LDT entries */
 #define CR_HDR_SHMEM		208	/* A shared memory object */
+#define CR_HDR_PGREF		209	/* Pages that came before */
 #define CR_HDR_FILES		301	/* A descriptor table */
 #define CR_HDR_FD_ENT		302	/* One descriptor */
 #define CR_HDR_FILE		303	/* An open file */
@@ -734,7 +735,7 @@ struct cr_hdr_vma {
 	__u32 namelen;
 	/* Guard ranges in the GUARD records that follow */
 	__u32 nr_guards;
-	__u32 reserved;			/* Zero */
+	__u32 origin;			/* What it is a copy of, or 0 */
 	__u64 reserved2;		/* Zero */
 };
 
@@ -747,6 +748,15 @@ struct cr_guard_range {
 /* struct cr_hdr_pgarr: addresses and contents of nr_pages pages follow */
 struct cr_hdr_pgarr {
 	__u32 nr_pages;			/* Number of pages; 0 ends the mapping */
+	__u32 reserved;			/* Zero */
+};
+
+/* struct cr_hdr_pgref: pages that are in the image already */
+struct cr_hdr_pgref {
+	__u64 addr;			/* Address of the first page */
+	__u64 from;			/* Its address in that address space */
+	__u64 nr_pages;
+	__u32 mm;			/* Object reference of it */
 	__u32 reserved;			/* Zero */
 };
 

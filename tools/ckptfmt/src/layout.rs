@@ -70,6 +70,7 @@ layouts! {
     "cr_hdr_vma" = mm::Vma,
     "cr_guard_range" = mm::GuardRange,
     "cr_hdr_pgarr" = mm::Pgarr,
+    "cr_hdr_pgref" = mm::Pgref,
     "cr_hdr_shmem" = shmem::Shmem,
     "cr_hdr_file" = files::File,
     "cr_hdr_files" = files::Files,

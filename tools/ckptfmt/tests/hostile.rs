@@ -80,8 +80,8 @@ fn every_record_left_out_doubled_or_swapped() {
         without.remove(i);
         let mut doubled = all.clone();
         doubled.insert(i, all[i].clone());
-        // An image without one of its runs of pages is well formed.
-        let is_run = kinds[i] == format::PGARR && all[i].len() > 16;
+        // An image without one of its runs of pages, here or before, is well formed.
+        let is_run = kinds[i] == format::PGARR && all[i].len() > 16 || kinds[i] == format::PGREF;
         for (what, records) in [("without", without), ("doubled", doubled)] {
             if is_run && what == "without" {
                 continue;
@@ -105,7 +105,12 @@ fn every_record_left_out_doubled_or_swapped() {
         let early = kinds[i] == format::FD_ENT && kinds[i + 1] == format::FILE;
         let signals =
             kinds[i] == kinds[i + 1] && matches!(kinds[i], format::SIGINFO | format::EPOLL_ITEM);
-        if !strings && !early && !signals && changed != bytes {
+        let runs = matches!(
+            (kinds[i], kinds[i + 1]),
+            (format::PGARR, format::PGREF) | (format::PGREF, format::PGARR)
+        ) && all[i].len() > 16
+            && all[i + 1].len() > 16;
+        if !strings && !early && !signals && !runs && changed != bytes {
             assert!(walk(&changed[..], &mut |_| {}).is_err(), "swapped {i}");
         }
     }
@@ -158,6 +163,24 @@ fn counts_that_lie() {
     lie(length, |i| i.mappings[2].vma.nr_guards = 2);
     lie("mapping has too many guard ranges", |i| {
         i.mappings[2].vma.nr_guards = u32::MAX;
+    });
+    lie("mapping is a copy of what is not before it", |i| {
+        i.mappings[2].vma.origin = 1;
+    });
+    let outside = "page addresses are not in order or leave their mapping";
+    lie(outside, |i| i.mappings[2].again[0].addr = 0x51_0000);
+    lie(outside, |i| i.mappings[2].again[0].addr = 0x4f_f000);
+    lie(outside, |i| i.mappings[2].again[0].nr_pages = 13);
+    lie(outside, |i| {
+        let page = i.mappings[2].again[0];
+        i.mappings[2].again.push(page);
+    });
+    lie(
+        "shared pages of an address space that is not before them",
+        |i| i.mappings[2].again[0].mm = 1,
+    );
+    lie("pages in a mapping that has none", |i| {
+        i.mappings[4].again = std::mem::take(&mut i.mappings[2].again);
     });
     lie("string is too long", |i| i.mappings[2].vma.namelen = 4);
     lie("name has another length than announced", |i| {

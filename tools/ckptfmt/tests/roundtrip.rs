@@ -84,6 +84,7 @@ fn arrays_of_more_than_one_record() {
         name: Vec::new(),
         guards,
         runs: Vec::new(),
+        again: Vec::new(),
     });
     image.settle();
     same(&image);
@@ -206,6 +207,7 @@ fn mapping(slot: u64, of_file: Option<u32>) -> impl Strategy<Value = Mapping> {
                     .chunks(per_run)
                     .map(|run| run.iter().map(|p| start + p * 4096).collect())
                     .collect(),
+                again: Vec::new(),
             }
         })
 }

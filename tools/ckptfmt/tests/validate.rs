@@ -354,6 +354,10 @@ fn memory() {
                 "shared mapping has no object",
             ),
             (|r| r.reserved2 = 1, RESERVED),
+            (
+                |r| (r.how, r.origin) = (vma_kind::VDSO, 2),
+                "the vDSO has neither file nor name",
+            ),
         ],
     );
     let private = "shared mapping has flags of private memory";
@@ -366,6 +370,7 @@ fn memory() {
             (|r| r.flags |= vma_flags::DROPPABLE, private),
             (|r| r.flags |= vma_flags::GROWSDOWN, private),
             (|r| r.pgoff = 1 << 51, "file offset is out of range"),
+            (|r| r.origin = 2, "shared mapping is a copy of another one"),
         ],
     );
     check(
@@ -429,6 +434,24 @@ fn memory() {
         &[
             (|r| r.nr_pages = 4097, "run of pages is too long"),
             (|r| r.nr_pages = u32::MAX, "run of pages is too long"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+    let mut page = ckptfmt::format::mm::Pgref::zeroed();
+    (page.nr_pages, page.mm) = (1, 2);
+    let outside = "shared pages are outside of user space";
+    let boundary = "shared page is not on a page boundary";
+    check(
+        page,
+        &[
+            (|r| r.mm = 0, "shared pages of no address space"),
+            (|r| r.nr_pages = 0, "no shared pages"),
+            (|r| r.addr = 8, boundary),
+            (|r| r.from = 4095, boundary),
+            (|r| r.nr_pages = u64::MAX, outside),
+            (|r| r.nr_pages = 1 << 35, outside),
+            (|r| r.addr = 1 << 47, outside),
+            (|r| r.from = u64::MAX - 4095, outside),
             (|r| r.reserved = 1, RESERVED),
         ],
     );

@@ -178,6 +178,7 @@ fn memory(model: &View<'_>) -> Value {
                 "pkey": m.vma.pkey,
                 "guard_ranges": m.vma.nr_guards,
                 "pages_saved": m.pages,
+                "pages_shared": m.again,
                 "what": label(model, m),
                 "shared_memory": (m.vma.how == vma_kind::SHMEM).then_some(m.vma.file),
             })

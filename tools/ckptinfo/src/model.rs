@@ -33,8 +33,10 @@ pub struct Mapping {
     pub vma: mm::Vma,
     /// Its name.
     pub name: Vec<u8>,
-    /// Pages whose contents are in the image.
+    /// Pages whose contents are in the image for it.
     pub pages: u64,
+    /// Pages that a mapping before it has as well.
+    pub again: u64,
 }
 
 /// A pipe or FIFO.
@@ -266,7 +268,14 @@ impl Model {
                         vma: *r,
                         name: name.into(),
                         pages: 0,
+                        again: 0,
                     });
+                }
+            }
+            Event::Again(r) => {
+                let whole = self.dropped == 0;
+                if let Some(last) = self.last().mappings.last_mut().filter(|_| whole) {
+                    last.again = last.again.saturating_add(r.nr_pages);
                 }
             }
             Event::VmaEnd(pages) => {

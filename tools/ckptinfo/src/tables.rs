@@ -79,6 +79,9 @@ pub fn maps(model: &View<'_>) -> String {
         if vma.nr_guards != 0 {
             notes.push(format!("guard ranges {}", vma.nr_guards));
         }
+        if mapping.again != 0 {
+            notes.push(format!("shared pages {}", mapping.again));
+        }
         if !notes.is_empty() {
             line.push_str(&format!("  ({})", notes.join(" ")));
         }

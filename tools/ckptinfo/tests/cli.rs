@@ -134,7 +134,7 @@ fn the_tables() {
         " 16 ",
         " 3 ",
         "[anon:arena]",
-        "(guard account guard ranges 1)",
+        "(guard account guard ranges 1 shared pages 1)",
     ] {
         assert!(heap.contains(text), "{text:?}: {heap}");
     }

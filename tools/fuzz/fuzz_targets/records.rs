@@ -92,6 +92,7 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<mm::Mm>,
     check::<mm::Vma>,
     check::<mm::Pgarr>,
+    check::<mm::Pgref>,
     check::<files::File>,
     check::<files::Files>,
     check::<files::FdEnt>,

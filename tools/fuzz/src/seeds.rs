@@ -38,6 +38,7 @@ const ORDER: &[i16] = &[
     format::MM,
     format::VMA,
     format::PGARR,
+    format::PGREF,
     format::FILE,
     format::FILES,
     format::FD_ENT,

@@ -48,6 +48,8 @@ pub struct Mapping {
     pub guards: Vec<mm::GuardRange>,
     /// Its runs of pages; the contents are those of [`page`].
     pub runs: Vec<Vec<u64>>,
+    /// Its pages that are in the image already.
+    pub again: Vec<mm::Pgref>,
 }
 
 /// An open file and its path.
@@ -312,7 +314,12 @@ impl Image {
 }
 
 /// Writes runs of pages, and the record that ends them.
-fn write_runs<S: Sink>(to: &mut Writer<S>, owner: u32, runs: &[Vec<u64>]) -> Result<(), S::Error> {
+fn write_runs<S: Sink>(
+    to: &mut Writer<S>,
+    owner: u32,
+    runs: &[Vec<u64>],
+    again: &[mm::Pgref],
+) -> Result<(), S::Error> {
     for run in runs.iter().filter(|r| !r.is_empty()) {
         to.pages(owner, run)?;
         for addr in run {
@@ -320,6 +327,9 @@ fn write_runs<S: Sink>(to: &mut Writer<S>, owner: u32, runs: &[Vec<u64>]) -> Res
             to.sink().put(&contents)?;
             to.wrote_pages(&contents);
         }
+    }
+    for pages in again {
+        to.record(owner, pages)?;
     }
     to.pages(owner, &[])
 }
@@ -382,7 +392,7 @@ impl Mapping {
         for ranges in self.guards.chunks(mm::GUARD_CHUNK) {
             to.bytes(format::GUARD, m, ranges.as_bytes())?;
         }
-        write_runs(to, m, &self.runs)
+        write_runs(to, m, &self.runs, &self.again)
     }
 }
 

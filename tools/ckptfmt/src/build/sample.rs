@@ -47,6 +47,7 @@ pub(super) fn mapping(how: u32, start: u64, nr_pages: u64, flags: u64) -> Mappin
         name: Vec::new(),
         guards: Vec::new(),
         runs: Vec::new(),
+        again: Vec::new(),
     }
 }
 
@@ -319,6 +320,12 @@ impl Image {
             end: 0x50_a000,
         }];
         heap.runs = vec![vec![0x50_0000, 0x50_2000], vec![0x50_f000]];
+        // The page of the data, once more.
+        heap.vma.origin = MM;
+        let mut page = mm::Pgref::zeroed();
+        (page.addr, page.from) = (0x50_4000, 0x40_2000);
+        (page.nr_pages, page.mm) = (1, MM);
+        heap.again = vec![page];
         let stack = mapping(vma_kind::ANON, 0x7ffd_0000_0000, 33, rw | vf::GROWSDOWN);
         let vdso = mapping(vma_kind::VDSO, 0x7ffe_0000_0000, 2, vf::READ | vf::EXEC);
         self.mm.vdso = vdso.vma.start;

@@ -68,7 +68,7 @@ impl Image {
             if !shared.name.is_empty() {
                 to.bytes(format::STR, objref, &shared.name)?;
             }
-            write_runs(to, objref, &shared.runs)?;
+            write_runs(to, objref, &shared.runs, &[])?;
         }
         Ok(())
     }

@@ -75,6 +75,8 @@ pub enum Event<'a> {
     Pages(&'a [u64]),
     /// Contents of that run, in portions of whole pages.
     Data(&'a [u8]),
+    /// Pages of the mapping at hand that were pages of an address space before.
+    Again(&'a mm::Pgref),
     /// The mapping at hand ends; how many pages it had.
     VmaEnd(u64),
     MmContext(&'a cpu::MmContext),

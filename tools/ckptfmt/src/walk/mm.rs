@@ -21,10 +21,12 @@ use crate::format::mm::vma_flags;
 use crate::format::mm::vma_kind;
 use crate::format::mm::GuardRange;
 use crate::format::mm::Mm;
+use crate::format::mm::Pgref;
 use crate::format::mm::Vma;
 use crate::format::mm::GUARD_CHUNK;
 use crate::format::Why;
 use crate::stream::reader::Fault;
+use crate::stream::reader::Run;
 use crate::stream::Source;
 
 const PAGE: u64 = 4096;
@@ -34,6 +36,7 @@ impl<S: Source> Walker<'_, S> {
         let mm: Mm = self.after_files(self.task)?;
         self.object(mm.objref)?;
         self.mm = mm.objref;
+        self.spaces.insert(mm.objref);
         if mm.exe_file != 0 {
             self.known_file(mm.exe_file)?;
         }
@@ -61,6 +64,10 @@ impl<S: Source> Walker<'_, S> {
         } else if vma.file != 0 {
             self.known_file(vma.file)?;
         }
+        rule(
+            vma.origin == 0 || self.spaces.contains(&vma.origin),
+            "mapping is a copy of what is not before it",
+        )?;
         let len = vma.namelen as usize;
         if len != 0 {
             rule(
@@ -110,14 +117,25 @@ impl<S: Source> Walker<'_, S> {
         own: bool,
     ) -> Result<u64, Fault<S::Error>> {
         let mut floor = range.start;
+        let mut behind = range.start;
         let mut total = 0u64;
         loop {
             self.begin();
-            let result = self.reader.pages(owner);
-            let nr = self.seen(result)?;
-            if nr == 0 {
-                return Ok(total);
-            }
+            let result = self.reader.run(owner);
+            let nr = match self.seen(result)? {
+                Run::Here(0) => return Ok(total),
+                Run::Here(nr) => nr,
+                Run::Before(again) => {
+                    rule(own, "pages in a mapping that has none")?;
+                    rule(
+                        self.spaces.contains(&owner),
+                        "shared memory has pages of an address space",
+                    )?;
+                    self.again(&again, behind..range.end)?;
+                    behind = end(&again);
+                    continue;
+                }
+            };
             rule(own, "pages in a mapping that has none")?;
             // The padding before the run is a record as well.
             self.totals.records = self.totals.records.saturating_add(1);
@@ -136,6 +154,20 @@ impl<S: Source> Walker<'_, S> {
             total = total.saturating_add(nr as u64);
             self.totals.pages = self.totals.pages.saturating_add(nr as u64);
         }
+    }
+
+    /// Checks pages that must be in the image already.
+    fn again(&mut self, again: &Pgref, range: Range<u64>) -> Step<S> {
+        rule(
+            again.addr >= range.start && end(again) <= range.end,
+            "page addresses are not in order or leave their mapping",
+        )?;
+        rule(
+            self.spaces.contains(&again.mm),
+            "shared pages of an address space that is not before them",
+        )?;
+        (self.on)(&Event::Again(again));
+        Ok(())
     }
 
     fn contents(&mut self, nr_pages: usize) -> Step<S> {
@@ -174,6 +206,13 @@ impl<S: Source> Walker<'_, S> {
         }
         Ok(())
     }
+}
+
+/// The first address behind pages.
+fn end(pages: &Pgref) -> u64 {
+    pages
+        .addr
+        .saturating_add(pages.nr_pages.saturating_mul(PAGE))
 }
 
 /// The elements that `raw` consists of.

@@ -12,7 +12,7 @@
 //! HEAD STR STR STR HEAD_ARCH { TREE }                start.rs
 //! a process:
 //! TASK                                               task.rs
-//!   MM AUXV { VMA STR GUARD { PAD PGARR } PGARR(0) } mm.rs
+//!   MM AUXV { VMA STR GUARD { PAD PGARR | PGREF } PGARR(0) }  mm.rs
 //!   MM_CONTEXT LDT                                   mm.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
 //!   FS STR STR                                       task.rs
@@ -155,6 +155,8 @@ struct Walker<'v, S: Source> {
     pipes: HashSet<u32>,
     /// Those of shared memory.
     shmem: HashSet<u32>,
+    /// Those of address spaces.
+    spaces: HashSet<u32>,
     task: u32,
     /// Its thread id.
     tid: u32,
@@ -186,6 +188,7 @@ impl<'v, S: Source> Walker<'v, S> {
             files: HashSet::new(),
             pipes: HashSet::new(),
             shmem: HashSet::new(),
+            spaces: HashSet::new(),
             task: 0,
             tid: 0,
             timers: Vec::new(),

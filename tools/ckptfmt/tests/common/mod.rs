@@ -149,6 +149,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             name: name.to_vec(),
             guards: Vec::new(),
             runs: Vec::new(),
+            again: Vec::new(),
         }),
         Event::Guards(g) => to.mappings.last_mut().unwrap().guards.extend_from_slice(g),
         Event::Pages(addrs) => {
@@ -170,6 +171,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
                 data.clear();
             }
         }
+        Event::Again(r) => to.mappings.last_mut().unwrap().again.push(**r),
         Event::VmaEnd(nr) => {
             assert!(data.is_empty());
             let runs = &to.mappings.last().unwrap().runs;

@@ -310,6 +310,8 @@ impl Facts {
                 }
             }
             Event::Rlimits(r) => self.more(Section::Limits, record(r).values),
+            // They are compared by what is in them, wherever that is.
+            Event::Again(_) => {}
             Event::Pages(addrs) => {
                 if let Some((_, digest)) = &mut self.sharing {
                     for addr in addrs {

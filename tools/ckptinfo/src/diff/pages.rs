@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::mem::take;
 use std::vec::IntoIter;
 
+use ckptfmt::format::mm::Pgref;
 use ckptfmt::walk::Event;
 
 const PAGE: usize = 4096;
@@ -22,13 +23,23 @@ fn digest(page: &[u8]) -> Digest {
     out
 }
 
-/// Hands each page of an image to `on`, with its address.
+/// Pages that may be looked up for references in one image.
+const LOOKUPS: u64 = 1 << 26;
+
+/// Hands each page of an image to `on`, with its address: those of a mapping in order.
 #[derive(Default)]
 struct Pager {
     /// Addresses of the run at hand, those that are still to come.
     addrs: IntoIter<u64>,
     /// They are of shared memory, which is compared as a whole.
     shared: bool,
+    /// The address space at hand.
+    mm: u32,
+    /// Pages of the mapping at hand.
+    here: Vec<(u64, Digest)>,
+    /// All pages so far, by address space and address.
+    all: BTreeMap<(u32, u64), Digest>,
+    looked_up: u64,
 }
 
 impl Pager {
@@ -36,14 +47,37 @@ impl Pager {
         match event {
             Event::Shmem(..) => self.shared = true,
             Event::ShmemEnd(_) => self.shared = false,
+            Event::Mm(mm) => self.mm = mm.objref,
             Event::Pages(_) | Event::Data(_) if self.shared => {}
             Event::Pages(addrs) => self.addrs = Vec::from(*addrs).into_iter(),
             Event::Data(data) => {
                 for (page, addr) in data.chunks_exact(PAGE).zip(&mut self.addrs) {
-                    on(addr, digest(page));
+                    let digest = digest(page);
+                    self.all.insert((self.mm, addr), digest);
+                    self.here.push((addr, digest));
                 }
             }
+            Event::Again(pages) => self.again(pages),
+            Event::VmaEnd(_) => {
+                self.here.sort_unstable_by_key(|page| page.0);
+                self.here
+                    .drain(..)
+                    .for_each(|(addr, digest)| on(addr, digest));
+            }
             _ => {}
+        }
+    }
+
+    /// Pages that were there before: what is known of them.
+    fn again(&mut self, pages: &Pgref) {
+        let bytes = pages.nr_pages.saturating_mul(PAGE as u64);
+        let range = (pages.mm, pages.from)..(pages.mm, pages.from.saturating_add(bytes));
+        for ((_, from), digest) in self.all.range(range) {
+            if self.looked_up < LOOKUPS {
+                self.looked_up = self.looked_up.saturating_add(1);
+                let addr = pages.addr.saturating_add(from.saturating_sub(pages.from));
+                self.here.push((addr, *digest));
+            }
         }
     }
 }
@@ -141,11 +175,12 @@ impl Compared {
             _ => {}
         }
         // A task that the first image does not have has no page in common with it.
-        if self.task.is_none() {
-            return;
-        }
+        let has = self.task.is_some();
         let (rest, ranges) = (&mut self.rest, &mut self.ranges);
         self.pager.take(event, |addr, digest| {
+            if !has {
+                return;
+            }
             while let Some((old, _)) = rest.next_if(|p| p.0 < addr) {
                 add(ranges, old, How::OnlyFirst);
             }

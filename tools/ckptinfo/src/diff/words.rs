@@ -18,6 +18,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("Vma", "file"),
     ("Vma", "namelen"),
     ("Vma", "nr_guards"),
+    ("Vma", "origin"),
     ("MmContext", "nldt"),
     ("Cpu", "nr_restart"),
     ("File", "path_len"),

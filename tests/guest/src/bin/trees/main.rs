@@ -5,6 +5,7 @@
 //! Each victim is the first of several tasks and verifies what it sees of the
 //! others: when it goes on after a checkpoint, and after each restart.
 
+mod common;
 mod family;
 mod mixed;
 mod stops;
@@ -25,7 +26,10 @@ fn main() -> ExitCode {
     for act in acts.chain(stops::ACTS).chain(timers::ACTS) {
         cases.run(act.name, || play(act, seed));
     }
-    let special = stops::CASES.iter().chain(timers::CASES);
+    let special = stops::CASES
+        .iter()
+        .chain(timers::CASES)
+        .chain(common::CASES);
     for (name, case) in special.chain(stress::CASES) {
         cases.run(name, case);
     }
