@@ -67,6 +67,8 @@ pub(crate) struct SaveCtx {
     pub(crate) objects: Saved,
     /// Pipes, and who has them.
     pub(crate) pipes: res::pipe::Met,
+    /// How deep we are in epolls that watch epolls.
+    pub(crate) nests: u32,
     /// Identity of the file that the image goes to.
     pub(crate) image: usize,
     /// What it is open on.
@@ -124,6 +126,12 @@ pub(crate) fn checkpoint(
     flags: usize,
     then: impl FnOnce(&[Member]),
 ) -> Outcome<i32> {
+    // Whoever reads it may be one of those that stand still.
+    ensure(
+        !file::On::of(&image).is_terminal,
+        EINVAL,
+        "an image cannot go to a terminal",
+    )?;
     let members = herd::gather(top)?;
     let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
     let ctx = KBox::new(SaveCtx::new(&image, flags, alone)?, GFP_KERNEL)?;
@@ -229,6 +237,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             pipes: res::pipe::Met::new(),
+            nests: 0,
             sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,
             known: Known::new(alone),

@@ -33,6 +33,9 @@ impl Entry {
     }
 }
 
+/// EPOLLWAKEUP: keeps the machine awake while an event is handled.
+pub(crate) const WAKEUP: u32 = 1 << 29;
+
 /// Is it an epoll?
 pub(crate) fn is_one(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file, whose operations do not change.
@@ -43,7 +46,8 @@ pub(crate) fn is_one(file: &FileRef) -> bool {
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP when it polls devices busily.
+/// EOPNOTSUPP when it polls devices busily; EXDEV for a signalfd that was added by
+/// another process than the current one; EINTR.
 pub(crate) fn next(epoll: &FileRef, last: Option<&Entry>) -> Result<Option<Entry>> {
     let mut key = last.map_or(bindings::epoll_key::default(), Entry::key);
     let mut event = bindings::epoll_event::default();

@@ -237,18 +237,25 @@ pub(crate) struct On {
     pub(crate) is_pipe: bool,
     /// A socket.
     pub(crate) is_socket: bool,
+    /// A terminal, at either end.
+    pub(crate) is_terminal: bool,
 }
 
 impl On {
     /// Of an open file, which is held as long as the answer is of use.
     pub(crate) fn of(file: &FileRef) -> Self {
         // SAFETY: The reference keeps the file and its inode, whose type does not change.
-        let mode = unsafe { (*bindings::ckpt_file_inode(file.as_ptr())).i_mode };
+        let (mode, dev) = unsafe {
+            let inode = bindings::ckpt_file_inode(file.as_ptr());
+            ((*inode).i_mode, (*inode).i_rdev)
+        };
         let kind = u32::from(mode) & bindings::S_IFMT;
+        let major = dev >> 20;
         Self {
             inode: inode_identity(file),
             is_pipe: kind == bindings::S_IFIFO,
             is_socket: kind == bindings::S_IFSOCK,
+            is_terminal: kind == bindings::S_IFCHR && matches!(major, 4 | 5 | 136..=143),
         }
     }
 

@@ -70,6 +70,9 @@ pub(crate) fn in_the_way() -> Option<&'static str> {
             Some("the caller uses system call user dispatch")
         } else if bindings::ckpt_other_child_ns() {
             Some("children of the caller would enter another namespace")
+        } else if (*super::task::current_ptr()).pid == 1 {
+            // Its view of the file system is one of the kernel, too.
+            Some("the caller is the first process of the machine")
         } else {
             None
         }

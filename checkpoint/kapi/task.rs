@@ -11,6 +11,8 @@ use kernel::prelude::*;
 pub(crate) const CAP_SYS_CHROOT: u32 = bindings::CAP_SYS_CHROOT;
 /// CAP_SYS_PTRACE.
 pub(crate) const CAP_SYS_PTRACE: u32 = bindings::CAP_SYS_PTRACE;
+/// CAP_BLOCK_SUSPEND.
+pub(crate) const CAP_BLOCK_SUSPEND: u32 = bindings::CAP_BLOCK_SUSPEND;
 /// CAP_SYS_ADMIN.
 pub(crate) const CAP_SYS_ADMIN: u32 = bindings::CAP_SYS_ADMIN;
 /// CAP_SYS_RESOURCE.

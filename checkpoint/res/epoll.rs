@@ -13,6 +13,7 @@
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
+use crate::error::ensure;
 use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Locate;
@@ -27,16 +28,39 @@ use crate::kapi::epoll;
 use crate::kapi::epoll::Entry;
 use crate::kapi::file::FileRef;
 use crate::kapi::sched;
+use crate::kapi::task;
 use kernel::prelude::*;
 
+/// Epolls in epolls at most: one more than epoll_ctl(2) allows.
+const NESTS: u32 = 6;
+
 /// Writes the files that an epoll watches, and returns its entries.
-#[inline(never)]
 pub(super) fn targets(ctx: &mut SaveCtx, file: &FileRef, fd: u32) -> Outcome<KVVec<EpollItem>> {
+    // The kernel's limit holds at each moment. Others who have the epolls can move them
+    // meanwhile, so that the way down would never end.
+    ensure(
+        ctx.nests < NESTS,
+        EBUSY,
+        "an epoll has changed during the checkpoint, by another process",
+    )?;
+    ctx.nests = ctx.nests.saturating_add(1);
+    let items = entries(ctx, file, fd);
+    ctx.nests = ctx.nests.saturating_sub(1);
+    items
+}
+
+#[inline(never)]
+fn entries(ctx: &mut SaveCtx, file: &FileRef, fd: u32) -> Outcome<KVVec<EpollItem>> {
     let mut items = KVVec::new();
     let mut last = None;
     while let Some(entry) = epoll::next(file, last.as_ref()).map_err(|errno| {
         if errno == EOPNOTSUPP {
             Failure::new(errno, "an epoll that polls devices busily is not supported")
+        } else if errno == EXDEV {
+            Failure::new(
+                EOPNOTSUPP,
+                "an epoll that watches the signals of another process is not supported",
+            )
         } else {
             Failure::new(errno, "what an epoll watches cannot be read")
         }
@@ -86,6 +110,11 @@ pub(super) fn restore(ctx: &mut RestoreCtx, file: &File) -> Outcome<FileRef> {
     let new = epoll::new().why("an epoll cannot be created")?;
     for _ in 0..rec.nr_items {
         let item: EpollItem = ctx.reader.record(file.objref)?;
+        ensure(
+            item.events & epoll::WAKEUP == 0 || task::capable(task::CAP_BLOCK_SUSPEND),
+            EPERM,
+            "EPOLLWAKEUP needs CAP_BLOCK_SUSPEND",
+        )?;
         let entry = Entry {
             file: ctx.file(item.file)?.clone(),
             fd: item.fd,

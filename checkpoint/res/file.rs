@@ -77,24 +77,40 @@ const O_ASYNC: u32 = kernel::bindings::FASYNC;
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>) -> Outcome<u32> {
     let mapped = if fd.is_none() { f::MAPPED } else { 0 };
-    let objref = save_as(ctx, file, fd, mapped)?;
+    let (objref, _) = save_as(ctx, file, fd, mapped)?;
     ctx.pipes.descriptor(file);
     Ok(objref)
 }
 
-/// As [`save`], for a file that an epoll watches: it is no reference to the file.
+/// As [`save`], for a file that an epoll watches: it is no reference to the file, and
+/// the descriptor that it was added by may be closed or another file's.
 pub(super) fn save_watched(ctx: &mut SaveCtx, file: &FileRef, fd: u32) -> Outcome<u32> {
-    save_as(ctx, file, Some(fd), 0)
+    let (objref, new) = save_as(ctx, file, Some(fd), 0)?;
+    if new {
+        ensure(
+            file::identity(file) != ctx.image,
+            EOPNOTSUPP,
+            "an epoll that watches the image's stream is not supported",
+        )?;
+        ctx.pipes.watch(file, fd)?;
+    }
+    Ok(objref)
 }
 
 /// As [`save`], for a file that is mapped shared.
 pub(crate) fn save_shared(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
-    let objref = save_as(ctx, file, None, f::SHARED)?;
+    let (objref, _) = save_as(ctx, file, None, f::SHARED)?;
     ctx.pipes.descriptor(file);
     Ok(objref)
 }
 
-fn save_as(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>, mapped: u32) -> Outcome<u32> {
+/// The reference, and whether it is a new one.
+fn save_as(
+    ctx: &mut SaveCtx,
+    file: &FileRef,
+    fd: Option<u32>,
+    mapped: u32,
+) -> Outcome<(u32, bool)> {
     let identity = file::identity(file);
     let (objref, new) = ctx.objects.refer(identity)?;
     if new {
@@ -102,7 +118,7 @@ fn save_as(ctx: &mut SaveCtx, file: &FileRef, fd: Option<u32>, mapped: u32) -> O
         // The name for people is made only when somebody will read it.
         done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
     }
-    Ok(objref)
+    Ok((objref, new))
 }
 
 /// References of the objects that a file is a part of, or 0.

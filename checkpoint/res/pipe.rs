@@ -74,6 +74,8 @@ struct Held {
 pub(crate) struct Met {
     pipes: RBTree<usize, Ends>,
     ends: RBTree<usize, Held>,
+    /// Files that epolls watch, and that no descriptor has led to yet.
+    watched: RBTree<usize, (u32, KVec<u8>)>,
 }
 
 impl Met {
@@ -82,6 +84,7 @@ impl Met {
         Self {
             pipes: RBTree::new(),
             ends: RBTree::new(),
+            watched: RBTree::new(),
         }
     }
 
@@ -90,6 +93,16 @@ impl Met {
         if let Some(held) = self.ends.get_mut(&file::identity(file)) {
             held.references = held.references.wrapping_sub(1);
         }
+        self.watched.remove(&file::identity(file));
+    }
+
+    /// A new file that an epoll watches: a descriptor or a mapping must lead to it, or
+    /// nothing would keep it after a restart.
+    pub(super) fn watch(&mut self, file: &FileRef, fd: u32) -> Result {
+        let about = (fd, path::display_name(file));
+        self.watched
+            .try_create_and_insert(file::identity(file), about, GFP_KERNEL)?;
+        Ok(())
     }
 
     /// A file whose contents are saved: others must not have it.
@@ -124,8 +137,14 @@ impl Met {
                 return Err(failure.about(&ends.name).of(format::PIPE));
             }
         }
-        match self.ends.values().find(|held| held.references != 0) {
-            Some(held) => fail(held.why, held.fd, &held.name, format::FILE),
+        if let Some(held) = self.ends.values().find(|held| held.references != 0) {
+            return fail(held.why, held.fd, &held.name, format::FILE);
+        }
+        match self.watched.values().next() {
+            Some((fd, name)) => {
+                let why = "an epoll watches a file that no process of the image has";
+                fail(why, *fd, name, format::FILE)
+            }
             None => Ok(()),
         }
     }

@@ -196,10 +196,10 @@ fn create(rec: &Shmem, name: &[u8]) -> Outcome<FileRef> {
         EINVAL,
         "name and kind of shared memory differ",
     )?;
+    // Only a memfd can be sealed, so that nobody makes it executable later.
     ensure(
-        !memfd
-            || !memfile::must_be_noexec()
-            || rec.mode & EXECUTABLE == 0 && rec.seals & seals::EXEC != 0,
+        !memfile::must_be_noexec()
+            || memfd && rec.mode & EXECUTABLE == 0 && rec.seals & seals::EXEC != 0,
         EACCES,
         "vm.memfd_noexec forbids files in memory that may be executed",
     )?;

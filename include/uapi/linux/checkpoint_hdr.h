@@ -846,14 +846,14 @@ struct cr_hdr_shmem {
 #define CR_FILE_LARGEFILE		0x800	/* Offsets are 64 bits wide */
 /* The image was written to this file: its position is behind the image */
 #define CR_FILE_IMAGE			0x1000
-/* Contents are mapped: the file must be the same at restart */
+/* Contents are mapped by the first who has the file; for information */
 #define CR_FILE_MAPPED			0x2000
 /*
  * The end of a FIFO that reads: nobody has written since it was opened, so
  * that poll(2) does not tell of a hang-up.
  */
 #define CR_FILE_UNSEEN			0x4000
-/* Contents are mapped, all of them shared: not shorter at restart */
+/* As CR_FILE_MAPPED, by a shared mapping */
 #define CR_FILE_SHARED			0x8000
 
 /* struct cr_hdr_file: an open file; its path follows as a string */

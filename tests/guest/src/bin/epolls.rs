@@ -114,6 +114,13 @@ fn main() -> ExitCode {
     add(all, signals, IN, 7);
     let timer = made("timerfd", libc::SYS_timerfd_create, &[1, 0]);
     add(all, timer, IN, 8);
+    // Time that has come, and that nobody has asked for.
+    let late = made("timerfd", libc::SYS_timerfd_create, &[1, 0]);
+    let set = [0i64, 0, 0, 1];
+    let args = [late as usize, 0, set.as_ptr() as usize, 0];
+    made("settime", libc::SYS_timerfd_settime, &args);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    add(all, late, IN, 10);
     // One in another.
     let inner = epoll();
     let inside = eventfd(0);
@@ -128,13 +135,14 @@ fn main() -> ExitCode {
         (3, IN),
         (5, OUT),
         (6, HANGUP),
+        (10, IN),
         (u64::MAX, OUT),
     ];
     check::same("ready before", &expected, &first);
-    let expected = vec![(1, IN), (5, OUT), (6, HANGUP), (u64::MAX, OUT)];
+    let expected = vec![(1, IN), (5, OUT), (6, HANGUP), (10, IN), (u64::MAX, OUT)];
     check::same("the edge and the shot are gone", &expected, &ready(all, 0));
     let before = [entries(all), entries(inner), entries(outer)];
-    check::same("entries", &10, &before[0].len());
+    check::same("entries", &11, &before[0].len());
 
     let back = life.checkpoint();
 

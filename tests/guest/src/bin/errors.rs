@@ -52,6 +52,16 @@ fn identifiers(desk: &Desk) -> Case {
     Err(format!("identifiers do not grow by one: {ids:?}"))
 }
 
+/// Whoever reads it may stand still for the image.
+fn terminal() -> Case {
+    let master = sys::open(c"/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
+    let master = master.map_err(|e| format!("/dev/ptmx: {e}"))? as i32;
+    let got = sys::checkpoint(0, master, 0, -1);
+    let _ = sys::close(master);
+    expect("checkpoint to a terminal", got, libc::EINVAL)?;
+    pass()
+}
+
 fn flags(desk: &Desk) -> Case {
     // 2 and 4 together: killed or stopped. 4 is for restart(2) unknown.
     for flags in [6, 7, 8, 9, 1 << 31, 1 << 32, 1 << 63, usize::MAX] {
@@ -246,6 +256,7 @@ fn main() -> ExitCode {
     cases.run("descriptors", || descriptors(&desk));
     cases.run("pids", || pids(&desk));
     cases.run("sinks", sinks);
+    cases.run("terminal", terminal);
     cases.run("no-images", || no_images(&desk));
     cases.run("sysctl", || sysctl(&desk));
     cases.run("tracepoints", tracepoints);

@@ -181,13 +181,45 @@ fn epoll_of_socket(_: &Desk) -> Result<Place, String> {
     let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
     let args = [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0];
     let socket = had("socket", plain(libc::SYS_socket, &args))?;
-    let mut event = [0u8; 12];
-    let args = [fd, libc::EPOLL_CTL_ADD as usize, socket, 0, 0, 0];
+    watch(fd, socket)?;
+    Ok(Place::Fd(socket as i32))
+}
+
+fn watch(epoll: usize, fd: usize) -> Result<(), String> {
+    let mut event = [1u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let args = [epoll, libc::EPOLL_CTL_ADD as usize, fd, 0, 0, 0];
     had(
         "epoll_ctl",
         with_data(libc::SYS_epoll_ctl, args, 3, &mut event),
     )?;
-    Ok(Place::Fd(socket as i32))
+    Ok(())
+}
+
+fn signalfd() -> Result<usize, String> {
+    static USR1: u64 = 1 << (libc::SIGUSR1 - 1);
+    let args = [usize::MAX, (&raw const USR1) as usize, 8, 0];
+    had("signalfd", plain(libc::SYS_signalfd4, &args))
+}
+
+/// The file is open in another process, and here it is only watched.
+fn epoll_of_a_closed_file(_: &Desk) -> Result<Place, String> {
+    let signals = signalfd()?;
+    held_by_another()?;
+    let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
+    watch(fd, signals)?;
+    had("close", plain(libc::SYS_close, &[signals]))?;
+    Ok(Place::Fd(signals as i32))
+}
+
+/// A child had the signals watched: its own.
+fn epoll_of_a_child(_: &Desk) -> Result<Place, String> {
+    let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
+    let signals = signalfd()?;
+    let ended = sys::in_child(10, || i32::from(watch(fd, signals).is_err()));
+    if ended != sys::Ended::Exit(0) {
+        return Err(format!("the child: {ended:?}"));
+    }
+    Ok(Place::Fd(fd as i32))
 }
 
 fn io_uring(_: &Desk) -> Result<Place, String> {
@@ -306,6 +338,16 @@ pub const THINGS: &[Thing] = &[
     thing("fd-epoll-shared", shared_epoll, &["epoll is also held"]),
     thing("fd-epoll-busy", busy_epoll, &["polls devices busily"]),
     thing("fd-epoll-socket", epoll_of_socket, &["socket"]),
+    thing(
+        "fd-epoll-closed-file",
+        epoll_of_a_closed_file,
+        &["a file that no process of the image has"],
+    ),
+    thing(
+        "fd-epoll-of-a-child",
+        epoll_of_a_child,
+        &["the signals of another process"],
+    ),
     thing(
         "fd-eventfd-shared",
         shared_eventfd,
