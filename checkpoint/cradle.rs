@@ -10,6 +10,7 @@
 use crate::arch;
 use crate::ctx::built::Process;
 use crate::ctx::built::Thread;
+use crate::ctx::built::ThreadLast;
 use crate::ctx::built::ThreadReady;
 use crate::ctx::restore::RestoreCtx;
 use crate::error::Failure;
@@ -25,7 +26,6 @@ use crate::kapi::park::Visit;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::mailbox::Mailbox;
-use crate::res::signal::ThreadReady as ThreadSignals;
 use crate::res::tree::no_pid;
 use core::cell::Cell;
 use kernel::prelude::*;
@@ -72,7 +72,7 @@ enum Built {
     Thread(KBox<Thread>),
     /// It has become what it was to be, but for the signals of a thread: a process
     /// that sets its handlers drops signals of its threads that it ignores.
-    Committed(Option<ThreadSignals>),
+    Committed(Option<ThreadLast>),
 }
 
 impl Host for Cradle {

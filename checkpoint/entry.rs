@@ -93,7 +93,7 @@ pub(crate) extern "C" fn ckpt_sys_restart(_crid: i32, fd: i32, flags: usize, log
         Err(errno) => return errno.to_errno() as isize,
     };
     let new_pids = flags & FLAG_NEWPIDS != 0;
-    match may_use().and_then(|()| ctx::restore::restart(image, new_pids)) {
+    match may_use().and_then(|()| ctx::restore::restart(image, new_pids, log.clone())) {
         Ok(result) => result,
         Err(failure) => report("restart", task::pid_in_ns(), log, &failure),
     }

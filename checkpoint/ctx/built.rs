@@ -9,15 +9,16 @@
 use super::restore::RestoreCtx;
 use crate::arch;
 use crate::cradle::Births;
+use crate::error::ensure;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::format;
-use crate::format::task::Task;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
 use crate::kapi::park::Handover;
+use crate::kapi::signal;
 use crate::kapi::task;
 use crate::res;
 use kernel::prelude::*;
@@ -34,14 +35,14 @@ pub(crate) struct Process {
     mm: res::mm::Built,
     /// Dropped last: when the descriptors of before are in place again.
     segments: arch::cpu::Segments,
-    values: Task,
+    task: res::task::Ready,
     /// It leaves the terminal of the session that it was born in.
     leaves: bool,
 }
 
 /// A thread that was read, and not built yet.
 pub(crate) struct ThreadReady {
-    values: Task,
+    task: res::task::Ready,
     thread: res::thread::Ready,
     signal: res::signal::ThreadReady,
 }
@@ -52,7 +53,7 @@ impl Handover for ThreadReady {}
 pub(crate) struct Thread {
     cpu: res::thread::Loaded,
     signal: res::signal::ThreadReady,
-    values: Task,
+    task: res::task::Ready,
 }
 
 impl RestoreCtx {
@@ -70,7 +71,7 @@ impl RestoreCtx {
     fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
         let segments = arch::cpu::Segments::remember();
         let (task, values) = res::task::restore(self, entry)?;
-        let mm = res::mm::restore(self, task, &values)?;
+        let mm = res::mm::restore(self, task, &values.values)?;
         let thread = res::thread::restore(self, task)?;
         let fs = res::fs::restore(self, task)?;
         let files = res::fdtable::restore(self, task)?;
@@ -91,13 +92,13 @@ impl RestoreCtx {
                 fs,
                 mm,
                 segments,
-                values,
+                task: values,
                 leaves: self.forest.has_left(entry),
             },
             GFP_KERNEL,
         )?;
         // Threads share what was built until here.
-        let births = self.threads(place, entry, &mut sent)?;
+        let births = self.threads(place, entry, process.task.stop_signal(), &mut sent)?;
         // Now those are there to which timers send their signals.
         let number = |tid| match self.forest.thread(entry, tid)? {
             at if at == place => Some(task::number(kernel::current!())),
@@ -113,9 +114,11 @@ impl RestoreCtx {
         &mut self,
         place: usize,
         leader: &Tree,
+        stop: u32,
         sent: &mut res::timer::Signals,
     ) -> Outcome<Births> {
         let mut births = Births::new();
+        let stopped = stop != 0;
         for place in place.saturating_add(1).. {
             let Some(entry) = self.forest.get(place).copied() else {
                 break;
@@ -125,11 +128,16 @@ impl RestoreCtx {
             }
             debug_assert!(entry.tgid == leader.tgid);
             let (task, values) = res::task::restore(self, &entry)?;
+            ensure(
+                (values.stop_signal() != 0) == stopped,
+                EINVAL,
+                "only some threads of a process are stopped",
+            )?;
             let thread = res::thread::restore(self, task)?;
             let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
             res::cred::restore(self, task)?;
             let ready = ThreadReady {
-                values,
+                task: values,
                 thread,
                 signal,
             };
@@ -145,7 +153,7 @@ impl RestoreCtx {
 impl Process {
     /// Sets the scheduling. This does not go back: the last step that can fail.
     pub(crate) fn schedule(&self) -> Outcome {
-        res::task::set_sched(&self.values)
+        self.task.schedule()
     }
 
     /// Leaves the terminal of the session that it was born in, if it has left that.
@@ -168,7 +176,7 @@ impl Process {
         process.signal.commit();
         process.timers.start();
         process.rlimits.commit();
-        res::task::commit(&process.values);
+        process.task.commit();
         process.cpu.commit()
     }
 }
@@ -178,22 +186,35 @@ impl Thread {
     pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
         let ready = KBox::into_inner(ready);
         let cpu = ready.thread.load()?;
-        res::task::set_sched(&ready.values)?;
+        ready.task.schedule()?;
         Ok(KBox::new(
             Self {
                 cpu,
                 signal: ready.signal,
-                values: ready.values,
+                task: ready.task,
             },
             GFP_KERNEL,
         )?)
     }
 
     /// Becomes the thread. Cannot fail. Returns the result of the system call, and
-    /// the signals, for which the handlers of the process must be in place.
-    pub(crate) fn commit(self: KBox<Self>) -> (isize, res::signal::ThreadReady) {
+    /// what must wait until the process is complete.
+    pub(crate) fn commit(self: KBox<Self>) -> (isize, ThreadLast) {
         let thread = KBox::into_inner(self);
-        res::task::commit_thread(&thread.values);
-        (thread.cpu.commit(), thread.signal)
+        thread.task.commit_thread();
+        let stop = thread.task.stop_signal();
+        (thread.cpu.commit(), ThreadLast(thread.signal, stop))
+    }
+}
+
+/// The last that a thread gets: its signals, for which the handlers of the process must
+/// be in place, and its stop.
+pub(crate) struct ThreadLast(res::signal::ThreadReady, u32);
+
+impl ThreadLast {
+    /// Cannot fail.
+    pub(crate) fn commit(self) {
+        self.0.commit();
+        signal::stop_too(self.1);
     }
 }

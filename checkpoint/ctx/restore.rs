@@ -20,6 +20,7 @@ use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
+use crate::error::Text;
 use crate::format;
 use crate::format::task::COMM_LEN;
 use crate::format::Hdr;
@@ -28,6 +29,7 @@ use crate::image::ImageReader;
 use crate::kapi::birth;
 use crate::kapi::common::Space;
 use crate::kapi::file::FileRef;
+use crate::kapi::file::ImageFile;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park::Handover;
@@ -38,6 +40,7 @@ use crate::kapi::task;
 use crate::objhash::Restored;
 use crate::res;
 use crate::res::tree::Forest;
+use core::fmt::Write;
 use kernel::prelude::*;
 
 /// State of one restart: handed from task to task, each of which builds itself.
@@ -69,11 +72,16 @@ pub(crate) struct RestoreCtx {
     pub(crate) batch: PageBatch,
     /// Room for a string.
     pub(crate) text: KVec<u8>,
+    /// Lines about what is not as it was, for the log.
+    notes: KVec<u8>,
 }
+
+/// Bytes of notes at most: what is behind is left out.
+const NOTES_MAX: usize = 1 << 16;
 
 /// Becomes the first process of an image, with all below it; returns what its system
 /// call returns.
-pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
+pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> Outcome<isize> {
     ensure(
         task::is_single(),
         EBUSY,
@@ -100,12 +108,14 @@ pub(crate) fn restart(image: FileRef, new_pids: bool) -> Outcome<isize> {
         root: PathRef::root(),
         batch: PageBatch::new()?,
         text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
+        notes: KVec::new(),
     };
     let mut course = Course {
         ctx: Some(KBox::new(ctx, GFP_KERNEL)?),
         births: Births::new(),
         me: None,
         zombies: KVVec::new(),
+        log,
     };
     course.run().map_err(|failure| course.explain(failure))
 }
@@ -119,6 +129,8 @@ struct Course {
     me: Option<KBox<Process>>,
     /// Those that only end, by their places.
     zombies: KVVec<(usize, [u8; COMM_LEN], u32)>,
+    /// Where notes go.
+    log: Option<FileRef>,
 }
 
 impl Course {
@@ -164,7 +176,12 @@ impl Course {
         let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
         let myself = birth::myself();
         let links = forest.places(&self.births, &myself, &places)?;
+        let unused = birth::Unused::new(links.len())?;
         let me = self.me.take().ok_or(ESRCH)?;
+        if let Some(log) = self.log.take().filter(|_| !ctx.notes.is_empty()) {
+            // A courtesy, as all that is in the log.
+            let _ = ImageFile::new(log).write_all(&ctx.notes);
+        }
         // The last steps that can fail.
         if let Err(failure) = me.schedule().and_then(|()| self.births.alive()) {
             self.me = Some(me);
@@ -173,7 +190,7 @@ impl Course {
 
         // COMMIT: nothing below can fail.
         self.births.be_certain();
-        birth::link(forest.adopts(), &links, &mut orphans);
+        birth::link(forest.adopts(), &links, &mut orphans, unused);
         for (place, comm, code) in &self.zombies {
             self.births.end(*place, *comm, *code);
         }
@@ -215,6 +232,20 @@ impl Course {
 impl Handover for RestoreCtx {}
 
 impl RestoreCtx {
+    /// Tells the log of something about a task that will not be as it was.
+    pub(crate) fn note(&mut self, pid: u32, what: &str) -> Outcome {
+        if self.notes.len() > NOTES_MAX {
+            return Ok(());
+        }
+        let mut line = [0u8; 160];
+        let mut text = Text::new(&mut line);
+        // A cut line is still of use.
+        let _ = write!(text, "restart: process {pid} of the image: {what}");
+        let line = text.done();
+        self.notes.extend_from_slice(line, GFP_KERNEL)?;
+        Ok(self.notes.push(b'\n', GFP_KERNEL)?)
+    }
+
     /// Reads the next pre-header behind any files, pipes and shared memory before it.
     pub(crate) fn header_after_files(
         &mut self,

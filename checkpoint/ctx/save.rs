@@ -67,6 +67,8 @@ pub(crate) struct SaveCtx {
     pub(crate) objects: Saved,
     /// Pipes, and who has them.
     pub(crate) pipes: res::pipe::Met,
+    /// The signal that has stopped the process at hand, or 0.
+    pub(crate) stopped_by: u32,
     /// How deep we are in epolls that watch epolls.
     pub(crate) nests: u32,
     /// Identity of the file that the image goes to.
@@ -237,6 +239,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             pipes: res::pipe::Met::new(),
+            stopped_by: 0,
             nests: 0,
             sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,

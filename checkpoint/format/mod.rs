@@ -116,6 +116,8 @@ record_types! {
     TIMER = 114, "cr_hdr_timer";
     /// Blocked signals and alternate stack of a thread that is not the first.
     THREAD_SIGNAL = 120, "cr_hdr_thread_signal";
+    /// CPUs that a task may run on, a bit for each.
+    AFFINITY = 121, "bytes";
     /// An address space.
     MM = 201, "cr_hdr_mm";
     /// One mapping.

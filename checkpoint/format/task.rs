@@ -14,6 +14,12 @@ pub const COMM_LEN: usize = 16;
 pub const EXIT_ZOMBIE: u32 = 1;
 /// [`Task::state`] of a task that a signal has stopped.
 pub const STATE_STOPPED: u32 = 1;
+/// Most bytes of a CPU affinity: a bit for each of 8192 CPUs.
+pub const AFFINITY_MAX: u32 = 1024;
+/// Shortest and longest scheduling slice in nanoseconds.
+pub const SLICE_MIN: u64 = 100_000;
+/// See [`SLICE_MIN`].
+pub const SLICE_MAX: u64 = 100_000_000;
 /// Resource limits of a process.
 pub const NR_RLIMITS: usize = 16;
 /// Most supplementary groups.
@@ -133,8 +139,14 @@ wire! {
         /// Of a stopped process: the signal that wait(2) is still to tell its parent of,
         /// or 0 when it has.
         stop_code: u32,
+        /// Slice of the time-sharing policies in nanoseconds, or 0 for the system's.
+        slice_ns: u64,
+        /// I/O priority, as ioprio_get(2) tells it; 0 if none was set.
+        ioprio: u32,
+        /// Bytes of the AFFINITY record that follows, or 0 for all CPUs.
+        affinity_len: u32,
         /// Zero.
-        reserved: [u64; 7],
+        reserved: [u64; 5],
     }
 }
 
@@ -196,7 +208,20 @@ impl Record for Task {
             "timer slack does not fit the policy",
         )?;
         ensure(self.default_timer_slack_ns != 0, "timer slack is zero")?;
-        ensure(self.reserved == [0; 7], "reserved field is not zero")
+        ensure(
+            self.slice_ns == 0 || !real_time && (SLICE_MIN..=SLICE_MAX).contains(&self.slice_ns),
+            "scheduling slice is out of range",
+        )?;
+        ensure(self.ioprio <= 0xffff, "I/O priority is out of range")?;
+        ensure(
+            self.affinity_len <= AFFINITY_MAX && self.affinity_len % 8 == 0,
+            "CPU affinity is too long",
+        )?;
+        ensure(
+            self.affinity_len == 0 || self.exit_state == 0,
+            "task that has ended has a CPU affinity",
+        )?;
+        ensure(self.reserved == [0; 5], "reserved field is not zero")
     }
 }
 

@@ -17,6 +17,8 @@ use super::wire;
 use super::Record;
 use super::Why;
 
+/// Most overruns: more are not told of anyway.
+pub const OVERRUN_MAX: i64 = 0x7fff_ffff;
 /// Most timers of a process.
 pub const TIMERS_MAX: u32 = 1 << 16;
 
@@ -226,7 +228,7 @@ impl Record for Timer {
         )?;
         for overrun in [self.overrun, self.overrun_last] {
             ensure(
-                overrun >= -1 && overrun <= TIMER_MAX as i64,
+                (-1..=OVERRUN_MAX).contains(&overrun),
                 "overrun of a POSIX timer is out of range",
             )?;
         }

@@ -204,9 +204,12 @@ pub(crate) struct Place<'a> {
 ///
 /// Whoever was killed meanwhile is left where it is. Follows reparent_leader(),
 /// setpgid(2) and setsid(2).
-pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]) {
-    const KINDS: usize = bindings::pid_type_PIDTYPE_MAX as usize;
-    let mut unused: [*mut bindings::pid; KINDS] = [core::ptr::null_mut(); KINDS];
+pub(crate) fn link(
+    subreaper: bool,
+    places: &[Place<'_>],
+    orphans: &mut [Orphan],
+    mut unused: Unused,
+) {
     // SAFETY: The tasklist lock is held for writing, under which parents, groups,
     // sessions and lists of threads change; all tasks are held, and those that are
     // touched were not released. The groups that are left stay in use by the current
@@ -245,6 +248,7 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
                 (bindings::pid_type_PIDTYPE_PGID, place.group),
             ] {
                 let born = kind == bindings::pid_type_PIDTYPE_SID;
+                let mut used = None;
                 let pid = match group {
                     Group::Born if born => continue,
                     // Somebody may have moved the current task since the birth.
@@ -253,15 +257,20 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
                     Group::Of(leader) => (*leader.as_ptr()).thread_pid,
                     Group::Orphan(at) => match orphans.get_mut(at) {
                         Some(orphan) => {
-                            orphan.used = true;
-                            orphan.pid
+                            let pid = orphan.pid;
+                            used = Some(orphan);
+                            pid
                         }
                         None => continue,
                     },
                 };
-                // There is room for one id of a kind that nobody has any more.
-                if unused.get(kind as usize).is_none_or(|id| id.is_null()) {
-                    bindings::change_pid(unused.as_mut_ptr(), child, kind, pid);
+                // Somebody may have moved the current task, so that nobody has the id
+                // any more that the child was born with.
+                if let Some(slots) = unused.next() {
+                    bindings::change_pid(slots, child, kind, pid);
+                    if let Some(orphan) = used {
+                        orphan.used = true;
+                    }
                 }
             }
             // A zombie would take the terminal of its session along, and so would a
@@ -276,7 +285,41 @@ pub(crate) fn link(subreaper: bool, places: &[Place<'_>], orphans: &mut [Orphan]
             };
         }
         bindings::ckpt_tasklist_write_unlock();
-        bindings::free_pids(unused.as_mut_ptr());
+    }
+}
+
+const KINDS: usize = bindings::pid_type_PIDTYPE_MAX as usize;
+
+/// Room for ids that nobody has any more: they cannot be freed under the lock.
+pub(crate) struct Unused {
+    slots: KVVec<[*mut bindings::pid; KINDS]>,
+    next: usize,
+}
+
+impl Unused {
+    /// For so many processes, each of which changes its session and its group.
+    pub(crate) fn new(processes: usize) -> Result<Self> {
+        let none = [core::ptr::null_mut(); KINDS];
+        let mut slots = KVVec::new();
+        slots.resize(processes.saturating_mul(2), none, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { slots, next: 0 })
+    }
+
+    /// Room for one change.
+    fn next(&mut self) -> Option<*mut *mut bindings::pid> {
+        let slot = self.slots.get_mut(self.next)?;
+        self.next = self.next.saturating_add(1);
+        Some(slot.as_mut_ptr())
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            // SAFETY: What is in it was put there by change_pid(): nobody has it any
+            // more. No lock is held.
+            unsafe { bindings::free_pids(slot.as_mut_ptr()) };
+        }
     }
 }
 

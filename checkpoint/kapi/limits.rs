@@ -4,6 +4,7 @@
 //! task.
 
 use super::task;
+use crate::format::task::AFFINITY_MAX;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -35,6 +36,8 @@ pub(crate) struct Sched {
     pub(crate) nice: i32,
     pub(crate) rt_priority: u32,
     pub(crate) reset_on_fork: bool,
+    /// Nanoseconds, or 0.
+    pub(crate) slice: u64,
 }
 
 /// See [`Sched`].
@@ -47,6 +50,7 @@ pub(crate) fn sched() -> Sched {
             nice: bindings::ckpt_nice(),
             rt_priority: t.rt_priority,
             reset_on_fork: bindings::ckpt_sched_reset_on_fork(),
+            slice: bindings::ckpt_slice(),
         }
     }
 }
@@ -59,10 +63,56 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
         sched_flags: u64::from(sched.reset_on_fork),
         sched_nice: sched.nice,
         sched_priority: sched.rt_priority,
+        sched_runtime: sched.slice,
         ..Default::default()
     };
     // SAFETY: The attributes are ours, the task is the current one.
     to_result(unsafe { bindings::sched_setattr(task::current_ptr(), &attr) })
+}
+
+/// The CPUs that sched_setaffinity(2) has named, a bit for each; nothing if it was not
+/// called.
+pub(crate) fn affinity() -> Result<KVec<u8>> {
+    // SAFETY: Only looks whether there is one.
+    if unsafe { (*task::current_ptr()).user_cpus_ptr.is_null() } {
+        return Ok(KVec::new());
+    }
+    let mut bits: KVec<u8> = KVec::from_elem(0, AFFINITY_MAX as usize, GFP_KERNEL)?;
+    // SAFETY: The buffer is as long as it says; the lock is taken by the call.
+    let len = unsafe { bindings::ckpt_affinity(bits.as_mut_ptr(), AFFINITY_MAX) };
+    bits.truncate(len as usize);
+    Ok(bits)
+}
+
+/// Has the machine any of these CPUs, and has it all of them?
+pub(crate) fn affinity_here(bits: &[u8]) -> (bool, bool) {
+    let mut all = false;
+    // SAFETY: The slice is valid for its length.
+    let any =
+        unsafe { bindings::ckpt_affinity_here(bits.as_ptr(), bits.len() as u32, &mut all) };
+    (any, all)
+}
+
+/// Has the current task run on these CPUs, as far as they are there; or else on all.
+///
+/// # Errors
+///
+/// Those of sched_setaffinity(2).
+pub(crate) fn set_affinity(bits: &[u8]) -> Result {
+    // SAFETY: The slice is valid for its length.
+    to_result(unsafe { bindings::ckpt_set_affinity(bits.as_ptr(), bits.len() as u32) } as i32)
+}
+
+/// The I/O priority that the current task has set, or 0.
+pub(crate) fn ioprio() -> u32 {
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::ckpt_ioprio() as u32 }
+}
+
+/// Sets the I/O priority, with the rules of ioprio_set(2).
+pub(crate) fn set_ioprio(ioprio: u32) -> Result {
+    // SAFETY: Changes the current task, which takes its own lock.
+    to_result(unsafe { bindings::ckpt_set_ioprio(ioprio as i32) })
 }
 
 /// Resource limits, soft and hard.

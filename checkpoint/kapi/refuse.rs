@@ -20,15 +20,6 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_seccomp_active() {
             return Some("seccomp is not supported");
         }
-        if bindings::ckpt_has_affinity() {
-            return Some("a CPU affinity is not supported");
-        }
-        if bindings::ckpt_has_ioprio() {
-            return Some("an I/O priority is not supported");
-        }
-        if t.se.custom_slice != 0 {
-            return Some("a scheduling slice is not supported");
-        }
         if bindings::ckpt_other_child_ns() {
             return Some("a namespace that only children enter is not supported");
         }

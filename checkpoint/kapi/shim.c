@@ -508,13 +508,6 @@ bool ckpt_thread_group_empty(void)
 	return thread_group_empty(current) && thread_group_leader(current);
 }
 
-/* The timer behind this one, or the first: only the process changes the list. */
-struct k_itimer *ckpt_next_posix_timer(struct k_itimer *timer)
-{
-	return hlist_entry_safe(timer ? timer->list.next : current->signal->posix_timers.first,
-				struct k_itimer, list);
-}
-
 unsigned int ckpt_posix_timer_ids(bool *restore)
 {
 	*restore = current->signal->timer_create_restore_ids;
@@ -755,25 +748,33 @@ bool ckpt_is_continued(void)
 	return current->signal->flags & SIGNAL_STOP_CONTINUED;
 }
 
-/* On its way to user mode the task stops, and nobody is told of it. */
-void ckpt_stop(u32 signal)
-{
-	spin_lock_irq(&current->sighand->siglock);
-	task_set_jobctl_pending(current, signal | JOBCTL_STOP_PENDING);
-	recalc_sigpending();
-	spin_unlock_irq(&current->sighand->siglock);
-}
-
-void ckpt_set_stop_state(bool stopped, u32 code, bool continued)
+/*
+ * What wait() tells of the process; with a signal, the task stops on its way to
+ * user mode, and nobody is told of that. At once: SIGCONT ends both.
+ */
+void ckpt_set_stop_state(u32 signal, u32 code, bool continued)
 {
 	struct signal_struct *sig = current->signal;
 
 	spin_lock_irq(&current->sighand->siglock);
 	if (!(sig->flags & SIGNAL_GROUP_EXIT)) {
-		signal_set_stop_flags(sig, stopped ? SIGNAL_STOP_STOPPED :
+		signal_set_stop_flags(sig, signal ? SIGNAL_STOP_STOPPED :
 				      continued ? SIGNAL_STOP_CONTINUED : 0);
 		sig->group_exit_code = code;
+		if (signal)
+			task_set_jobctl_pending(current, signal | JOBCTL_STOP_PENDING);
+		recalc_sigpending();
 	}
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+/* Another thread of a process that is stopped, unless that goes on already. */
+void ckpt_stop(u32 signal)
+{
+	spin_lock_irq(&current->sighand->siglock);
+	if (current->signal->flags & SIGNAL_STOP_STOPPED)
+		task_set_jobctl_pending(current, signal | JOBCTL_STOP_PENDING);
+	recalc_sigpending();
 	spin_unlock_irq(&current->sighand->siglock);
 }
 
@@ -807,19 +808,85 @@ s64 ckpt_clock_ns(clockid_t clock)
 	}
 }
 
-bool ckpt_has_affinity(void)
+/* The CPUs that sched_setaffinity() has named: bytes in use, 0 for none */
+u32 ckpt_affinity(u8 *bits, u32 size)
 {
-	return current->user_cpus_ptr;
+	u32 len = min(size, BITS_TO_LONGS(nr_cpu_ids) * sizeof(long));
+	struct task_struct *t = current;
+	unsigned long flags;
+	bool set;
+
+	raw_spin_lock_irqsave(&t->pi_lock, flags);
+	set = t->user_cpus_ptr;
+	if (set)
+		memcpy(bits, cpumask_bits(t->user_cpus_ptr), len);
+	raw_spin_unlock_irqrestore(&t->pi_lock, flags);
+	return set ? len : 0;
 }
 
-bool ckpt_has_ioprio(void)
+static bool ckpt_possible(u32 cpu)
+{
+	return cpu < nr_cpu_ids && cpu_possible(cpu);
+}
+
+/* Has the machine any of these CPUs, has it all of them? */
+bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all)
+{
+	bool any = false;
+
+	*all = true;
+	for (u32 cpu = 0; cpu < size * 8; cpu++) {
+		if (!(bits[cpu / 8] >> cpu % 8 & 1))
+			continue;
+		if (ckpt_possible(cpu))
+			any = true;
+		else
+			*all = false;
+	}
+	return any;
+}
+
+/* As sched_setaffinity(); all CPUs if none of these can be used */
+long ckpt_set_affinity(const u8 *bits, u32 size)
+{
+	cpumask_var_t mask;
+	long ret;
+
+	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
+		return -ENOMEM;
+	for (u32 cpu = 0; cpu < size * 8; cpu++)
+		if (bits[cpu / 8] >> cpu % 8 & 1 && ckpt_possible(cpu))
+			cpumask_set_cpu(cpu, mask);
+	ret = sched_setaffinity(0, mask);
+	if (ret == -EINVAL)
+		ret = sched_setaffinity(0, cpu_possible_mask);
+	free_cpumask_var(mask);
+	return ret;
+}
+
+int ckpt_ioprio(void)
 {
 #ifdef CONFIG_BLOCK
-	return current->io_context &&
-	       IOPRIO_PRIO_CLASS(current->io_context->ioprio) != IOPRIO_CLASS_NONE;
+	return current->io_context ? current->io_context->ioprio : 0;
 #else
-	return false;
+	return 0;
 #endif
+}
+
+int ckpt_set_ioprio(int ioprio)
+{
+#ifdef CONFIG_BLOCK
+	return ioprio_check_cap(ioprio) ?: set_task_ioprio(current, ioprio);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+/* Slice that sched_setattr() has set, or 0 */
+u64 ckpt_slice(void)
+{
+	return current->se.custom_slice && !rt_or_dl_task_policy(current) ?
+	       current->se.slice : 0;
 }
 
 bool ckpt_rseq_slice(void)

@@ -50,17 +50,19 @@ pub(crate) fn stop() -> Stop {
     }
 }
 
-/// Has the current task stop, or go on, at its way to user mode; nobody is told. The
-/// first thread has its process remember that.
-pub(crate) fn set_stop(stop: &Stop, first: bool) {
+/// Has the current task, which is the first of its process, stop or go on at its way to
+/// user mode; nobody is told.
+pub(crate) fn set_stop(stop: &Stop) {
     // SAFETY: Acts on the current task and process, under the signal lock.
-    unsafe {
-        if first {
-            bindings::ckpt_set_stop_state(stop.signal != 0, stop.code, stop.continued);
-        }
-        if stop.signal != 0 {
-            bindings::ckpt_stop(stop.signal);
-        }
+    unsafe { bindings::ckpt_set_stop_state(stop.signal, stop.code, stop.continued) };
+}
+
+/// Has the current task stop as the first of its process has, if that has not been
+/// continued since. When that has been set.
+pub(crate) fn stop_too(signal: u32) {
+    if signal != 0 {
+        // SAFETY: As in set_stop().
+        unsafe { bindings::ckpt_stop(signal) };
     }
 }
 

@@ -10,6 +10,7 @@ use crate::format::timer::timer_flags;
 use crate::format::timer::timers_flags;
 use crate::format::timer::Timer;
 use crate::format::timer::Timers;
+use crate::format::timer::OVERRUN_MAX;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
@@ -59,8 +60,8 @@ fn seen(state: &State) -> Seen {
     let time = |ns: i64| u64::try_from(ns).unwrap_or(0).min(TIMER_MAX);
     timer.value = time(state.value);
     timer.interval = time(state.interval);
-    timer.overrun = state.overrun.clamp(-1, TIMER_MAX as i64);
-    timer.overrun_last = state.overrun_last.clamp(-1, TIMER_MAX as i64);
+    timer.overrun = state.overrun.clamp(-1, OVERRUN_MAX);
+    timer.overrun_last = state.overrun_last.clamp(-1, OVERRUN_MAX);
     for (kernel, image) in [
         (ABSOLUTE, timer_flags::ABSOLUTE),
         (PENDING, timer_flags::PENDING),
@@ -78,22 +79,31 @@ fn seen(state: &State) -> Seen {
 }
 
 /// Calls `see` with each timer, in no certain order.
-pub(crate) fn each<E>(mut see: impl FnMut(Seen) -> Result<(), E>) -> Result<(), E> {
-    let mut at = core::ptr::null_mut();
+///
+/// The threads of the process stand still as a rule, but go on when whoever asked for
+/// this has gone: each timer is looked up by its id.
+pub(crate) fn each<E: From<Error>>(mut see: impl FnMut(Seen) -> Result<(), E>) -> Result<(), E> {
+    let mut ids: KVVec<c_int> = KVVec::new();
     loop {
+        let room = ids.len() as c_uint;
+        // SAFETY: There is room for as many; the call takes the signal lock.
+        let nr = unsafe { bindings::posix_timer_list_ids(ids.as_mut_ptr(), room) };
+        if nr <= room {
+            ids.truncate(nr as usize);
+            break;
+        }
+        ids.resize(nr as usize, 0, GFP_KERNEL).map_err(Error::from)?;
+    }
+    for id in &ids {
         let mut state = State::default();
-        // SAFETY: Timers are created and deleted by tasks of the process only, and
-        // those stand still: `at` is in the list, and so is the one behind it. The
-        // call takes the lock of the timer itself.
-        unsafe {
-            at = bindings::ckpt_next_posix_timer(at);
-            if at.is_null() {
-                return Ok(());
-            }
-            bindings::posix_timer_get_state(at, &mut state);
+        // SAFETY: The structure is ours; the call takes the lock of the timer, if there
+        // is one.
+        if !unsafe { bindings::posix_timer_get_state(*id, &mut state) } {
+            return Err(EBUSY.into());
         }
         see(seen(&state))?;
     }
+    Ok(())
 }
 
 /// What the process has beside its timers: the record but for their number.

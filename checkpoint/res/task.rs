@@ -11,6 +11,7 @@ use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
 use crate::error::Explain;
 use crate::error::Outcome;
+use crate::format;
 use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
@@ -71,13 +72,23 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
         rec.stop_signal = stop.signal;
     }
     if task::is_first_thread() {
+        ctx.stopped_by = stop.signal;
         rec.stop_code = stop.code;
         rec.flags |= if stop.continued { f::CONTINUED } else { 0 };
     }
+    ensure(
+        (ctx.stopped_by != 0) == (stop.signal != 0),
+        EBUSY,
+        "the process was being stopped or continued",
+    )?;
     rec.personality = task::personality();
     rec.nice = sched.nice;
     rec.policy = sched.policy;
     rec.rt_priority = sched.rt_priority;
+    rec.slice_ns = sched.slice;
+    rec.ioprio = limits::ioprio();
+    let affinity = limits::affinity()?;
+    rec.affinity_len = affinity.len() as u32;
     rec.pdeath_signal = task::pdeath_signal();
     (rec.oom_score_adj, _) = limits::oom_score_adj();
     rec.task_comm_len = COMM_LEN as u32;
@@ -98,6 +109,11 @@ pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
     crate::format::Record::validate(&rec)
         .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
     ctx.writer.record(0, &rec).written()?;
+    if !affinity.is_empty() {
+        ctx.writer
+            .bytes(format::AFFINITY, rec.objref, &affinity)
+            .written()?;
+    }
     Ok(rec.objref)
 }
 
@@ -134,9 +150,17 @@ pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<[u8;
     Ok(rec.comm)
 }
 
+/// What a task will be.
+pub(crate) struct Ready {
+    /// The record.
+    pub(crate) values: Task,
+    /// CPUs that it may run on, or nothing.
+    affinity: KVec<u8>,
+}
+
 /// Reads the task record and checks the caller's rights to its values.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Task)> {
+pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready)> {
     let rec: Task = ctx.reader.record(0)?;
     ensure(
         rec.pid == entry.pid && rec.tgid == entry.tgid && rec.exit_state == 0,
@@ -151,7 +175,23 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Task)
         EPERM,
         "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
     )?;
-    Ok((rec.objref, rec))
+    let mut affinity = KVec::from_elem(0, rec.affinity_len as usize, GFP_KERNEL)?;
+    if !affinity.is_empty() {
+        ctx.reader
+            .bytes(format::AFFINITY, rec.objref, &mut affinity)?;
+        match limits::affinity_here(&affinity) {
+            (_, true) => {}
+            (true, _) => ctx.note(rec.pid, "some CPUs of its affinity are not here")?,
+            (false, _) => {
+                ctx.note(rec.pid, "no CPU of its affinity is here, it may run on all")?;
+            }
+        }
+    }
+    let ready = Ready {
+        values: rec,
+        affinity,
+    };
+    Ok((rec.objref, ready))
 }
 
 fn wanted(rec: &Task) -> Sched {
@@ -160,26 +200,47 @@ fn wanted(rec: &Task) -> Sched {
         nice: rec.nice,
         rt_priority: rec.rt_priority,
         reset_on_fork: rec.flags & f::RESET_ON_FORK != 0,
+        slice: rec.slice_ns,
     }
 }
 
-/// Sets the scheduling, with the rules of sched_setattr(2). The last step of
-/// a restart that can fail.
-pub(crate) fn set_sched(rec: &Task) -> Outcome {
-    let want = wanted(rec);
-    if want == limits::sched() {
-        return Ok(());
+impl Ready {
+    /// Sets the scheduling, with the rules of sched_setattr(2) and its like. There is no
+    /// way back: the last step of a restart that can fail.
+    pub(crate) fn schedule(&self) -> Outcome {
+        let want = wanted(&self.values);
+        if want != limits::sched() {
+            limits::set_sched(&want).why("the scheduling of the image is not allowed")?;
+        }
+        if self.values.ioprio != limits::ioprio() {
+            limits::set_ioprio(self.values.ioprio)
+                .why("the I/O priority of the image is not allowed")?;
+        }
+        if !self.affinity.is_empty() {
+            limits::set_affinity(&self.affinity).why("the CPU affinity cannot be set")?;
+        }
+        Ok(())
     }
-    limits::set_sched(&want).why("the scheduling of the image is not allowed")
-}
 
-/// Sets the values that need no more than a write: of a process.
-pub(crate) fn commit(rec: &Task) {
-    commit_values(rec);
-    signal::set_stop(&stop(rec), true);
-    task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
-    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
-    limits::set_oom_score_adj(rec.oom_score_adj);
+    /// Sets the values that need no more than a write: of a process.
+    pub(crate) fn commit(&self) {
+        let rec = &self.values;
+        commit_values(rec);
+        signal::set_stop(&stop(rec));
+        task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
+        task::set_dumpable(rec.flags & f::DUMPABLE != 0);
+        limits::set_oom_score_adj(rec.oom_score_adj);
+    }
+
+    /// Sets the values that each thread has of its own.
+    pub(crate) fn commit_thread(&self) {
+        commit_values(&self.values);
+    }
+
+    /// The signal that has stopped a task, or 0.
+    pub(crate) fn stop_signal(&self) -> u32 {
+        self.values.stop_signal
+    }
 }
 
 fn stop(rec: &Task) -> Stop {
@@ -188,12 +249,6 @@ fn stop(rec: &Task) -> Stop {
         code: rec.stop_code,
         continued: rec.flags & f::CONTINUED != 0,
     }
-}
-
-/// Sets the values that each thread has of its own.
-pub(crate) fn commit_thread(rec: &Task) {
-    commit_values(rec);
-    signal::set_stop(&stop(rec), false);
 }
 
 fn commit_values(rec: &Task) {

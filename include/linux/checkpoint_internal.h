@@ -6,7 +6,8 @@
 #define _LINUX_CHECKPOINT_INTERNAL_H
 
 #include <linux/errno.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/seccomp.h>
 #include <linux/signal_types.h>
 #include <linux/thread_info.h>
 #include <linux/time64.h>
@@ -41,16 +42,22 @@ long do_restart_semtimedop(struct restart_block *restart);
  * interrupted, and no handler runs, it is issued again or, with a @deadline
  * of the monotonic clock, continued by @fn. The arguments stay in the
  * registers.
+ *
+ * Not when nothing is left that would make the task look at the result before
+ * it goes on: another thread may have taken the signal. And a filter of system
+ * calls that allows the call need not allow restart_syscall().
  */
 static inline long interrupted_until(long error, const struct timespec64 *deadline,
 				     long (*fn)(struct restart_block *))
 {
 	struct restart_block *restart = &current->restart_block;
 
-	if (error != -EINTR)
+	if (error != -EINTR || !signal_pending(current))
 		return error;
 	if (!deadline)
 		return -ERESTARTNOHAND;
+	if (seccomp_mode(&current->seccomp) != SECCOMP_MODE_DISABLED)
+		return error;
 	restart->poll.has_timeout = 1;
 	restart->poll.end_time = *deadline;
 	return set_restart_fn(restart, fn);
@@ -133,7 +140,8 @@ struct posix_timer_snapshot {
 };
 
 /* kernel/time/posix-timers.c: the timers of the current process */
-void posix_timer_get_state(struct k_itimer *timr, struct posix_timer_snapshot *state);
+unsigned int posix_timer_list_ids(int *ids, unsigned int room);
+bool posix_timer_get_state(int id, struct posix_timer_snapshot *state);
 struct k_itimer *posix_timer_prepare(const struct posix_timer_snapshot *state);
 void posix_timer_discard(struct k_itimer *timr);
 bool posix_timer_publish(struct k_itimer *timr, const struct posix_timer_snapshot *state);

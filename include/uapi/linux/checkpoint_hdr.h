@@ -43,6 +43,7 @@ struct cr_hdr {
 #define CR_HDR_TIMERS		113	/* POSIX timers of a process follow */
 #define CR_HDR_TIMER		114	/* A POSIX timer */
 #define CR_HDR_THREAD_SIGNAL	120	/* Signals of a further thread */
+#define CR_HDR_AFFINITY		121	/* CPUs that a task may run on */
 #define CR_HDR_MM		201	/* An address space */
 #define CR_HDR_VMA		202	/* One mapping */
 #define CR_HDR_MM_CONTEXT	203	/* LDT, protection keys */
@@ -164,6 +165,11 @@ struct cr_hdr_error {
 
 /* Bytes of a task's name with its NUL */
 #define CR_COMM_LEN			16
+/* Most bytes of a CPU affinity: a bit for each CPU */
+#define CR_AFFINITY_MAX			1024
+/* Shortest and longest scheduling slice in nanoseconds */
+#define CR_SLICE_MIN			100000
+#define CR_SLICE_MAX			100000000
 /* Resource limits of a process */
 #define CR_NR_RLIMITS			16
 /* Most supplementary groups */
@@ -277,7 +283,10 @@ struct cr_hdr_task {
 	__u64 maj_flt;			/* Faults with I/O. Varies */
 	__u32 stop_signal;		/* Signal that has stopped it, or 0 */
 	__u32 stop_code;		/* What wait(2) is still to tell, or 0 */
-	__u64 reserved[7];		/* Zero */
+	__u64 slice_ns;			/* Time slice, or 0 for the system's */
+	__u32 ioprio;			/* As of ioprio_get(2); 0 if none was set */
+	__u32 affinity_len;		/* Bytes of CR_HDR_AFFINITY, or 0 */
+	__u64 reserved[5];		/* Zero */
 };
 
 /* struct cr_hdr_creds: who the task is, in its user namespace */
@@ -564,6 +573,8 @@ struct cr_hdr_itimers {
 
 /* Most timers of a process */
 #define CR_TIMERS_MAX			0x10000
+/* Most overruns: more are not told of anyway */
+#define CR_OVERRUN_MAX			0x7fffffff
 
 /* Clocks of the time that a process or a thread spends on a processor */
 #define CR_CPU_CLOCK_PROCESS_PROF	(-8)	/* Process, user and kernel mode */

@@ -133,6 +133,14 @@ fn task() {
                 "real-time priority is out of range",
             ),
             (|r| r.rt_priority = 1, "real-time priority is out of range"),
+            (|r| r.slice_ns = 1, "scheduling slice is out of range"),
+            (
+                |r| r.slice_ns = 100_000_001,
+                "scheduling slice is out of range",
+            ),
+            (|r| r.ioprio = 1 << 16, "I/O priority is out of range"),
+            (|r| r.affinity_len = 1032, "CPU affinity is too long"),
+            (|r| r.affinity_len = 4, "CPU affinity is too long"),
             (|r| r.oom_score_adj = 1001, "oom_score_adj is out of range"),
             (
                 |r| r.task_comm_len = 17,
@@ -143,7 +151,7 @@ fn task() {
                 |r| r.timer_slack_ns = 0,
                 "timer slack does not fit the policy",
             ),
-            (|r| r.reserved[6] = 1, RESERVED),
+            (|r| r.reserved[4] = 1, RESERVED),
         ],
     );
     check(

@@ -66,6 +66,8 @@ pub struct Shared {
 #[derive(Default)]
 pub struct OneTask {
     pub task: Option<task::Task>,
+    /// CPUs that it may run on, a bit for each, or nothing.
+    pub affinity: Vec<u8>,
     pub mm: Option<mm::Mm>,
     pub auxv: Vec<u64>,
     pub mappings: Vec<Mapping>,
@@ -312,6 +314,7 @@ impl Model {
                 }
             }
             Event::Creds(r) => self.last().creds = Some(*r),
+            Event::Affinity(bits) => self.last().affinity = bits.into(),
             Event::Groups(g) => self.last().groups.extend_from_slice(g),
             Event::Rlimits(r) => self.last().rlimits = Some(*r),
             Event::End(totals) => self.totals = Some(*totals),

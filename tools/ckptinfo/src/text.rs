@@ -115,6 +115,37 @@ pub fn epoll_events(events: u32) -> Vec<&'static str> {
     names
 }
 
+/// CPUs, a bit for each, as taskset(1) lists them.
+pub fn cpus(bits: &[u8]) -> String {
+    let is_set = |cpu: &usize| {
+        let byte = bits.get(cpu / 8).copied().unwrap_or(0);
+        byte >> (cpu % 8) & 1 == 1
+    };
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for cpu in (0..bits.len().saturating_mul(8)).filter(is_set) {
+        match ranges.last_mut() {
+            Some((_, last)) if last.saturating_add(1) == cpu => *last = cpu,
+            _ => ranges.push((cpu, cpu)),
+        }
+    }
+    let text = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    text.collect::<Vec<_>>().join(",")
+}
+
+/// An I/O priority, as ionice(1) names it.
+pub fn io_priority(ioprio: u32) -> String {
+    let level = ioprio & 7;
+    match ioprio >> 13 {
+        1 => format!("realtime {level}"),
+        2 => format!("best-effort {level}"),
+        3 => "idle".to_string(),
+        _ => "none".to_string(),
+    }
+}
+
 /// Names of the limits, in the order of the image.
 pub const LIMITS: [&str; 16] = [
     "cpu",

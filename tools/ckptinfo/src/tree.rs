@@ -168,6 +168,16 @@ fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
     if task.rt_priority != 0 {
         scheduling.push_str(&format!(", priority {}", task.rt_priority));
     }
+    if task.slice_ns != 0 {
+        scheduling.push_str(&format!(", slice {} ns", task.slice_ns));
+    }
+    if task.ioprio != 0 {
+        let priority = text::io_priority(task.ioprio);
+        scheduling.push_str(&format!(", I/O {priority}"));
+    }
+    if !model.affinity.is_empty() {
+        scheduling.push_str(&format!(", CPUs {}", text::cpus(&model.affinity)));
+    }
     tree.line(1, "scheduling", scheduling);
     let time = format!(
         "user {}, system {}",

@@ -12,7 +12,7 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::prctl;
 
 const NO_NEW_PRIVS: i32 = libc::PR_SET_NO_NEW_PRIVS;
-const SCHED_BATCH: i32 = 3;
+const SCHED_BATCH: u32 = 3;
 const ADDR_NO_RANDOMIZE: usize = 0x004_0000;
 
 fn limits() -> Vec<(u64, u64)> {
@@ -33,6 +33,29 @@ fn set_limit(which: usize, soft: u64, hard: u64) {
     // SAFETY: the kernel reads two words.
     let ret = unsafe { sys::raw(libc::SYS_prlimit64 as usize, [0, which, from, 0, 0, 0]) };
     check::need("prlimit", ret);
+}
+
+/// struct sched_attr, as far as it is of use.
+#[repr(C)]
+struct Attr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    more: [u64; 3],
+}
+
+/// Nanoseconds that the scheduler gives the task at once.
+fn slice() -> u64 {
+    // SAFETY: zeros are a valid one.
+    let mut attr: Attr = unsafe { std::mem::zeroed() };
+    let to = (&raw mut attr) as usize;
+    // SAFETY: the kernel writes the structure, which is as long as it is told.
+    let ret = unsafe { sys::raw(libc::SYS_sched_getattr as usize, [0, to, 56, 0, 0, 0]) };
+    check::need("sched_getattr", ret);
+    attr.runtime
 }
 
 /// A value that prctl writes to memory.
@@ -64,6 +87,11 @@ fn state() -> BTreeMap<&'static str, String> {
             "policy",
             number(sys::plain(libc::SYS_sched_getscheduler, &[0])),
         ),
+        (
+            "I/O priority",
+            number(sys::plain(libc::SYS_ioprio_get, &[1, 0])),
+        ),
+        ("slice", slice().to_string()),
         ("real-time priority", param.sched_priority.to_string()),
         (
             "personality",
@@ -131,11 +159,22 @@ fn arrange() {
     let plain = |what, nr, args: &[usize]| check::need(what, sys::plain(nr, args));
     plain("setpriority", libc::SYS_setpriority, &[0, 0, 5]);
     plain("personality", libc::SYS_personality, &[ADDR_NO_RANDOMIZE]);
-    // SAFETY: zeros are the parameters of a policy without priorities.
-    let param: libc::sched_param = unsafe { std::mem::zeroed() };
+    let attr = Attr {
+        size: 56,
+        policy: SCHED_BATCH,
+        flags: 0,
+        nice: 5,
+        priority: 0,
+        runtime: 2_345_678,
+        more: [0; 3],
+    };
+    let from = (&raw const attr) as usize;
     // SAFETY: the kernel reads the structure.
-    let ret = unsafe { libc::sched_setscheduler(0, SCHED_BATCH, &param) };
-    check::need("sched_setscheduler", sys::libc_result(ret));
+    let ret = unsafe { sys::raw(libc::SYS_sched_setattr as usize, [0, from, 0, 0, 0, 0]) };
+    check::need("sched_setattr", ret);
+    check::same("slice", &2_345_678, &slice());
+    // Best effort, 6.
+    plain("ioprio_set", libc::SYS_ioprio_set, &[1, 0, 2 << 13 | 6]);
     let set = |what, option, value| check::need(what, prctl(option, &[value, 0, 0, 0]));
     set("no_new_privs", NO_NEW_PRIVS, 1);
     set("timer slack", libc::PR_SET_TIMERSLACK, 123_456);

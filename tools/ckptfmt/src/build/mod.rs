@@ -156,6 +156,8 @@ pub struct Image {
     pub posix: Vec<timer::Timer>,
     pub creds: task::Creds,
     pub groups: Vec<u32>,
+    /// CPUs that the first task may run on, or nothing.
+    pub affinity: Vec<u8>,
     pub rlimits: task::Rlimits,
     /// The other tasks, in the order of the forest. They have no groups.
     pub others: Vec<Other>,
@@ -220,6 +222,7 @@ impl Image {
         self.signal.nr_pending = len(self.pending.len());
         self.timers.nr_timers = len(self.posix.len());
         self.creds.ngroups = len(self.groups.len());
+        self.task.affinity_len = len(self.affinity.len());
     }
 
     /// The bytes of the image.
@@ -255,6 +258,9 @@ impl Image {
             to.record(0, entry)?;
         }
         to.record(0, &self.task)?;
+        if !self.affinity.is_empty() {
+            to.bytes(format::AFFINITY, t, &self.affinity)?;
+        }
         self.write_file(to, self.mm.exe_file, &mut written)?;
         to.record(t, &self.mm)?;
         if !self.auxv.is_empty() {

@@ -106,6 +106,7 @@ impl Image {
             posix: Vec::new(),
             creds: task::Creds::zeroed(),
             groups: Vec::new(),
+            affinity: Vec::new(),
             rlimits: task::Rlimits::zeroed(),
             others: Vec::new(),
         };
@@ -190,6 +191,9 @@ impl Image {
         image.wait();
         image.time();
         image.groups = vec![4, 24, 27];
+        image.affinity = vec![0b1001_0111, 0, 0, 0, 0, 0, 0, 0x80];
+        image.task.ioprio = 2 << 13 | 3;
+        image.task.slice_ns = 3_000_000;
         image.add_others();
         for limit in &mut image.rlimits.limits {
             limit.cur = 1024;

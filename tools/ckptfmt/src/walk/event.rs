@@ -43,6 +43,8 @@ pub enum Event<'a> {
     Tree(&'a tree::Tree),
     /// A task begins: all that follows is its own, up to the next one.
     Task(&'a task::Task),
+    /// The CPUs that the task at hand may run on, a bit for each.
+    Affinity(&'a [u8]),
     /// An open file and its path, before the first user.
     File(&'a files::File, &'a [u8]),
     /// The counter of the eventfd at hand.

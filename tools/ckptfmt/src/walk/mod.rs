@@ -11,7 +11,7 @@
 //! ```text
 //! HEAD STR STR STR HEAD_ARCH { TREE }                start.rs
 //! a process:
-//! TASK                                               task.rs
+//! TASK [ AFFINITY ]                                  task.rs
 //!   MM AUXV { VMA STR GUARD { PAD PGARR | PGREF } PGARR(0) }  mm.rs
 //!   MM_CONTEXT LDT                                   mm.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
@@ -22,7 +22,7 @@
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
 //! each of its other threads:
-//! TASK                                               task.rs
+//! TASK [ AFFINITY ]                                  task.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
 //!   THREAD_SIGNAL { SIGINFO } CREDS GROUPS           task.rs
 //! a process that has ended:

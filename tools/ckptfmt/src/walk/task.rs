@@ -40,6 +40,11 @@ impl<S: Source> Walker<'_, S> {
         if entry.is_zombie() {
             return Ok(());
         }
+        let len = task.affinity_len as usize;
+        if len != 0 {
+            self.bytes(format::AFFINITY, self.task, len)?;
+            (self.on)(&Event::Affinity(cut(&self.buf, len)));
+        }
         if !entry.is_process() {
             self.registers()?;
             self.thread_signals()?;

@@ -71,6 +71,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             trees += 1;
             to.tree.push(**r);
         }
+        Event::Affinity(bits) => to.affinity = bits.to_vec(),
         Event::Task(r) => {
             if tasks == 0 {
                 to.task = **r;

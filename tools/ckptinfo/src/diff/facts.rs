@@ -24,6 +24,7 @@ use super::section::Section;
 use super::words;
 use crate::json::hex;
 use crate::pending;
+use crate::text;
 use crate::text::count;
 use crate::text::escape;
 
@@ -181,6 +182,7 @@ impl Facts {
                 self.pending = 0;
                 self.more(Section::Task, record(r).values);
             }
+            Event::Affinity(bits) => self.text(Section::Task, "CPUs", text::cpus(bits)),
             Event::File(r, path) => {
                 let path = match self.shmem.get(&r.object) {
                     Some(name) => name.clone(),

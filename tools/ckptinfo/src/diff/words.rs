@@ -12,6 +12,7 @@ use crate::timers;
 /// Fields that follow from lists, or number objects within one image: what
 /// they say is compared by what they stand for.
 const SKIPPED: &[(&str, &str)] = &[
+    ("Task", "affinity_len"),
     ("Mm", "map_count"),
     ("Mm", "nr_auxv"),
     ("Mm", "exe_file"),

@@ -88,6 +88,7 @@ pub const TESTS: &[Test] = &[
     cycle("undumpable"),
     cycle("rollback"),
     cycle("python"),
+    once("affinity", 60),
     once("outside", 300),
     once("trees", 600),
     once("delivered", 60),

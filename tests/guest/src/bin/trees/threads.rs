@@ -213,11 +213,13 @@ fn signals(scene: &Scene) -> Result<(), String> {
         let pid = sys::getpid();
         let send = |place: usize| {
             let tid = tids.iter().find(|t| t.0 == place).map_or(0, |t| t.1);
-            let args = [pid as usize, tid as usize, libc::SIGUSR1 as usize];
+            let args = [sys::getpid() as usize, tid as usize, libc::SIGUSR1 as usize];
             sys::plain(libc::SYS_tgkill, &args)
         };
-        // One is all that can wait.
-        let _ = send(1);
+        // One is all that can wait. A restart in between leaves the former id.
+        while send(1).is_err() {
+            scene.pause(1);
+        }
         let mut sent = 0;
         while !scene.finished() {
             // After a restart the process has another id: nobody is there.
