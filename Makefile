@@ -13,7 +13,7 @@ help:
 	@echo
 	@echo '  make demo              install, fetch, build, boot; play the documented session'
 	@echo '  make test              every test: cargo, KUnit (UML and QEMU), guest programs'
-	@echo '  make test NAME=...     one guest test'
+	@echo '  make test NAME=a,b     these guest tests only'
 	@echo '  make test-debug        the guest tests on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  make kunit             the KUnit suites, natively on user-mode Linux'
 	@echo '  make kernel            only patch, configure and build the kernel'

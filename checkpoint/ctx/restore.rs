@@ -14,6 +14,7 @@
 
 use crate::arch;
 use crate::cradle::Births;
+use crate::cradle::Born;
 use crate::ctx::built::Process;
 use crate::error::ensure;
 use crate::error::Explain;
@@ -49,6 +50,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) reader: ImageReader,
     /// Who there is.
     pub(crate) forest: Forest,
+    /// What the processes of the forest have as ids, by their places; 0 for threads.
+    numbers: KVVec<u32>,
     /// The tasks that are made take any ids.
     pub(crate) new_pids: bool,
     /// Open files by reference.
@@ -94,6 +97,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
     let ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
         forest: Forest::none(),
+        numbers: KVVec::new(),
         new_pids,
         files: Restored::new(),
         timers: KVVec::new(),
@@ -207,12 +211,18 @@ impl Course {
         let ctx = self.ctx.as_deref_mut().ok_or(ESRCH)?;
         let processes = ctx.forest.tasks.iter().filter(|task| task.is_process());
         ctx.files_left = ctx.files_left.saturating_mul(processes.count() as u64);
-        for (place, entry) in ctx.forest.tasks.iter().enumerate().skip(1) {
-            if entry.is_process() {
+        for (place, entry) in ctx.forest.tasks.iter().enumerate() {
+            let mut number = 0;
+            if place == 0 {
+                number = task::number(kernel::current!());
+            } else if entry.is_process() {
                 let pid = ctx.forest.wanted(entry, ctx.new_pids);
                 self.births.process(place, pid)?;
+                let born = self.births.find(place).map(Born::task);
+                number = born.map_or(0, task::number);
                 sched::breathe()?;
             }
+            ctx.numbers.push(number, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }
@@ -232,6 +242,18 @@ impl Course {
 impl Handover for RestoreCtx {}
 
 impl RestoreCtx {
+    /// What the id of a process of the image has become.
+    pub(crate) fn number_of(&self, pid: u32) -> Outcome<u32> {
+        let place = self.forest.process(pid).ok_or(Failure::new(
+            EINVAL,
+            "reference to a process that is not in the image",
+        ))?;
+        match self.numbers.get(place) {
+            Some(number) if *number != 0 => Ok(*number),
+            _ => Err(Failure::new(ESRCH, "a new task was killed")),
+        }
+    }
+
     /// Tells the log of something about a task that will not be as it was.
     pub(crate) fn note(&mut self, pid: u32, what: &str) -> Outcome {
         if self.notes.len() > NOTES_MAX {

@@ -67,6 +67,8 @@ pub(crate) struct SaveCtx {
     pub(crate) objects: Saved,
     /// Pipes, and who has them.
     pub(crate) pipes: res::pipe::Met,
+    /// The processes of the image, by their ids.
+    pub(crate) processes: KVVec<u32>,
     /// The signal that has stopped the process at hand, or 0.
     pub(crate) stopped_by: u32,
     /// How deep we are in epolls that watch epolls.
@@ -135,8 +137,7 @@ pub(crate) fn checkpoint(
         "an image cannot go to a terminal",
     )?;
     let members = herd::gather(top)?;
-    let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
-    let ctx = KBox::new(SaveCtx::new(&image, flags, alone)?, GFP_KERNEL)?;
+    let ctx = KBox::new(SaveCtx::new(&image, flags, &members)?, GFP_KERNEL)?;
     // What others do that are visited must not end the image.
     let _quiet = sched::Quiet::enter();
     let mut course = Course {
@@ -229,7 +230,13 @@ impl Course {
 }
 
 impl SaveCtx {
-    fn new(image: &FileRef, flags: usize, alone: bool) -> Result<Self> {
+    fn new(image: &FileRef, flags: usize, members: &[Member]) -> Result<Self> {
+        let mut processes = KVVec::new();
+        for member in members.iter().filter(|member| member.entry.is_process()) {
+            processes.push(member.entry.pid, GFP_KERNEL)?;
+        }
+        processes.sort_unstable();
+        let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
         Ok(Self {
             image: file::identity(image),
             image_on: file::On::of(image),
@@ -239,6 +246,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             pipes: res::pipe::Met::new(),
+            processes,
             stopped_by: 0,
             nests: 0,
             sent: res::timer::Sending::none(),

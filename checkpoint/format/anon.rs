@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Open files that are no more than what is in them: eventfd, signalfd, timerfd, epoll.
+//! Open files that are no more than what is in them: eventfd, signalfd, timerfd, epoll,
+//! pidfd.
 
 use super::ensure;
 use super::wire;
@@ -112,6 +113,34 @@ impl Record for Timerfd {
         ensure(
             self.value <= TIMERFD_MAX && self.interval <= TIMERFD_MAX,
             "time of a timer is out of range",
+        )
+    }
+}
+
+/// Bits of [`Pidfd::flags`].
+pub mod pidfd_flags {
+    /// Signals go to the first thread only (PIDFD_THREAD).
+    pub const THREAD: u32 = 1;
+}
+
+wire! {
+    /// `struct cr_hdr_pidfd`: the process of a pidfd.
+    pub struct Pidfd [8] {
+        /// Its process id, as in the forest.
+        pid: u32,
+        /// See [`pidfd_flags`].
+        flags: u32,
+    }
+}
+
+impl Record for Pidfd {
+    const TYPE: i16 = super::PIDFD;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(self.pid != 0, "pidfd of no process")?;
+        ensure(
+            self.flags & !pidfd_flags::THREAD == 0,
+            "pidfd has unknown flags",
         )
     }
 }

@@ -38,6 +38,8 @@ pub mod file_kind {
     pub const TIMERFD: u32 = 10;
     /// An epoll; its entries follow. The files that it watches stand before.
     pub const EPOLL: u32 = 11;
+    /// A pidfd; its process follows.
+    pub const PIDFD: u32 = 12;
     /// A shared memory object: a memfd, or an unlinked file of tmpfs.
     pub const SHMEM: u32 = 20;
 }
@@ -157,7 +159,11 @@ impl Record for File {
                     "end of a pipe has flags or a position of a file",
                 )?;
             }
-            file_kind::EVENTFD | file_kind::SIGNALFD | file_kind::TIMERFD | file_kind::EPOLL => {
+            file_kind::EVENTFD
+            | file_kind::SIGNALFD
+            | file_kind::TIMERFD
+            | file_kind::EPOLL
+            | file_kind::PIDFD => {
                 ensure(fmt == 0, "kind and mode of a file differ")?;
                 ensure(
                     self.pos == 0

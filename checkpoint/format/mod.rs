@@ -158,6 +158,8 @@ record_types! {
     EPOLL = 310, "cr_hdr_epoll";
     /// A file that an epoll watches.
     EPOLL_ITEM = 311, "cr_hdr_epoll_item";
+    /// The process of the pidfd before it.
+    PIDFD = 312, "cr_hdr_pidfd";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

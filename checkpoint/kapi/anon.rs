@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! eventfd, signalfd and timerfd: what is in them, and new ones.
+//! eventfd, signalfd, timerfd and pidfd: what is in them, and new ones.
 //!
 //! The functions that are called were opened for this: they take the locks of the
 //! files, and tell whether a file is of their kind.
@@ -20,6 +20,18 @@ pub(crate) enum Anon {
     Signalfd(u64),
     /// Its timer.
     Timerfd(Timer),
+    /// Its process.
+    Pidfd(Pidfd),
+}
+
+/// The process of a pidfd.
+pub(crate) struct Pidfd {
+    /// Its id; 0 when it has ended and been waited for.
+    pub(crate) pid: u32,
+    /// Signals go to one thread.
+    pub(crate) thread: bool,
+    /// The process is killed when the pidfd is closed.
+    pub(crate) kills: bool,
 }
 
 /// The timer of a timerfd.
@@ -54,6 +66,10 @@ pub(crate) fn state(file: &FileRef) -> Result<Option<Anon>> {
         }
         if bindings::timerfd_get_state(file, &mut timer) == 0 {
             return Ok(Some(Anon::Timerfd(timer)));
+        }
+        let (mut pid, mut thread, mut kills) = (0, false, false);
+        if bindings::ckpt_pidfd(file, &mut pid, &mut thread, &mut kills) == 0 {
+            return Ok(Some(Anon::Pidfd(Pidfd { pid, thread, kills })));
         }
     }
     Ok(None)
@@ -105,6 +121,19 @@ pub(crate) fn timerfd(clock: i32) -> Result<FileRef> {
     // SAFETY: The result is a file with one reference, or an error.
     unsafe {
         let file = from_err_ptr(bindings::timerfd_new_file(clock, 0))?;
+        file::adopt(file).ok_or(EBADF)
+    }
+}
+
+/// A new pidfd of a process that is there.
+///
+/// # Errors
+///
+/// ESRCH without the process, ENFILE, ENOMEM.
+pub(crate) fn pidfd(pid: u32, thread: bool) -> Result<FileRef> {
+    // SAFETY: The result is a file with one reference, or an error.
+    unsafe {
+        let file = from_err_ptr(bindings::ckpt_pidfd_open(pid, thread))?;
         file::adopt(file).ok_or(EBADF)
     }
 }

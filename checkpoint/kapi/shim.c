@@ -22,6 +22,8 @@
 #include <linux/pagemap.h>
 #include <linux/pkeys.h>
 #include <linux/pid_namespace.h>
+#include <linux/pidfs.h>
+#include <uapi/linux/pidfd.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
 #include <linux/ptrace.h>
@@ -806,6 +808,32 @@ s64 ckpt_clock_ns(clockid_t clock)
 	default:
 		return ktime_get_ns();
 	}
+}
+
+/* The process of a pidfd, 0 when it has been waited for; -EBADF for another file */
+int ckpt_pidfd(struct file *file, u32 *nr, bool *thread, bool *kills)
+{
+	struct pid *pid = pidfd_pid(file);
+
+	if (IS_ERR(pid))
+		return PTR_ERR(pid);
+	*thread = file->f_flags & PIDFD_THREAD;
+	*kills = file->f_flags & PIDFD_AUTOKILL;
+	guard(rcu)();
+	*nr = pid_task(pid, PIDTYPE_TGID) ? pid_vnr(pid) : 0;
+	return 0;
+}
+
+struct file *ckpt_pidfd_open(u32 nr, bool thread)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct file *file;
+
+	if (!pid)
+		return ERR_PTR(-ESRCH);
+	file = pidfs_alloc_file(pid, (thread ? PIDFD_THREAD : 0) | O_RDWR);
+	put_pid(pid);
+	return file;
 }
 
 /* The CPUs that sched_setaffinity() has named: bytes in use, 0 for none */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! eventfd, signalfd and timerfd: files that are no more than what is in them.
+//! eventfd, signalfd, timerfd and pidfd: files that are no more than what is in them.
 //!
 //! Nothing is changed by a look: a timer that has expired and counts on is counted
 //! here. A timer runs for the time that was left from its restart on, but for one
@@ -15,8 +15,10 @@ use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::anon::eventfd_flags;
+use crate::format::anon::pidfd_flags;
 use crate::format::anon::timerfd_flags;
 use crate::format::anon::Eventfd;
+use crate::format::anon::Pidfd;
 use crate::format::anon::Signalfd;
 use crate::format::anon::Timerfd;
 use crate::format::files::file_kind as kind;
@@ -53,6 +55,7 @@ pub(super) fn kind(anon: &Anon) -> u32 {
         Anon::Eventfd(..) => kind::EVENTFD,
         Anon::Signalfd(_) => kind::SIGNALFD,
         Anon::Timerfd(_) => kind::TIMERFD,
+        Anon::Pidfd(_) => kind::PIDFD,
     }
 }
 
@@ -96,6 +99,23 @@ pub(super) fn save(
                 "a timerfd is also held by a process that is not saved",
             )?;
             ctx.writer.record(objref, &describe(timer)?).written()
+        }
+        Anon::Pidfd(pidfd) => {
+            ensure(
+                !pidfd.kills,
+                EOPNOTSUPP,
+                "a pidfd that kills when it is closed is not supported",
+            )?;
+            ensure(
+                ctx.processes.binary_search(&pidfd.pid).is_ok(),
+                EOPNOTSUPP,
+                "a pidfd of what is no process of the image is not supported",
+            )?;
+            let rec = Pidfd {
+                pid: pidfd.pid,
+                flags: if pidfd.thread { pidfd_flags::THREAD } else { 0 },
+            };
+            ctx.writer.record(objref, &rec).written()
         }
     }
 }
@@ -145,6 +165,12 @@ pub(super) fn restore(ctx: &mut RestoreCtx, file: &File) -> Outcome<FileRef> {
         kind::SIGNALFD => {
             let rec: Signalfd = ctx.reader.record(file.objref)?;
             anon::signalfd(rec.mask).why("a signalfd cannot be created")
+        }
+        kind::PIDFD => {
+            let rec: Pidfd = ctx.reader.record(file.objref)?;
+            let pid = ctx.number_of(rec.pid)?;
+            anon::pidfd(pid, rec.flags & pidfd_flags::THREAD != 0)
+                .why("a pidfd cannot be created")
         }
         _ => {
             let rec: Timerfd = ctx.reader.record(file.objref)?;

@@ -192,6 +192,8 @@ fn describe(
     }
     if let Some(anon) = anon {
         rec.kind = super::anon::kind(anon);
+        // A pidfd says that it is a regular file.
+        rec.mode &= 0o7777;
         return Ok((rec, KVec::new()));
     }
     if owner.pipe != 0 {

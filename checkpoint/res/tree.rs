@@ -95,7 +95,7 @@ impl Forest {
     }
 
     /// The place of a process.
-    fn process(&self, pid: u32) -> Option<usize> {
+    pub(crate) fn process(&self, pid: u32) -> Option<usize> {
         let place = self.places.get(&pid).copied()?;
         let is_process = self.get(place).is_some_and(Tree::is_process);
         is_process.then_some(place)

@@ -172,6 +172,8 @@ bool ckpt_signal_pending(void);
 bool ckpt_no_new_privs(void);
 void ckpt_set_no_new_privs(void);
 bool ckpt_may_trace(struct task_struct *task);
+int ckpt_pidfd(struct file *file, u32 *pid, bool *thread, bool *kills);
+struct file *ckpt_pidfd_open(u32 pid, bool thread);
 u32 ckpt_affinity(u8 *bits, u32 size);
 bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all);
 long ckpt_set_affinity(const u8 *bits, u32 size);

@@ -64,6 +64,7 @@ struct cr_hdr {
 #define CR_HDR_TIMERFD		309	/* The timer of a timerfd */
 #define CR_HDR_EPOLL		310	/* An epoll: its entries follow */
 #define CR_HDR_EPOLL_ITEM	311	/* A file that an epoll watches */
+#define CR_HDR_PIDFD		312	/* The process of a pidfd */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -835,6 +836,7 @@ struct cr_hdr_shmem {
 #define CR_FILE_KIND_SIGNALFD		9	/* A signalfd; its signals follow */
 #define CR_FILE_KIND_TIMERFD		10	/* A timerfd; its timer follows */
 #define CR_FILE_KIND_EPOLL		11	/* An epoll; its entries follow */
+#define CR_FILE_KIND_PIDFD		12	/* A pidfd; its process follows */
 /* A shared memory object: a memfd, or an unlinked file of tmpfs */
 #define CR_FILE_KIND_SHMEM		20
 
@@ -975,6 +977,14 @@ struct cr_hdr_timerfd {
 	 */
 	__u64 value;
 	__u64 interval;			/* Between two expirations, or 0 */
+};
+
+#define CR_PIDFD_THREAD			1	/* Signals go to the first thread */
+
+/* struct cr_hdr_pidfd: the process of a pidfd */
+struct cr_hdr_pidfd {
+	__u32 pid;			/* Its process id, as in the forest */
+	__u32 flags;			/* See CR_PIDFD_* */
 };
 
 /* Entries of an epoll at most */

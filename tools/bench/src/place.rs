@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -65,7 +66,16 @@ impl Place {
     /// Starts a worker whose every file is in the place.
     pub fn start(&self, words: &[&str]) -> Result<Child> {
         let said = File::create(self.dir.join("said"))?;
-        Command::new(&self.loader)
+        let mut command = Command::new(&self.loader);
+        // SAFETY: between fork and exec: a system call without memory.
+        unsafe {
+            command.pre_exec(|| {
+                // The guest's console, which the peer cannot save.
+                libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
+                Ok(())
+            })
+        };
+        command
             .env_clear()
             .arg("--library-path")
             .arg(&self.dir)

@@ -80,6 +80,7 @@ layouts! {
     "cr_hdr_eventfd" = anon::Eventfd,
     "cr_hdr_signalfd" = anon::Signalfd,
     "cr_hdr_timerfd" = anon::Timerfd,
+    "cr_hdr_pidfd" = anon::Pidfd,
     "cr_hdr_epoll" = anon::Epoll,
     "cr_hdr_epoll_item" = anon::EpollItem,
 }

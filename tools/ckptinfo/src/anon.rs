@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is in an eventfd, a signalfd, a timerfd, an epoll.
+//! What is in an eventfd, a signalfd, a timerfd, an epoll, a pidfd.
 
 use ckptfmt::build::Anon;
 use ckptfmt::format::anon::eventfd_flags;
+use ckptfmt::format::anon::pidfd_flags;
 use ckptfmt::format::anon::EpollItem;
 use ckptfmt::format::anon::Timerfd;
 use serde_json::json;
@@ -56,6 +57,11 @@ pub fn line(anon: &Anon) -> String {
             when(rec),
             text::count(rec.ticks, "expiration")
         ),
+        Anon::Pidfd(rec) => {
+            let thread = rec.flags & pidfd_flags::THREAD != 0;
+            let which = if thread { "first thread of " } else { "" };
+            format!("pidfd, {which}process {}", rec.pid)
+        }
         Anon::Epoll(items) => {
             let mut line = format!("epoll of {}", text::count(items.len() as u64, "file"));
             for item in items.iter().take(SHOWN) {
@@ -76,6 +82,10 @@ pub fn json(anon: &Anon) -> Value {
         Anon::Eventfd(rec) => json!({
             "count": rec.count.to_string(),
             "semaphore": rec.flags & eventfd_flags::SEMAPHORE != 0,
+        }),
+        Anon::Pidfd(rec) => json!({
+            "pid": rec.pid,
+            "thread": rec.flags & pidfd_flags::THREAD != 0,
         }),
         Anon::Signalfd(rec) => json!({ "signals": text::signals(rec.mask) }),
         Anon::Timerfd(rec) => json!({

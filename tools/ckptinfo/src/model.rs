@@ -221,6 +221,7 @@ impl Model {
             Event::Eventfd(r) => self.anon(Anon::Eventfd(*r)),
             Event::Signalfd(r) => self.anon(Anon::Signalfd(*r)),
             Event::Timerfd(r) => self.anon(Anon::Timerfd(*r)),
+            Event::Pidfd(r) => self.anon(Anon::Pidfd(*r)),
             Event::Epoll(_) => self.anon(Anon::Epoll(Vec::new())),
             Event::EpollItem(r) => {
                 if self.room(size_of_val(r)) {

@@ -150,7 +150,7 @@ fn the_tables() {
     assert!(file.is_some_and(|l| l.contains("rw-s")));
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
-    assert_eq!(fds.out.lines().count(), 13);
+    assert_eq!(fds.out.lines().count(), 14);
     assert!(fds
         .out
         .contains("100         memfd:frame  (file in memory, read-write"));

@@ -101,6 +101,7 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<anon::Eventfd>,
     check::<anon::Signalfd>,
     check::<anon::Timerfd>,
+    check::<anon::Pidfd>,
     check::<anon::Epoll>,
     check::<anon::EpollItem>,
     |bytes| {

@@ -47,6 +47,7 @@ const ORDER: &[i16] = &[
     format::EVENTFD,
     format::SIGNALFD,
     format::TIMERFD,
+    format::PIDFD,
     format::EPOLL,
     format::EPOLL_ITEM,
     format::LDT,

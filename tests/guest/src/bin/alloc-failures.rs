@@ -5,6 +5,9 @@
 //! Needs a kernel with fault injection: `make test-debug`. The kernel counts the
 //! allocations of one task down from the number in its /proc/PID/fail-nth.
 //! An attempt must end in a clean error with an unharmed caller, or succeed.
+//!
+//! The tasks of a tree do their parts themselves, and those that a restart makes cannot
+//! be told a number: of a tree, one allocation in so many of all its tasks fails, once.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,17 +51,24 @@ fn prepare() -> Result<(), String> {
             std::ptr::null(),
         );
     }
-    for (file, value) in [
-        ("failslab/ignore-gfp-wait", "N"),
-        ("failslab/verbose", "0"),
-        ("fail_page_alloc/ignore-gfp-wait", "N"),
-        ("fail_page_alloc/ignore-gfp-highmem", "N"),
-        ("fail_page_alloc/min-order", "0"),
-        ("fail_page_alloc/verbose", "0"),
-    ] {
-        std::fs::write(format!("{DEBUG}/{file}"), value).map_err(|e| format!("{file}: {e}"))?;
+    set("failslab/ignore-gfp-wait", "N")?;
+    set("fail_page_alloc/ignore-gfp-wait", "N")?;
+    set("fail_page_alloc/ignore-gfp-highmem", "N")?;
+    set("fail_page_alloc/min-order", "0")?;
+    for kind in KINDS {
+        set(&format!("{kind}/verbose"), "0")?;
+        set(&format!("{kind}/task-filter"), "Y")?;
+        set(&format!("{kind}/times"), "0")?;
+        set(&format!("{kind}/probability"), "100")?;
     }
     Ok(())
+}
+
+/// Where allocations can fail.
+const KINDS: [&str; 2] = ["failslab", "fail_page_alloc"];
+
+fn set(file: &str, value: &str) -> Result<(), String> {
+    std::fs::write(format!("{DEBUG}/{file}"), value).map_err(|e| format!("{file}: {e}"))
 }
 
 fn counter(pid: i32) -> String {
@@ -75,6 +85,49 @@ fn attempt<T>(
     prepare: impl FnOnce() -> T,
     body: impl FnOnce(T) -> i32,
 ) -> Result<(Ended, bool), String> {
+    let arm = |pid| std::fs::write(counter(pid), nth.to_string()).map_err(|e| e.to_string());
+    let has_failed = |pid| {
+        let left = std::fs::read_to_string(counter(pid)).map_err(|e| e.to_string())?;
+        Ok(left.trim() == "0")
+    };
+    attempt_with(arm, has_failed, prepare, body)
+}
+
+/// As [`attempt`], for the first and all below it: one in `nth` allocations fails.
+fn attempt_in_tree<T>(
+    nth: usize,
+    prepare: impl FnOnce() -> T,
+    body: impl FnOnce(T) -> i32,
+) -> Result<(Ended, bool), String> {
+    let kind = KINDS[nth % 2];
+    let arm = |_| {
+        set(&format!("{kind}/interval"), &nth.to_string())?;
+        set(&format!("{kind}/times"), "1")
+    };
+    let has_failed = |_| {
+        let left = std::fs::read_to_string(format!("{DEBUG}/{kind}/times"));
+        set(&format!("{kind}/times"), "0")?;
+        Ok(left.map_err(|e| e.to_string())?.trim() == "0")
+    };
+    let prepare = || {
+        // Those below inherit it.
+        let marked = std::fs::write("/proc/self/make-it-fail", "1");
+        (marked.is_ok(), prepare())
+    };
+    let body = |(marked, prepared)| if marked { body(prepared) } else { 2 };
+    let done = attempt_with(arm, has_failed, prepare, body);
+    // Those below, if there are any left, have come to us.
+    // SAFETY: waits for children of ours, and stores nothing.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+    done
+}
+
+fn attempt_with<T>(
+    arm: impl FnOnce(i32) -> Result<(), String>,
+    has_failed: impl FnOnce(i32) -> Result<bool, String>,
+    prepare: impl FnOnce() -> T,
+    body: impl FnOnce(T) -> i32,
+) -> Result<(Ended, bool), String> {
     let pid = match sys::fork() {
         Ok(0) => {
             let prepared = prepare();
@@ -88,19 +141,146 @@ fn attempt<T>(
     // SAFETY: the kernel writes one int, then into a zeroed structure.
     let failed = unsafe {
         libc::waitpid(pid, &mut status, libc::WUNTRACED);
-        let armed = std::fs::write(counter(pid), nth.to_string());
+        let armed = arm(pid);
         libc::kill(pid, libc::SIGCONT);
         let mut info = std::mem::zeroed();
         let how = libc::WEXITED | libc::WNOWAIT;
         libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, how);
-        armed
-            .and_then(|()| std::fs::read_to_string(counter(pid)))
-            .map(|left| left.trim() == "0")
+        armed.and_then(|()| has_failed(pid))
     };
     let ended = sys::wait_for(pid, 30);
-    failed
-        .map(|failed| (ended, failed))
-        .map_err(|e| format!("{}: {e}", counter(pid)))
+    Ok((ended, failed?))
+}
+
+/// A child with a thread, and one below it; all have pages in common.
+struct Family {
+    memory: Map,
+    child: i32,
+    /// Closed when they shall end.
+    hold: i32,
+}
+
+impl Family {
+    fn new() -> Result<Self, sys::Errno> {
+        let memory = Map::anon(PAGES * PAGE)?;
+        (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
+        let [told, hold] = sys::pipe(0)?;
+        let end = |own: u64, next: Option<i32>| {
+            let _ = sys::close(hold);
+            memory.fill_page(0, own);
+            let _ = sys::read(told, &mut [0]);
+            let good = |page: usize| match page {
+                0 => memory.page_is(0, own),
+                page => memory.page_is(page, page as u64),
+            };
+            let ended = next.is_none_or(|pid| sys::wait_for(pid, 30) == Ended::Exit(0));
+            sys::exit(i32::from(!ended || !(0..PAGES).all(good)))
+        };
+        let child = sys::fork()?;
+        if child == 0 {
+            std::thread::spawn(|| loop {
+                std::thread::sleep(Duration::from_secs(1000));
+            });
+            match sys::fork() {
+                Ok(0) => end(1000, None),
+                Ok(next) => end(2000, Some(next)),
+                Err(_) => sys::exit(1),
+            }
+        }
+        let _ = sys::close(told);
+        Ok(Self {
+            memory,
+            child,
+            hold,
+        })
+    }
+
+    /// All end, and have found what they had.
+    fn ends_well(self) -> bool {
+        let _ = sys::close(self.hold);
+        sys::wait_for(self.child, 30) == Ended::Exit(0)
+            && (0..PAGES).all(|page| self.memory.page_is(page, page as u64))
+    }
+}
+
+/// Tries one in `nth` for more and more, until none fails any more.
+fn sweep(mut one: impl FnMut(usize) -> Result<(bool, bool), String>) -> Case {
+    let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
+    while whole < 6 {
+        match one(nth)? {
+            (_, false) => whole += 1,
+            (true, true) => survived += 1,
+            (false, true) => refused += 1,
+        }
+        nth += 1 + nth / 24;
+        if nth > MOST {
+            return Err("the allocations do not end".to_string());
+        }
+    }
+    pass_with(format!("{refused} refused, {survived} survived"))
+}
+
+fn tree_checkpoints() -> Case {
+    let desk = Desk::open_in(Path::new("/tmp"), "alloc-save-tree");
+    sweep(|nth| {
+        let body = |family: Result<Family, _>| {
+            let Ok(family) = family else {
+                return 3;
+            };
+            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+            let ret = desk.checkpoint();
+            if !family.ends_well() {
+                return 1;
+            }
+            match ret {
+                Ok(_) => RESUMED,
+                Err(errno) if errno.0 == libc::ENOMEM => REFUSED,
+                Err(errno) => errno.0,
+            }
+        };
+        match attempt_in_tree(nth, Family::new, body)? {
+            (Ended::Exit(RESUMED), failed) => Ok((true, failed)),
+            (Ended::Exit(REFUSED), failed) => Ok((false, failed)),
+            (other, _) => Err(format!("one in {nth}: {other:?}; {}", desk.said())),
+        }
+    })
+}
+
+fn tree_restarts() -> Case {
+    let desk = Desk::open_in(Path::new("/tmp"), "alloc-restart-tree");
+    let ended = sys::in_child(60, || {
+        let Ok(family) = Family::new() else {
+            return 3;
+        };
+        let ret = desk.checkpoint();
+        match (family.ends_well(), ret) {
+            (true, Ok(0)) => RESTARTED,
+            (true, Ok(_)) => RESUMED,
+            _ => 1,
+        }
+    });
+    if ended != Ended::Exit(RESUMED) {
+        return Err(format!("no image: {ended:?}; {}", desk.said()));
+    }
+    sweep(|nth| {
+        let prepare = || Unharmed::take([desk.image, desk.log]);
+        let body = |mut caller: Unharmed| {
+            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+            let errno = sys::restart(0, desk.image, sys::LOG, desk.log);
+            match caller.check() {
+                Ok(()) => REFUSED,
+                Err(why) => {
+                    println!("FAILED: one in {nth}, {errno}: {why}");
+                    1
+                }
+            }
+        };
+        match attempt_in_tree(nth, prepare, body)? {
+            (Ended::Exit(RESTARTED), failed) => Ok((true, failed)),
+            (Ended::Exit(REFUSED), failed) => Ok((false, failed)),
+            (other, _) => Err(format!("one in {nth}: {other:?}; {}", desk.said())),
+        }
+    })
 }
 
 fn checkpoints() -> Case {
@@ -180,5 +360,11 @@ fn main() -> ExitCode {
     }
     cases.run("checkpoint", checkpoints);
     cases.run("restart", restarts);
+    let adopts = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]);
+    cases.run("checkpoint-tree", || match adopts {
+        Ok(_) => tree_checkpoints(),
+        Err(errno) => Err(format!("prctl: {errno}")),
+    });
+    cases.run("restart-tree", tree_restarts);
     cases.verdict()
 }

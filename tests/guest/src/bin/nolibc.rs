@@ -6,6 +6,8 @@
 //!
 //! `nolibc IMAGE` checkpoints itself into IMAGE and verifies its memory. As the
 //! smallest image there is, it also serves the tests that break images.
+//! `nolibc IMAGE family` has before, in short, what an image can have of a family: a
+//! child, one that has ended, pipes, counters, timers, signals.
 //! `nolibc loop` writes images of one and the same state to standard output, until
 //! that is closed.
 
@@ -70,7 +72,7 @@ unsafe fn call(nr: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     // SAFETY: the kernel clobbers rax, rcx and r11 only.
     unsafe {
         asm!("syscall", inlateout("rax") nr as isize => ret, in("rdi") a, in("rsi") b,
-             in("rdx") c, in("r10") d, lateout("rcx") _, lateout("r11") _);
+             in("rdx") c, in("r10") d, in("r8") 0usize, lateout("rcx") _, lateout("r11") _);
     }
     ret
 }
@@ -106,6 +108,97 @@ fn exit(status: usize) -> ! {
     unsafe { call(SYS_EXIT, status, 0, 0, 0) };
     loop {
         core::hint::spin_loop();
+    }
+}
+
+/// The numbers of the calls of [`family`].
+mod nr {
+    pub const READ: usize = 0;
+    pub const CLOSE: usize = 3;
+    pub const SIGPROCMASK: usize = 14;
+    pub const FORK: usize = 57;
+    pub const KILL: usize = 62;
+    pub const PRCTL: usize = 157;
+    pub const TIMER_CREATE: usize = 222;
+    pub const TIMER_SETTIME: usize = 223;
+    pub const EPOLL_CTL: usize = 233;
+    pub const WAITID: usize = 247;
+    pub const TIMERFD_CREATE: usize = 283;
+    pub const TIMERFD_SETTIME: usize = 286;
+    pub const SIGNALFD: usize = 289;
+    pub const EVENTFD: usize = 290;
+    pub const EPOLL_CREATE: usize = 291;
+    pub const PIPE: usize = 293;
+}
+
+/// A call that must not fail.
+fn must(number: usize, a: usize, b: usize, c: usize, d: usize) -> usize {
+    // SAFETY: those who call pass memory of their own, which is large enough.
+    let ret = unsafe { call(number, a, b, c, d) };
+    if ret < 0 {
+        say(b"FAILED: a call of the family\n");
+        exit(1);
+    }
+    ret as usize
+}
+
+fn pipe() -> [u32; 2] {
+    let mut ends = [0u32; 2];
+    must(nr::PIPE, (&raw mut ends) as usize, 0, 0, 0);
+    // SAFETY: our own; the kernel has written it.
+    unsafe { (&raw const ends).read_volatile() }
+}
+
+/// All that the image of a family has and that of one process has not.
+fn family() {
+    let full = pipe();
+    must(SYS_WRITE, full[1] as usize, c"data".as_ptr() as usize, 4, 0);
+    let counter = must(nr::EVENTFD, 3, 0, 0, 0);
+    let epoll = must(nr::EPOLL_CREATE, 0, 0, 0, 0);
+    // EPOLLIN, and what it is told with.
+    let event = [1u32, 7, 0];
+    for fd in [counter, full[0] as usize] {
+        // EPOLL_CTL_ADD
+        must(nr::EPOLL_CTL, epoll, 1, fd, (&raw const event) as usize);
+    }
+    // In 1000 seconds, by the monotonic clock.
+    let later = [0u64, 0, 1000, 0];
+    let timer = must(nr::TIMERFD_CREATE, 1, 0, 0, 0);
+    must(
+        nr::TIMERFD_SETTIME,
+        timer,
+        0,
+        (&raw const later) as usize,
+        0,
+    );
+    let mut id = 0u32;
+    must(nr::TIMER_CREATE, 1, 0, (&raw mut id) as usize, 0);
+    must(
+        nr::TIMER_SETTIME,
+        id as usize,
+        0,
+        (&raw const later) as usize,
+        0,
+    );
+    // SIGUSR1 is blocked, and waits.
+    let mask = 1u64 << 9;
+    must(nr::SIGNALFD, usize::MAX, (&raw const mask) as usize, 8, 0);
+    must(nr::SIGPROCMASK, 0, (&raw const mask) as usize, 0, 8);
+    must(nr::KILL, must(SYS_GETPID, 0, 0, 0, 0), 10, 0, 0);
+    let ended = must(nr::FORK, 0, 0, 0, 0);
+    if ended == 0 {
+        exit(7);
+    }
+    // P_PID, WEXITED | WNOWAIT.
+    must(nr::WAITID, 1, ended, 0, 4 | 0x0100_0000);
+    let hold = pipe();
+    if must(nr::FORK, 0, 0, 0, 0) == 0 {
+        // PR_SET_PDEATHSIG, SIGKILL.
+        must(nr::PRCTL, 1, 9, 0, 0);
+        must(nr::CLOSE, hold[1] as usize, 0, 0, 0);
+        let mut byte = 0u8;
+        must(nr::READ, hold[0] as usize, (&raw mut byte) as usize, 1, 0);
+        exit(0);
     }
 }
 
@@ -146,6 +239,9 @@ extern "C" fn start(stack: *const usize) -> ! {
     if fd < 0 {
         say(b"FAILED: cannot create the image\n");
         exit(1);
+    }
+    if word(stack, 0) > 2 {
+        family();
     }
     let shared = share();
     let mut local = [0u32; 64];

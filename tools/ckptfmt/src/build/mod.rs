@@ -99,6 +99,7 @@ pub enum Anon {
     Eventfd(anon::Eventfd),
     Signalfd(anon::Signalfd),
     Timerfd(anon::Timerfd),
+    Pidfd(anon::Pidfd),
     Epoll(Vec<anon::EpollItem>),
 }
 

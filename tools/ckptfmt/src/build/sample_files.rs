@@ -47,6 +47,7 @@ impl Image {
         self.fill_anons();
         self.fill_memfd();
         self.fill_epoll();
+        self.fill_pidfd();
     }
 
     /// An epoll that watches a counter, a pipe by a descriptor that is closed, and a
@@ -68,6 +69,17 @@ impl Image {
         self.files.push(open(23, file_kind::EVENTFD, 0o600, 2, b""));
         self.files.push(open(24, file_kind::EPOLL, 0o600, 2, b""));
         self.fds.push(fd(14, 24, 1));
+    }
+
+    /// A pidfd of the process itself.
+    fn fill_pidfd(&mut self) {
+        let pidfd = anon::Pidfd {
+            pid: self.task.pid,
+            flags: anon::pidfd_flags::THREAD,
+        };
+        self.anons.push((25, Anon::Pidfd(pidfd)));
+        self.files.push(open(25, file_kind::PIDFD, 0o700, 2, b""));
+        self.fds.push(fd(15, 25, 1));
     }
 
     /// A memfd that is open.

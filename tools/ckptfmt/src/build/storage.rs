@@ -39,6 +39,7 @@ impl Image {
                 Some((_, Anon::Eventfd(rec))) => to.record(objref, rec)?,
                 Some((_, Anon::Signalfd(rec))) => to.record(objref, rec)?,
                 Some((_, Anon::Timerfd(rec))) => to.record(objref, rec)?,
+                Some((_, Anon::Pidfd(rec))) => to.record(objref, rec)?,
                 Some((_, Anon::Epoll(items))) => {
                     let nr_items = u32::try_from(items.len()).unwrap_or(u32::MAX);
                     let mut rec = anon::Epoll::zeroed();

@@ -31,6 +31,7 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("file_flags", "CR_FILE_"),
     ("pipe_buf_flags", "CR_PIPE_BUF_"),
     ("eventfd_flags", "CR_EVENTFD_"),
+    ("pidfd_flags", "CR_PIDFD_"),
     ("timerfd_flags", "CR_TIMERFD_"),
 ];
 

@@ -53,6 +53,8 @@ pub enum Event<'a> {
     Signalfd(&'a anon::Signalfd),
     /// The timer of the timerfd at hand.
     Timerfd(&'a anon::Timerfd),
+    /// The process of the pidfd at hand.
+    Pidfd(&'a anon::Pidfd),
     /// The epoll at hand; its entries follow.
     Epoll(&'a anon::Epoll),
     /// An entry of the epoll at hand.

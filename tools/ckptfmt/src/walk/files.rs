@@ -12,6 +12,7 @@ use super::FILES_MAX;
 use crate::format;
 use crate::format::anon::Epoll;
 use crate::format::anon::EpollItem;
+use crate::format::anon::Pidfd;
 use crate::format::files::file_kind;
 use crate::format::files::FdEnt;
 use crate::format::files::File;
@@ -19,6 +20,7 @@ use crate::format::files::Files;
 use crate::format::pipe::Pipe;
 use crate::format::pipe::PipeBuf;
 use crate::format::shmem::Shmem;
+use crate::format::tree::Tree;
 use crate::format::Hdr;
 use crate::format::Record;
 use crate::stream::reader::Fault;
@@ -71,6 +73,15 @@ impl<S: Source> Walker<'_, S> {
             file_kind::TIMERFD => {
                 let rec = self.record(file.objref)?;
                 (self.on)(&Event::Timerfd(&rec));
+            }
+            file_kind::PIDFD => {
+                let rec: Pidfd = self.record(file.objref)?;
+                let known = self.places.get(&rec.pid).and_then(|at| self.tree.get(*at));
+                rule(
+                    known.is_some_and(Tree::is_process),
+                    "pidfd of a process that is not in the forest",
+                )?;
+                (self.on)(&Event::Pidfd(&rec));
             }
             file_kind::EPOLL => {
                 let rec: Epoll = self.record(file.objref)?;

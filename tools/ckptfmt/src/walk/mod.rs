@@ -18,7 +18,7 @@
 //!   FS STR STR                                       task.rs
 //!   FILES { FD_ENT }         FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
-//!         EVENTFD, SIGNALFD, TIMERFD or EPOLL { EPOLL_ITEM } behind these
+//!         EVENTFD, SIGNALFD, TIMERFD, PIDFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
 //! each of its other threads:

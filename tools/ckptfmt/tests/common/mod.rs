@@ -109,6 +109,10 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             let objref = to.files.last().unwrap().file.objref;
             to.anons.push((objref, Anon::Timerfd(**r)));
         }
+        Event::Pidfd(r) => {
+            let objref = to.files.last().unwrap().file.objref;
+            to.anons.push((objref, Anon::Pidfd(**r)));
+        }
         Event::Epoll(_) => {
             let objref = to.files.last().unwrap().file.objref;
             to.anons.push((objref, Anon::Epoll(Vec::new())));

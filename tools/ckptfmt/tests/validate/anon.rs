@@ -41,6 +41,13 @@ fn contents() {
                     (|r| r.interval = 1 << 63, "time of a timer is out of range"),
                 ],
             ),
+            Anon::Pidfd(rec) => check(
+                rec,
+                &[
+                    (|r| r.pid = 0, "pidfd of no process"),
+                    (|r| r.flags = 2, "pidfd has unknown flags"),
+                ],
+            ),
             Anon::Epoll(items) => {
                 let mut rec = Epoll::zeroed();
                 rec.nr_items = items.len() as u32;

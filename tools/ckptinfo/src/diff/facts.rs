@@ -198,6 +198,7 @@ impl Facts {
             Event::Eventfd(r) => self.object("eventfd", record(r)),
             Event::Signalfd(r) => self.object("signalfd", record(r)),
             Event::Timerfd(r) => self.object("timerfd", record(r)),
+            Event::Pidfd(r) => self.object("pidfd", record(r)),
             Event::Epoll(r) => self.object("epoll", record(r)),
             Event::EpollItem(r) => {
                 let mut item = record(r);

@@ -55,7 +55,7 @@ impl Suite {
     pub fn run(&mut self, name: Option<&str>) {
         let chosen: Vec<&Test> = TESTS
             .iter()
-            .filter(|t| name.is_none_or(|n| n.split('/').next() == Some(t.name)))
+            .filter(|t| name.is_none_or(|names| has(names, t.name)))
             .collect();
         if chosen.is_empty() {
             let all: Vec<&str> = TESTS.iter().map(|t| t.name).collect();
@@ -227,4 +227,11 @@ impl Suite {
         };
         self.tap.fail(name, why.trim(), &diagnostics);
     }
+}
+
+/// Is a test among these, which commas or spaces are between? A case stands for its test.
+fn has(names: &str, test: &str) -> bool {
+    names
+        .split([',', ' '])
+        .any(|name| name.split('/').next() == Some(test))
 }

@@ -83,6 +83,7 @@ pub fn sealed_flips(base: &Base) -> List<'_> {
     let all = bytes_of(base, |span| match span.kind {
         // The trailer is made right, and of the zeros a few will do.
         format::TAIL => 0..0,
+        kind if !base.changes(kind) => 0..0,
         format::PAD => span.meta.start..span.meta.end.min(span.meta.start + 16),
         _ => span.meta.clone(),
     });

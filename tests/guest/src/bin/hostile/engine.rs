@@ -137,6 +137,7 @@ impl Engine {
             println!("FAILED: restart: {}", sys::Errno(errno));
             DONE
         });
+        reap();
         if ended == Ended::Exit(0) {
             return pass_with(format!("{} bytes", bytes.len()));
         }
@@ -150,6 +151,7 @@ impl Engine {
         while next < list.count && wrong.len() < ENOUGH {
             self.cell(1).store(usize::MAX, Ordering::Relaxed);
             let ended = sys::in_child(60, || self.child(list, next));
+            reap();
             let at = self.cell(0).load(Ordering::Relaxed);
             let returned = self.cell(1).load(Ordering::Relaxed) == at;
             match ended {
@@ -225,6 +227,19 @@ impl Engine {
             self.cell(counter).fetch_add(1, Ordering::Relaxed);
         }
         DONE
+    }
+}
+
+/// Waits for those that an accepted image has left to us; not for long, as an image may
+/// have told them not to end.
+pub fn reap() {
+    for _ in 0..500 {
+        // SAFETY: waits for children of ours, and stores nothing.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+            0 => std::thread::sleep(std::time::Duration::from_millis(10)),
+            pid if pid < 0 => return,
+            _ => {}
+        }
     }
 }
 

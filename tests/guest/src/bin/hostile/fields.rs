@@ -210,6 +210,9 @@ pub fn extremes(base: &Base) -> List<'_> {
     let mut changes = Vec::new();
     let mut seen = Vec::new();
     for (record, rec) in base.image.records.iter().enumerate() {
+        if !base.changes(rec.kind) {
+            continue;
+        }
         // Of records that come often, the first three.
         seen.push(rec.kind);
         if seen.iter().filter(|kind| **kind == rec.kind).count() > 3 {

@@ -17,10 +17,12 @@ use std::process::ExitCode;
 use std::process::Stdio;
 
 use ckpt_guest::cases::Cases;
+use ckpt_guest::format;
 use ckpt_guest::image;
 use ckpt_guest::image::Image;
 use ckpt_guest::life;
 use ckpt_guest::pace;
+use ckpt_guest::sys;
 use engine::Engine;
 
 /// The image that all others are made from.
@@ -28,13 +30,51 @@ struct Base {
     bytes: Vec<u8>,
     image: Image,
     spans: Vec<image::Span>,
+    /// Only records of these kinds are changed, if it is not empty.
+    kinds: &'static [i16],
 }
 
-fn base() -> Result<Base, String> {
+impl Base {
+    fn only(self, kinds: &'static [i16]) -> Self {
+        Self { kinds, ..self }
+    }
+
+    /// Is a record of this kind to be changed?
+    fn changes(&self, kind: i16) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+}
+
+/// Records that only a family has, or that refer to it.
+const KINDS: &[i16] = &[
+    format::TREE,
+    format::TASK,
+    format::RESTART_BLOCK,
+    format::SIGINFO,
+    format::TIMERS,
+    format::TIMER,
+    format::PGREF,
+    format::FILE,
+    format::FD_ENT,
+    format::PIPE,
+    format::PIPE_BUF,
+    format::PIPE_DATA,
+    format::EVENTFD,
+    format::SIGNALFD,
+    format::TIMERFD,
+    format::EPOLL,
+    format::EPOLL_ITEM,
+];
+/// Images of one sweep at most.
+const MOST: usize = 1500;
+
+/// The image of the smallest program, or of it with a family.
+fn base(family: bool) -> Result<Base, String> {
     let program = Path::new(&life::variable("CKPT_BIN")).join("nolibc");
     let path = Path::new(&life::variable(life::DIR)).join("tiny.img");
     let out = Command::new(program)
         .arg(&path)
+        .args(family.then_some("family"))
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -53,12 +93,13 @@ fn base() -> Result<Base, String> {
         spans: image::spans(&bytes)?,
         image,
         bytes,
+        kinds: &[],
     })
 }
 
 fn main() -> ExitCode {
     let mut cases = Cases::new();
-    let (base, mut engine) = match base().and_then(|base| Ok((base, Engine::new()?))) {
+    let (base, mut engine) = match base(false).and_then(|base| Ok((base, Engine::new()?))) {
         Ok(both) => both,
         Err(error) => {
             cases.report("image", Err(error));
@@ -83,11 +124,39 @@ fn main() -> ExitCode {
         1 => 1,
         factor => 4 * factor as usize + 1,
     };
-    for (name, list) in lists {
+    // To look at some sweeps only.
+    let only = std::env::var("CKPT_ONLY").unwrap_or_default();
+    for (name, list) in lists.into_iter().filter(|sweep| sweep.0.contains(&only)) {
         let list = list.thinned(stride);
         cases.run(name, || engine.sweep(&list));
     }
     // The image itself is still good, and so is this program.
     cases.run("control-again", || engine.control(&base.bytes));
+    if let Err(error) = of_family(&mut cases, &mut engine) {
+        cases.report("family", Err(error));
+    }
     cases.verdict()
+}
+
+/// Images of a process with children: what those above do not have.
+fn of_family(cases: &mut Cases, engine: &mut Engine) -> Result<(), String> {
+    // Whoever loses a parent comes to us.
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| e.to_string())?;
+    let base = base(true)?;
+    engine::reap();
+    let base = base.only(KINDS);
+    cases.run("family-control", || engine.control(&base.bytes));
+    let lists: [(&str, engine::List<'_>); 3] = [
+        ("family-flipped-bit-sealed", bytes::sealed_flips(&base)),
+        ("family-extreme-numbers", fields::extremes(&base)),
+        ("family-record-order", records::order(&base)),
+    ];
+    for (name, list) in lists {
+        // Each of them makes processes.
+        let stride = list.count.div_ceil(MOST) * pace::factor() as usize;
+        let list = list.thinned(stride | 1);
+        cases.run(name, || engine.sweep(&list));
+    }
+    cases.run("family-control-again", || engine.control(&base.bytes));
+    Ok(())
 }

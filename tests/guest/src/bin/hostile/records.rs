@@ -31,7 +31,7 @@ fn edit(label: String, never: bool, edit: impl Fn(&mut Image) + 'static) -> Edit
 
 /// Pages may be left out: they are zeros then.
 fn has_pages(rec: &Rec) -> bool {
-    !rec.addrs.is_empty()
+    !rec.addrs.is_empty() || rec.kind == format::PGREF
 }
 
 /// Each record dropped, doubled, exchanged with the next, and put at the start and end.
@@ -39,6 +39,9 @@ pub fn order(base: &Base) -> List<'_> {
     let mut edits = Vec::new();
     let records = &base.image.records;
     for (i, rec) in records.iter().enumerate() {
+        if !base.changes(rec.kind) {
+            continue;
+        }
         let name = format!("{} (record {i})", format::type_name(rec.kind));
         let never = !has_pages(rec);
         edits.push(edit(format!("{name} dropped"), never, move |image| {
@@ -61,7 +64,10 @@ pub fn order(base: &Base) -> List<'_> {
                 let rec = image.records.remove(i);
                 image.records.push(rec);
             }));
-            let never = next.kind != rec.kind;
+            // A descriptor may stand behind an open file or pipe that it does not use.
+            let later = matches!(next.kind, format::FILE | format::PIPE);
+            let early = rec.kind == format::FD_ENT && later;
+            let never = next.kind != rec.kind && !early;
             edits.push(edit(
                 format!("{name} behind the next"),
                 never,

@@ -222,6 +222,19 @@ fn epoll_of_a_child(_: &Desk) -> Result<Place, String> {
     Ok(Place::Fd(fd as i32))
 }
 
+/// The child has been waited for.
+fn pidfd_of_the_gone(_: &Desk) -> Result<Place, String> {
+    let pid = had("fork", sys::fork())?;
+    if pid == 0 {
+        std::thread::sleep(std::time::Duration::from_secs(100));
+        sys::exit(0);
+    }
+    let opened = plain(libc::SYS_pidfd_open, &[pid as usize, 0]);
+    had("kill", plain(libc::SYS_kill, &[pid as usize, 9]))?;
+    sys::wait_for(pid, 10);
+    fd("pidfd", opened)
+}
+
 fn io_uring(_: &Desk) -> Result<Place, String> {
     let mut params = [0u8; 120];
     let args = [4, 0, 0, 0, 0, 0];
@@ -360,13 +373,13 @@ pub const THINGS: &[Thing] = &[
     ),
     thing(
         "fd-pidfd",
-        |_| {
-            fd(
-                "pidfd",
-                plain(libc::SYS_pidfd_open, &[sys::getpid() as usize, 0]),
-            )
-        },
-        &["pidfd"],
+        |_| fd("pidfd", plain(libc::SYS_pidfd_open, &[1, 0])),
+        &["a pidfd of what is no process of the image"],
+    ),
+    thing(
+        "fd-pidfd-of-the-gone",
+        pidfd_of_the_gone,
+        &["a pidfd of what is no process of the image"],
     ),
     thing(
         "fd-userfaultfd",

@@ -8,6 +8,7 @@
 mod common;
 mod family;
 mod mixed;
+mod pidfds;
 mod stops;
 mod stress;
 mod threads;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
     let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);
-    for act in acts.chain(stops::ACTS).chain(timers::ACTS) {
+    let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
+    for act in acts.chain(pidfds::ACTS) {
         cases.run(act.name, || play(act, seed));
     }
     let special = stops::CASES
