@@ -31,7 +31,7 @@ fn edit(label: String, never: bool, edit: impl Fn(&mut Image) + 'static) -> Edit
 
 /// Pages may be left out: they are zeros then.
 fn has_pages(rec: &Rec) -> bool {
-    !rec.addrs.is_empty() || rec.kind == format::PGREF
+    !rec.addrs.is_empty()
 }
 
 /// Each record dropped, doubled, exchanged with the next, and put at the start and end.
@@ -43,7 +43,7 @@ pub fn order(base: &Base) -> List<'_> {
             continue;
         }
         let name = format!("{} (record {i})", format::type_name(rec.kind));
-        let never = !has_pages(rec);
+        let never = !has_pages(rec) && rec.kind != format::PGREF;
         edits.push(edit(format!("{name} dropped"), never, move |image| {
             image.records.remove(i);
         }));
