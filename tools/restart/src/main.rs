@@ -95,7 +95,7 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     };
     let name = image.name();
     let (image, feed) = image.input().map_err(|e| says(FAILED)(&e))?;
-    let (log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
+    let (mut log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
     sys::want_children();
     let signals = Signals::block(&wait::WATCHED).map_err(|e| says(FAILED)(&e))?;
     let plan = Plan {
@@ -118,7 +118,14 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         feeder = feed.map(Feed::start);
         started.watch(&signals)
     });
-    let process = process.map_err(|trouble| failed(trouble, pid, log, feeder, &name, report))?;
+    let process = match process {
+        Ok(process) => process,
+        Err(trouble) => return Err(failed(trouble, pid, log, feeder, &name, report)),
+    };
+    // What is not as it was; the program itself does not have the log any more.
+    let mut notes = Vec::new();
+    let _ = log.read_to_end(&mut notes);
+    report.kernel(&notes);
     if !args.wait {
         if !args.quiet {
             report.say(goes_on(process, pid.filter(|_| args.pidns)));
