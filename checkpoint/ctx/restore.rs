@@ -187,7 +187,8 @@ impl Course {
             let _ = ImageFile::new(log).write_all(&ctx.notes);
         }
         // The last steps that can fail.
-        if let Err(failure) = me.schedule().and_then(|()| self.births.alive()) {
+        let ready = self.births.alive().and_then(|()| me.schedule());
+        if let Err(failure) = ready.and_then(|()| self.births.alive()) {
             self.me = Some(me);
             return Err(failure);
         }

@@ -12,6 +12,9 @@
 use super::mm;
 use super::pages::PageBatch;
 use super::pages::PAGE;
+use super::walk;
+use super::walk::Entry;
+use super::walk::Range;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -44,9 +47,14 @@ pub(crate) struct Known {
     origins: RBTree<usize, u32>,
     /// Met since the last [`Self::clear`], in the order of their addresses.
     again: KVVec<Again>,
+    /// How many pages more are remembered: each of them is held.
+    room: usize,
     /// There is only one address space: nothing is looked up.
     alone: bool,
 }
+
+/// Most pages that are remembered: 4 GiB. What is behind is saved each time it is met.
+const PAGES_MAX: usize = 1 << 20;
 
 impl Known {
     /// Nothing is known yet. If there is only one address space, nothing ever is.
@@ -55,6 +63,7 @@ impl Known {
             pages: RBTree::new(),
             origins: RBTree::new(),
             again: KVVec::new(),
+            room: PAGES_MAX,
             alone,
         }
     }
@@ -99,7 +108,8 @@ impl Known {
             anon = parent;
         };
         if self.origins.get(&(own as usize)).is_none() {
-            // The members of the checkpoint keep their mappings until it is over.
+            // The members of the checkpoint keep their mappings until it is over. One that
+            // is killed may leave a wrong hint: a restart looks at each page.
             self.origins
                 .try_create_and_insert(own as usize, mm, GFP_KERNEL)?;
         }
@@ -124,8 +134,12 @@ impl Known {
             self.note(at.addr, first)?;
             return Ok(true);
         }
+        let Some(room) = self.room.checked_sub(1) else {
+            return Ok(false);
+        };
         self.pages
-            .try_create_and_insert(page as usize, at, GFP_KERNEL)?;
+            .try_create_and_insert(page as usize, at, GFP_KERNEL_ACCOUNT)?;
+        self.room = room;
         // SAFETY: By the contract of this function. The reference is the value's own.
         unsafe { bindings::ckpt_get_page(page, 1) };
         Ok(false)
@@ -147,7 +161,7 @@ impl Known {
             nr_pages: 1,
             first,
         };
-        Ok(self.again.push(run, GFP_KERNEL)?)
+        Ok(self.again.push(run, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// What was met again.
@@ -166,6 +180,8 @@ impl Drop for Known {
         for page in self.pages.keys() {
             // SAFETY: The value owns one reference to every page.
             unsafe { bindings::ckpt_put_page(*page as *mut bindings::page) };
+            // Whether we are killed does not matter here.
+            let _ = super::sched::breathe();
         }
     }
 }
@@ -260,15 +276,34 @@ pub(crate) fn share(addr: u64, nr: u64, from: &Space) -> Result<u64> {
     Ok((done as u64).min(nr))
 }
 
-/// Copies a page of `from` to `to` in the current task's address space.
-///
-/// # Errors
-///
-/// EFAULT where there is none, or no private mapping to take it; ENOMEM; EINTR.
-pub(crate) fn copy(batch: &mut PageBatch, to: u64, at: u64, from: &Space) -> Result {
-    let mut page = core::ptr::null_mut();
-    {
-        let _lock = mm::ReadLock::new(from.0)?;
+/// A page of private memory at `at`, with a reference; pages that are swapped out, or
+/// about to move, are brought back. Nothing of a file is read for it.
+fn private_page(at: u64, from: &Space) -> Result<*mut bindings::page> {
+    let range = Range {
+        start: at,
+        end: at.saturating_add(PAGE),
+    };
+    let _lock = mm::ReadLock::new(from.0)?;
+    // SAFETY: The mmap lock is held, so that the mapping stays.
+    let vma = unsafe { bindings::find_vma(from.0, at as c_ulong) };
+    // SAFETY: As above.
+    if vma.is_null() || unsafe { super::vma::start(vma) } > at {
+        return Err(EFAULT);
+    }
+    let mut mask: c_ulong = 0;
+    // SAFETY: The mmap lock is held and the address is inside the mapping.
+    let mut page =
+        unsafe { bindings::follow_page(vma, at as c_ulong, bindings::FOLL_GET, &mut mask) };
+    let errno = page as isize;
+    if (-4095..0).contains(&errno) {
+        return Err(to_result(errno as i32).err().unwrap_or(EFAULT));
+    }
+    if page.is_null() {
+        // SAFETY: The mmap lock is held.
+        let (_, entry) = unsafe { walk::next_entry(from.0, range)? };
+        if !matches!(entry, Entry::Present | Entry::Elsewhere) {
+            return Err(EFAULT);
+        }
         // SAFETY: The mmap lock is held and without `locked` stays held.
         let got = unsafe {
             bindings::get_user_pages_remote(
@@ -284,6 +319,23 @@ pub(crate) fn copy(batch: &mut PageBatch, to: u64, at: u64, from: &Space) -> Res
             return Err(to_result(got as i32).err().unwrap_or(EFAULT));
         }
     }
+    // Merging may have made it the zero page.
+    // SAFETY: We hold a reference to the page.
+    if unsafe { bindings::ckpt_page_anon(page) || bindings::ckpt_page_zero(page) } {
+        return Ok(page);
+    }
+    // SAFETY: As above, and the reference is ours.
+    unsafe { bindings::ckpt_put_page(page) };
+    Err(EFAULT)
+}
+
+/// Copies a page of private memory of `from` to `to` in the current task's address space.
+///
+/// # Errors
+///
+/// EFAULT where there is none, or no private mapping to take it; ENOMEM; EINTR.
+pub(crate) fn copy(batch: &mut PageBatch, to: u64, at: u64, from: &Space) -> Result {
+    let page = private_page(at, from)?;
     let done = batch.create(&[to]);
     if done.is_ok() {
         // SAFETY: The call above gave a reference to the page.

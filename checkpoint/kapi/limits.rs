@@ -93,7 +93,8 @@ pub(crate) fn affinity_here(bits: &[u8]) -> (bool, bool) {
     (any, all)
 }
 
-/// Has the current task run on these CPUs, as far as they are there; or else on all.
+/// Has the current task run on these CPUs, as far as they are there; or else on all, and
+/// so it does if none is named.
 ///
 /// # Errors
 ///
@@ -107,6 +108,12 @@ pub(crate) fn set_affinity(bits: &[u8]) -> Result {
 pub(crate) fn ioprio() -> u32 {
     // SAFETY: Looks at the current task.
     unsafe { bindings::ckpt_ioprio() as u32 }
+}
+
+/// May the current task have this I/O priority, by the rules of ioprio_set(2)?
+pub(crate) fn may_set_ioprio(ioprio: u32) -> Result {
+    // SAFETY: Looks at the current task.
+    to_result(unsafe { bindings::ckpt_may_set_ioprio(ioprio as i32) })
 }
 
 /// Sets the I/O priority, with the rules of ioprio_set(2).

@@ -232,6 +232,8 @@ impl PageBatch {
         if vma.is_null() || unsafe { super::vma::start(vma) } != vma_start {
             return Err(EAGAIN);
         }
+        // SAFETY: As above.
+        let of_file = unsafe { !(*vma).vm_file.is_null() };
         let mut addr = start;
         let mut steps = 0;
         while addr < end && self.room() != 0 && steps < STEPS {
@@ -259,6 +261,13 @@ impl PageBatch {
                     Entry::None => addr = at,
                 }
             } else {
+                // What was zeros and has been merged (KSM) is not what the file has.
+                // SAFETY: follow_page() gave us a reference.
+                if of_file && unsafe { bindings::ckpt_page_zero(page) } {
+                    self.push(page, addr, 1);
+                    addr = addr.saturating_add(PAGE);
+                    continue;
+                }
                 let at = Stored { mm: owner, addr };
                 addr = self.take(page, at, end, mask as u64, known)?;
             }

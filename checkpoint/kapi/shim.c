@@ -220,11 +220,16 @@ bool ckpt_page_anon(struct page *page)
 	return folio_test_anon(page_folio(page));
 }
 
-/* A page in the swap cache may be in page tables as what is swapped out. */
+/*
+ * May a page be that of other address spaces, too? One in the swap cache may be in
+ * their page tables as what is swapped out, unless it is exclusive.
+ */
 bool ckpt_page_maybe_common(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
+	if (PageAnonExclusive(page))
+		return false;
 	return folio_maybe_mapped_shared(folio) || folio_test_swapcache(folio);
 }
 
@@ -829,8 +834,10 @@ struct file *ckpt_pidfd_open(u32 nr, bool thread)
 	struct pid *pid = find_get_pid(nr);
 	struct file *file;
 
-	if (!pid)
+	if (!pid || !pid_has_task(pid, PIDTYPE_TGID)) {
+		put_pid(pid);
 		return ERR_PTR(-ESRCH);
+	}
 	file = pidfs_alloc_file(pid, (thread ? PIDFD_THREAD : 0) | O_RDWR);
 	put_pid(pid);
 	return file;
@@ -898,6 +905,15 @@ int ckpt_ioprio(void)
 	return current->io_context ? current->io_context->ioprio : 0;
 #else
 	return 0;
+#endif
+}
+
+int ckpt_may_set_ioprio(int ioprio)
+{
+#ifdef CONFIG_BLOCK
+	return ioprio_check_cap(ioprio);
+#else
+	return -EOPNOTSUPP;
 #endif
 }
 

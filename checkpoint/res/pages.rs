@@ -94,17 +94,18 @@ pub(super) fn write_run(ctx: &mut SaveCtx, owner: u32) -> Outcome {
 /// Reads the pages of a mapping up to the record that ends it.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) -> Outcome {
-    let range = (rec.start, rec.end);
     let none = "pages in a mapping that has none";
-    let mut next = rec.start;
+    let (mut own, mut next) = (rec.start, rec.start);
     loop {
+        let range = (own, rec.end);
         let before = read_runs(ctx, mm, range, |batch, addrs| {
             ensure(writable, EINVAL, none)?;
             batch.create(addrs).why("memory cannot be filled")
         })?;
-        let Some(again) = before else {
+        let Some((again, behind)) = before else {
             return Ok(());
         };
+        own = behind;
         let end = again.addr.saturating_add(again.nr_pages.saturating_mul(PAGE));
         let inside = writable && again.addr >= next && end <= rec.end;
         ensure(
@@ -149,21 +150,22 @@ fn have_again(ctx: &mut RestoreCtx, again: &Pgref) -> Outcome {
 const OUTSIDE: &str = "a page is outside of its mapping or out of order";
 
 /// Reads runs of pages of `owner` up to the record that ends them, or up to a
-/// reference to pages that came before. `create` makes the pages at ascending places
+/// reference to pages that came before: that one, and the place behind the last page.
+/// `create` makes the pages at ascending places
 /// inside of `range`.
 pub(super) fn read_runs(
     ctx: &mut RestoreCtx,
     owner: u32,
     range: (u64, u64),
     create: impl Fn(&mut PageBatch, &[u64]) -> Outcome,
-) -> Outcome<Option<Pgref>> {
+) -> Outcome<Option<(Pgref, u64)>> {
     let mut addrs: KVVec<u64> = KVVec::new();
     let mut next = range.0;
     loop {
         let nr_pages = match ctx.reader.run(owner)? {
             Run::Here(0) => return Ok(None),
             Run::Here(nr_pages) => nr_pages,
-            Run::Before(again) => return Ok(Some(again)),
+            Run::Before(again) => return Ok(Some((again, next))),
         };
         addrs.clear();
         addrs.resize(nr_pages, 0, GFP_KERNEL)?;

@@ -175,6 +175,9 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready
         EPERM,
         "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
     )?;
+    if rec.ioprio != limits::ioprio() {
+        limits::may_set_ioprio(rec.ioprio).why("the I/O priority of the image is not allowed")?;
+    }
     let mut affinity = KVec::from_elem(0, rec.affinity_len as usize, GFP_KERNEL)?;
     if !affinity.is_empty() {
         ctx.reader
@@ -208,16 +211,30 @@ impl Ready {
     /// Sets the scheduling, with the rules of sched_setattr(2) and its like. There is no
     /// way back: the last step of a restart that can fail.
     pub(crate) fn schedule(&self) -> Outcome {
-        let want = wanted(&self.values);
-        if want != limits::sched() {
-            limits::set_sched(&want).why("the scheduling of the image is not allowed")?;
+        let (ioprio, affinity) = (limits::ioprio(), limits::affinity()?);
+        let done = self.schedule_once();
+        if done.is_err() {
+            // What can be taken back is: the policy was last, and nobody may need a right
+            // to have what it had.
+            let _ = limits::set_ioprio(ioprio);
+            if !self.affinity.is_empty() {
+                let _ = limits::set_affinity(&affinity);
+            }
+        }
+        done
+    }
+
+    fn schedule_once(&self) -> Outcome {
+        if !self.affinity.is_empty() {
+            limits::set_affinity(&self.affinity).why("the CPU affinity cannot be set")?;
         }
         if self.values.ioprio != limits::ioprio() {
             limits::set_ioprio(self.values.ioprio)
                 .why("the I/O priority of the image is not allowed")?;
         }
-        if !self.affinity.is_empty() {
-            limits::set_affinity(&self.affinity).why("the CPU affinity cannot be set")?;
+        let want = wanted(&self.values);
+        if want != limits::sched() {
+            limits::set_sched(&want).why("the scheduling of the image is not allowed")?;
         }
         Ok(())
     }

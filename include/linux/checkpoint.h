@@ -178,6 +178,7 @@ u32 ckpt_affinity(u8 *bits, u32 size);
 bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all);
 long ckpt_set_affinity(const u8 *bits, u32 size);
 int ckpt_ioprio(void);
+int ckpt_may_set_ioprio(int ioprio);
 int ckpt_set_ioprio(int ioprio);
 u64 ckpt_slice(void);
 bool ckpt_rseq_slice(void);

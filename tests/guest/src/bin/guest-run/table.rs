@@ -70,6 +70,7 @@ pub const TESTS: &[Test] = &[
     cycle("advice"),
     cycle("memory"),
     cycle("swapped"),
+    once("merged", 120),
     cycle("shared"),
     once("shared-outside", 120),
     phases("shared-file", 120),

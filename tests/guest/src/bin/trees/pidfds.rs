@@ -97,6 +97,10 @@ fn all(scene: &Scene) -> Result<(), String> {
     if (found, { told.u64 }) != (1, 5) {
         return Err(format!("epoll: {found}"));
     }
+    // That one does not wait: the signal may still be on its way.
+    while !is_ready(brothers) {
+        scene.pause(1);
+    }
     match (wait(living), wait(brothers)) {
         (9, libc::SIGTERM) => Ok(()),
         other => Err(format!("the children ended with {other:?}")),
