@@ -121,11 +121,7 @@ impl Known {
     /// # Safety
     ///
     /// The caller holds a reference to the page.
-    pub(super) unsafe fn meet(
-        &mut self,
-        page: *mut bindings::page,
-        at: Stored,
-    ) -> Result<bool> {
+    pub(super) unsafe fn meet(&mut self, page: *mut bindings::page, at: Stored) -> Result<bool> {
         // SAFETY: By the contract of this function.
         if !unsafe { bindings::ckpt_page_maybe_common(page) } {
             return Ok(false);
@@ -270,9 +266,8 @@ pub(crate) fn share(addr: u64, nr: u64, from: &Space) -> Result<u64> {
         return Ok(0);
     };
     // SAFETY: Both mmap locks are held for writing.
-    let done = unsafe {
-        bindings::share_anon_pages(both.second, from.0, addr as c_ulong, nr as c_ulong)
-    };
+    let done =
+        unsafe { bindings::share_anon_pages(both.second, from.0, addr as c_ulong, nr as c_ulong) };
     Ok((done as u64).min(nr))
 }
 

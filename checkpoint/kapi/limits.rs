@@ -88,8 +88,7 @@ pub(crate) fn affinity() -> Result<KVec<u8>> {
 pub(crate) fn affinity_here(bits: &[u8]) -> (bool, bool) {
     let mut all = false;
     // SAFETY: The slice is valid for its length.
-    let any =
-        unsafe { bindings::ckpt_affinity_here(bits.as_ptr(), bits.len() as u32, &mut all) };
+    let any = unsafe { bindings::ckpt_affinity_here(bits.as_ptr(), bits.len() as u32, &mut all) };
     (any, all)
 }
 

@@ -254,7 +254,14 @@ impl PageBatch {
                     // The lookup saw nothing here a moment ago.
                     Entry::Present if at != addr => addr = at,
                     Entry::Present | Entry::Elsewhere => {
-                        self.fault_in(mm, Stored { mm: owner, addr: at }, known)?;
+                        self.fault_in(
+                            mm,
+                            Stored {
+                                mm: owner,
+                                addr: at,
+                            },
+                            known,
+                        )?;
                         addr = at.saturating_add(PAGE);
                     }
                     Entry::Guard => addr = at.saturating_add(PAGE),
@@ -338,12 +345,7 @@ impl PageBatch {
     }
 
     /// Brings a page back from swap, and takes it if it is anonymous.
-    fn fault_in(
-        &mut self,
-        mm: *mut bindings::mm_struct,
-        at: Stored,
-        known: &mut Known,
-    ) -> Result {
+    fn fault_in(&mut self, mm: *mut bindings::mm_struct, at: Stored, known: &mut Known) -> Result {
         let mut page = ptr::null_mut();
         // SAFETY: The mmap lock is held by the caller, and without `locked`
         // it stays held.

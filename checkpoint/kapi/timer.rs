@@ -92,7 +92,8 @@ pub(crate) fn each<E: From<Error>>(mut see: impl FnMut(Seen) -> Result<(), E>) -
             ids.truncate(nr as usize);
             break;
         }
-        ids.resize(nr as usize, 0, GFP_KERNEL).map_err(Error::from)?;
+        ids.resize(nr as usize, 0, GFP_KERNEL)
+            .map_err(Error::from)?;
     }
     for id in &ids {
         let mut state = State::default();

@@ -106,14 +106,12 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) 
             return Ok(());
         };
         own = behind;
-        let end = again.addr.saturating_add(again.nr_pages.saturating_mul(PAGE));
+        let end = again
+            .addr
+            .saturating_add(again.nr_pages.saturating_mul(PAGE));
         let inside = writable && again.addr >= next && end <= rec.end;
-        ensure(
-            inside,
-            EINVAL,
-            if writable { OUTSIDE } else { none },
-        )
-        .map_err(|f| f.at(Place::Range(rec.start, rec.end)))?;
+        ensure(inside, EINVAL, if writable { OUTSIDE } else { none })
+            .map_err(|f| f.at(Place::Range(rec.start, rec.end)))?;
         next = end;
         have_again(ctx, &again)?;
     }

@@ -231,8 +231,7 @@ fn refuse_changed_vdso(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Ou
             start: info.start,
             end: info.end,
         };
-        ctx.batch
-            .gather(info.start, range, mm, &mut ctx.known)?;
+        ctx.batch.gather(info.start, range, mm, &mut ctx.known)?;
         changed |= !ctx.batch.addrs().is_empty() || !ctx.known.again().is_empty();
         ctx.known.clear();
         ctx.batch.clear();
