@@ -216,8 +216,21 @@ fn refused() -> Case {
         .process_group(0)
         .spawn()
         .map_err(|e| e.to_string())?;
-    std::thread::sleep(Duration::from_millis(2000 * pace::factor()));
     let pid = child.id();
+    let has_it = || {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        fds.into_iter().flatten().flatten().any(|fd| {
+            let target = std::fs::read_link(fd.path());
+            target.is_ok_and(|target| target.to_string_lossy().contains("inotify"))
+        })
+    };
+    let start = Instant::now();
+    while !has_it() {
+        if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
+            return Err("python3 does not open an inotify".to_string());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let said = scene.succeeds(&format!("checkpoint {pid} -o image"), 1)?;
     scene.succeeds(&format!("kill -9 -{pid}"), 0)?;
     let _ = ended(child)?;
