@@ -162,7 +162,7 @@ fn report(call: &str, pid: i32, log: Option<FileRef>, failure: &Failure) -> isiz
         }
         let line = line.get(..len.saturating_add(1)).unwrap_or_default();
         // The log is a courtesy: when it cannot be written, the errno remains.
-        let _ = file::ImageFile::new(log).write_all(line);
+        let _ = file::ImageFile::new(log).write_log(line);
     }
     match failure.errno.to_errno() {
         // A call that is restarted would begin a second image.

@@ -76,8 +76,8 @@ static GATHERING: [Atomic<i32>; TURNS] = [const { Atomic::new(0) }; TURNS];
 
 /// The turn to gather. Two that gather the same tasks would each get some of them,
 /// and wait for the others until their patience ends. Who may hold the same tasks has
-/// the same turn, as a rule. Users whose ids are alike modulo 256 wait for each other, and
-/// none of them for long: nobody is held for more than the ten seconds of its patience.
+/// the same turn, as a rule. Users whose ids are alike modulo 256 wait for each other: who
+/// may use many ids can keep others at EBUSY, but not those with CAP_SYS_ADMIN.
 struct Turn(&'static Atomic<i32>);
 
 impl Turn {

@@ -184,7 +184,7 @@ impl Course {
         let me = self.me.take().ok_or(ESRCH)?;
         if let Some(log) = self.log.take().filter(|_| !ctx.notes.is_empty()) {
             // A courtesy, as all that is in the log.
-            let _ = ImageFile::new(log).write_all(&ctx.notes);
+            let _ = ImageFile::new(log).write_log(&ctx.notes);
         }
         // The last steps that can fail.
         let ready = self.births.alive().and_then(|()| me.schedule());

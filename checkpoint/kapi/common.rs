@@ -99,8 +99,8 @@ impl Known {
             if let Some(origin) = known.filter(|origin| **origin != mm) {
                 break *origin;
             }
-            // SAFETY: The mapping keeps its `anon_vma`, which is not freed before the
-            // one that it descends from; that of the root is itself.
+            // SAFETY: The mmap lock is held, so that the mapping keeps its `anon_vma`, and
+            // those that it descends from are not freed before it; the root's is itself.
             let parent = unsafe { bindings::ckpt_anon_parent(anon) };
             if parent.is_null() || parent == anon {
                 break 0;

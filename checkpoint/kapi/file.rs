@@ -347,6 +347,9 @@ pub(crate) struct ImageFile {
     file: ARef<File>,
 }
 
+/// RWF_NOSIGNAL, a macro with a cast.
+const RWF_NOSIGNAL: bindings::rwf_t = 0x100;
+
 impl ImageFile {
     /// Wraps a file that was opened for the direction in question.
     pub(crate) fn new(file: FileRef) -> Self {
@@ -375,7 +378,17 @@ impl ImageFile {
     }
 
     /// Writes all of `bytes`.
-    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result {
+    pub(crate) fn write_all(&self, bytes: &[u8]) -> Result {
+        self.write(bytes, 0)
+    }
+
+    /// Writes lines of a log. When nobody reads it any more, no SIGPIPE is sent: the
+    /// program would get that which is restarted, or the caller whose restart failed.
+    pub(crate) fn write_log(&self, lines: &[u8]) -> Result {
+        self.write(lines, RWF_NOSIGNAL)
+    }
+
+    fn write(&self, mut bytes: &[u8], flags: bindings::rwf_t) -> Result {
         while !bytes.is_empty() {
             let mut pos = position(&self.file);
             let vec = kvec(bytes.as_ptr().cast_mut(), bytes.len());
@@ -385,7 +398,7 @@ impl ImageFile {
             let done = unsafe {
                 let source = bindings::ITER_SOURCE;
                 bindings::iov_iter_kvec(&mut iter, source, &vec, 1, bytes.len());
-                bindings::vfs_iter_write(self.file.as_ptr(), &mut iter, &mut pos, 0)
+                bindings::vfs_iter_write(self.file.as_ptr(), &mut iter, &mut pos, flags)
             };
             let done = self.advance(done, pos)?;
             if done == 0 {

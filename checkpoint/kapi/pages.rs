@@ -232,8 +232,9 @@ impl PageBatch {
         if vma.is_null() || unsafe { super::vma::start(vma) } != vma_start {
             return Err(EAGAIN);
         }
+        // Not those of /dev/zero, which have a file and are plain memory.
         // SAFETY: As above.
-        let of_file = unsafe { !(*vma).vm_file.is_null() };
+        let of_file = unsafe { !(*vma).vm_ops.is_null() };
         let mut addr = start;
         let mut steps = 0;
         while addr < end && self.room() != 0 && steps < STEPS {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! POSIX timers of the current process, whose threads do nothing else.
+//! POSIX timers of the current process.
 //!
-//! The timers belong to the process. Its first thread sees, creates and starts them;
+//! The timers belong to the process. At checkpoint its other threads stand still as a rule,
+//! at restart they wait in the kernel. Its first thread sees, creates and starts them;
 //! each thread queues what waits for it.
 
 use crate::format::pending::TIMER_MAX;

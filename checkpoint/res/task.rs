@@ -208,8 +208,9 @@ fn wanted(rec: &Task) -> Sched {
 }
 
 impl Ready {
-    /// Sets the scheduling, with the rules of sched_setattr(2) and its like. There is no
-    /// way back: the last step of a restart that can fail.
+    /// Sets the scheduling, with the rules of sched_setattr(2) and its like. The last step
+    /// of a restart that can fail: if it does, all is as before, but for an affinity, which
+    /// is then one of all CPUs where none was set. Behind it there is no way back.
     pub(crate) fn schedule(&self) -> Outcome {
         let (ioprio, affinity) = (limits::ioprio(), limits::affinity()?);
         let done = self.schedule_once();

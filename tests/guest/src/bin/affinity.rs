@@ -144,6 +144,26 @@ fn elsewhere() -> Case {
     )
 }
 
+/// Nobody reads the log any more; the program must not get a SIGPIPE for that.
+fn unread() -> Case {
+    let desk = with_cpus("affinity-unread", |bits| {
+        bits.resize(1024, 0);
+        bits[1023] = 0x80;
+    })?;
+    let [reader, writer] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    let _ = sys::close(reader);
+    let ended = sys::in_child(30, || {
+        let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+        sys::restart(0, desk.image, sys::LOG, writer);
+        1
+    });
+    let _ = sys::close(writer);
+    if ended != Ended::Exit(RESTARTED + (2 << 2 | 1)) {
+        return Err(format!("restarted: {ended:?}"));
+    }
+    pass()
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
     let one = cpus() & 3 != 3;
@@ -151,6 +171,7 @@ fn main() -> ExitCode {
         ("kept", kept as fn() -> Case),
         ("smaller", smaller),
         ("elsewhere", elsewhere),
+        ("unread", unread),
     ] {
         cases.run(name, || match one {
             true => skip("one CPU"),

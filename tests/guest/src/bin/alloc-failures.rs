@@ -203,6 +203,18 @@ impl Family {
     }
 }
 
+/// Restarts the image; on failure the exit status tells whether the caller is as before.
+fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
+    let errno = desk.restart();
+    match caller.check() {
+        Ok(()) => REFUSED,
+        Err(why) => {
+            println!("FAILED: allocation {nth}, {errno}: {why}");
+            1
+        }
+    }
+}
+
 /// Tries one in `nth` for more and more, until none fails any more.
 fn sweep(mut one: impl FnMut(usize) -> Result<(bool, bool), String>) -> Case {
     let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
@@ -264,17 +276,7 @@ fn tree_restarts() -> Case {
     }
     sweep(|nth| {
         let prepare = || Unharmed::take([desk.image, desk.log]);
-        let body = |mut caller: Unharmed| {
-            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
-            let errno = sys::restart(0, desk.image, sys::LOG, desk.log);
-            match caller.check() {
-                Ok(()) => REFUSED,
-                Err(why) => {
-                    println!("FAILED: one in {nth}, {errno}: {why}");
-                    1
-                }
-            }
-        };
+        let body = |caller| fails_well(&desk, caller, nth);
         match attempt_in_tree(nth, prepare, body)? {
             (Ended::Exit(RESTARTED), failed) => Ok((true, failed)),
             (Ended::Exit(REFUSED), failed) => Ok((false, failed)),
@@ -324,17 +326,7 @@ fn restarts() -> Case {
     let (mut refused, mut survived, mut nth) = (0, 0, 1);
     loop {
         let prepare = || Unharmed::take([desk.image, desk.log]);
-        let body = |mut caller: Unharmed| {
-            let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
-            let errno = sys::restart(0, desk.image, sys::LOG, desk.log);
-            match caller.check() {
-                Ok(()) => REFUSED,
-                Err(why) => {
-                    println!("FAILED: allocation {nth}, {errno}: {why}");
-                    1
-                }
-            }
-        };
+        let body = |caller| fails_well(&desk, caller, nth);
         match attempt(nth, prepare, body)? {
             (Ended::Exit(RESTARTED), false) => break,
             (Ended::Exit(RESTARTED), true) => survived += 1,
