@@ -10,6 +10,7 @@ use super::restore::RestoreCtx;
 use crate::arch;
 use crate::cradle::Births;
 use crate::error::ensure;
+use crate::error::Explain;
 use crate::error::Locate;
 use crate::error::Outcome;
 use crate::format;
@@ -18,6 +19,9 @@ use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
 use crate::kapi::park::Handover;
+use crate::kapi::sharing;
+use crate::kapi::sharing::Table;
+use crate::kapi::sharing::View;
 use crate::kapi::signal;
 use crate::kapi::task;
 use crate::res;
@@ -44,6 +48,9 @@ pub(crate) struct Process {
 pub(crate) struct ThreadReady {
     task: res::task::Ready,
     thread: res::thread::Ready,
+    /// Others than those of the process.
+    fs: Option<View>,
+    files: Option<Table>,
     signal: res::signal::ThreadReady,
 }
 
@@ -52,6 +59,8 @@ impl Handover for ThreadReady {}
 /// A thread that is not the first of its process.
 pub(crate) struct Thread {
     cpu: res::thread::Loaded,
+    files: Option<NewFiles>,
+    fs: Option<NewFs>,
     signal: res::signal::ThreadReady,
     task: res::task::Ready,
 }
@@ -71,10 +80,12 @@ impl RestoreCtx {
     fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
         let segments = arch::cpu::Segments::remember();
         let (task, values) = res::task::restore(self, entry)?;
+        let shared = values.shared();
         let mm = res::mm::restore(self, task, &values.values)?;
+        self.handlers(&shared)?;
         let thread = res::thread::restore(self, task)?;
-        let fs = res::fs::restore(self, task)?;
-        let files = res::fdtable::restore(self, task)?;
+        let fs = res::fs::restore(self, task, shared.fs)?;
+        let files = res::fdtable::restore(self, task, shared.files)?;
         let mut sent = res::timer::Signals::none();
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
@@ -98,7 +109,7 @@ impl RestoreCtx {
             GFP_KERNEL,
         )?;
         // Threads share what was built until here.
-        let births = self.threads(place, entry, process.task.stop_signal(), &mut sent)?;
+        let births = self.threads(place, entry, &process.task, &mut sent)?;
         // Now those are there to which timers send their signals.
         let number = |tid| match self.forest.thread(entry, tid)? {
             at if at == place => Some(task::number(kernel::current!())),
@@ -109,16 +120,34 @@ impl RestoreCtx {
         Ok((process, births))
     }
 
+    /// Gives the current process the handlers of another one, if it is to share them,
+    /// or lets others have its own.
+    fn handlers(&mut self, shared: &res::task::SharedRefs) -> Outcome {
+        if let Some((mm, with)) = self.handlers.get(shared.handlers) {
+            ensure(
+                *mm == shared.mm,
+                EINVAL,
+                "processes share handlers and no memory",
+            )?;
+            return sharing::take_handlers(with).why("a new task was killed");
+        }
+        let entry = (shared.mm, birth::myself());
+        self.handlers
+            .insert(shared.handlers, entry)
+            .why("an object reference is used twice")
+    }
+
     /// Reads and makes the threads that follow a process.
     fn threads(
         &mut self,
         place: usize,
         leader: &Tree,
-        stop: u32,
+        first: &res::task::Ready,
         sent: &mut res::timer::Signals,
     ) -> Outcome<Births> {
         let mut births = Births::new();
-        let stopped = stop != 0;
+        let stopped = first.stop_signal() != 0;
+        let all = first.shared();
         for place in place.saturating_add(1).. {
             let Some(entry) = self.forest.get(place).copied() else {
                 break;
@@ -133,12 +162,28 @@ impl RestoreCtx {
                 EINVAL,
                 "only some threads of a process are stopped",
             )?;
+            let own = values.shared();
+            ensure(
+                (own.mm, own.handlers) == (all.mm, all.handlers),
+                EINVAL,
+                "threads of a process have different memory or handlers",
+            )?;
             let thread = res::thread::restore(self, task)?;
+            let fs = match own.fs {
+                objref if objref == all.fs => None,
+                objref => Some(res::fs::restore_for(self, task, objref)?),
+            };
+            let files = match own.files {
+                objref if objref == all.files => None,
+                objref => Some(res::fdtable::restore_for(self, task, objref)?),
+            };
             let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
             res::cred::restore(self, task)?;
             let ready = ThreadReady {
                 task: values,
                 thread,
+                fs,
+                files,
                 signal,
             };
             let pid = self.forest.wanted(&entry, self.new_pids);
@@ -185,11 +230,15 @@ impl Thread {
     /// Builds a thread in its own context.
     pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
         let ready = KBox::into_inner(ready);
+        let fs = ready.fs.as_ref().map(NewFs::join);
+        let files = ready.files.as_ref().map(NewFiles::join);
         let cpu = ready.thread.load()?;
         ready.task.schedule()?;
         Ok(KBox::new(
             Self {
                 cpu,
+                files,
+                fs,
                 signal: ready.signal,
                 task: ready.task,
             },
@@ -201,6 +250,12 @@ impl Thread {
     /// what must wait until the process is complete.
     pub(crate) fn commit(self: KBox<Self>) -> (isize, ThreadLast) {
         let thread = KBox::into_inner(self);
+        if let Some(files) = thread.files {
+            files.commit();
+        }
+        if let Some(fs) = thread.fs {
+            fs.commit();
+        }
         thread.task.commit_thread();
         let stop = thread.task.stop_signal();
         (thread.cpu.commit(), ThreadLast(thread.signal, stop))

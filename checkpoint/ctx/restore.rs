@@ -37,12 +37,16 @@ use crate::kapi::park::Handover;
 use crate::kapi::path::PathRef;
 use crate::kapi::refuse;
 use crate::kapi::sched;
+use crate::kapi::sharing::Table;
+use crate::kapi::sharing::View;
 use crate::kapi::task;
 use crate::objhash::Restored;
 use crate::res;
 use crate::res::tree::Forest;
 use core::fmt::Write;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::task::Task;
 
 /// State of one restart: handed from task to task, each of which builds itself.
 pub(crate) struct RestoreCtx {
@@ -62,6 +66,13 @@ pub(crate) struct RestoreCtx {
     pub(crate) pipes: Restored<res::pipe::Built>,
     /// Address spaces by reference, for what they have in common.
     pub(crate) spaces: Restored<Space>,
+    /// Descriptor tables and file system views by reference, for those who share them.
+    pub(crate) tables: Restored<Table>,
+    pub(crate) views: Restored<View>,
+    /// Whose signal handlers they are, and with which memory, by reference.
+    pub(crate) handlers: Restored<(u32, ARef<Task>)>,
+    /// The caller's own descriptors, for the image's stream.
+    pub(crate) own: Table,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Root directory of the caller, and its absolute name.
@@ -103,6 +114,10 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         timers: KVVec::new(),
         pipes: Restored::new(),
         spaces: Restored::new(),
+        tables: Restored::new(),
+        views: Restored::new(),
+        handlers: Restored::new(),
+        own: Table::current(),
         shmem: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
@@ -175,7 +190,10 @@ impl Course {
             self.ctx = Some(ctx);
             return Err(failure);
         }
+        // Those who share it have taken it over.
         ctx.spaces = Restored::new();
+        ctx.tables = Restored::new();
+        ctx.views = Restored::new();
         let forest = &ctx.forest;
         let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
         let myself = birth::myself();
@@ -270,10 +288,7 @@ impl RestoreCtx {
     }
 
     /// Reads the next pre-header behind any files, pipes and shared memory before it.
-    pub(crate) fn header_after_files(
-        &mut self,
-        table: Option<&crate::kapi::fs::NewFiles>,
-    ) -> Outcome<Hdr> {
+    pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
         loop {
             let hdr = self.reader.header()?;
             if !matches!(hdr.kind, format::FILE | format::PIPE | format::SHMEM) {
@@ -288,7 +303,7 @@ impl RestoreCtx {
             } else if hdr.kind == format::SHMEM {
                 res::shmem::restore(self, &hdr)?;
             } else {
-                res::file::restore(self, &hdr, table)?;
+                res::file::restore(self, &hdr)?;
             }
         }
     }

@@ -27,8 +27,9 @@ use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::refuse;
 use crate::kapi::sched;
+use crate::kapi::sharing;
+use crate::kapi::sharing::Shared;
 use crate::kapi::task;
-use crate::kapi::tree;
 use crate::objhash::Saved;
 use crate::res;
 use kernel::prelude::*;
@@ -95,6 +96,38 @@ pub(crate) struct SaveCtx {
     pub(crate) crid: i32,
 }
 
+/// Something that tasks can share.
+pub(crate) struct Reference {
+    pub(crate) objref: u32,
+    /// No task before this one has it.
+    new: bool,
+}
+
+/// What the current task may share with others of the image.
+pub(crate) struct References {
+    pub(crate) mm: Reference,
+    pub(crate) files: Reference,
+    pub(crate) fs: Reference,
+    pub(crate) handlers: Reference,
+}
+
+impl References {
+    fn new(objects: &mut Saved) -> Result<Self> {
+        // All tasks stand still, and keep what they have.
+        let now = Shared::of_current();
+        let mut refer = |addr| {
+            let (objref, new) = objects.refer(addr)?;
+            Ok::<_, Error>(Reference { objref, new })
+        };
+        Ok(Self {
+            mm: refer(now.mm)?,
+            files: refer(now.files)?,
+            fs: refer(now.fs)?,
+            handlers: refer(now.handlers)?,
+        })
+    }
+}
+
 /// Refuses a task that has state which cannot be saved.
 fn check(ctx: &mut SaveCtx) -> Outcome {
     ensure(
@@ -103,17 +136,24 @@ fn check(ctx: &mut SaveCtx) -> Outcome {
         EPERM,
         "the task is not dumpable",
     )?;
+    let first = task::is_first_thread();
     let mut odd = refuse::unsupported().or_else(arch::cpu::unsupported);
-    if task::is_first_thread() {
-        odd = odd.or_else(tree::odd_sharing).or_else(mm::unsupported);
+    // Most threads have what the first one has.
+    if first || !sharing::like_first_thread() {
+        odd = odd.or_else(|| sharing::with_outsiders(&ctx.processes));
+    }
+    if first {
+        odd = odd.or_else(mm::unsupported);
     }
     if let Some(why) = odd {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
     // Looked at anew when they are written.
     res::pending::look()?;
-    if task::is_first_thread() {
+    if first || !sharing::like_first_thread() {
         res::fdtable::check(ctx)?;
+    }
+    if first {
         res::sharedfile::write_back(ctx)?;
     }
     Ok(())
@@ -272,14 +312,19 @@ impl SaveCtx {
             arch::cpu::settle();
         }
         let first = task::is_first_thread();
-        let task = res::task::save(self)?;
-        if first {
-            res::mm::save(self, task)?;
+        let shared = References::new(&mut self.objects)?;
+        let task = res::task::save(self, &shared)?;
+        if shared.mm.new {
+            res::mm::save(self, task, shared.mm.objref)?;
         }
         res::thread::save(self, task)?;
+        if shared.fs.new {
+            res::fs::save(self, task, shared.fs.objref)?;
+        }
+        if shared.files.new {
+            res::fdtable::save(self, task, shared.files.objref)?;
+        }
         if first {
-            res::fs::save(self, task)?;
-            res::fdtable::save(self, task)?;
             res::signal::save(self, task)?;
         } else {
             res::signal::save_thread(self, task)?;

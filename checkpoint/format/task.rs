@@ -145,8 +145,16 @@ wire! {
         ioprio: u32,
         /// Bytes of the AFFINITY record that follows, or 0 for all CPUs.
         affinity_len: u32,
+        /// Address space: its MM record follows if it was not met before.
+        mm: u32,
+        /// Descriptor table: its FILES record follows if it was not met before.
+        files: u32,
+        /// File system view: its FS record follows if it was not met before.
+        fs: u32,
+        /// Signal handlers, which are those of the process's SIGNAL record.
+        handlers: u32,
         /// Zero.
-        reserved: [u64; 5],
+        reserved: [u64; 3],
     }
 }
 
@@ -221,7 +229,13 @@ impl Record for Task {
             self.affinity_len == 0 || self.exit_state == 0,
             "task that has ended has a CPU affinity",
         )?;
-        ensure(self.reserved == [0; 5], "reserved field is not zero")
+        ensure(
+            [self.mm, self.files, self.fs, self.handlers]
+                .iter()
+                .all(|objref| (*objref == 0) == (self.exit_state != 0)),
+            "memory, descriptors, view or handlers do not fit the state of the task",
+        )?;
+        ensure(self.reserved == [0; 3], "reserved field is not zero")
     }
 }
 
@@ -311,8 +325,10 @@ wire! {
         umask: u32,
         /// Number of paths that follow: 2.
         nr_paths: u32,
+        /// Object reference of the view.
+        objref: u32,
         /// Zero.
-        reserved: u64,
+        reserved: u32,
     }
 }
 
@@ -322,6 +338,7 @@ impl Record for Fs {
     fn validate(&self) -> Result<(), Why> {
         ensure(self.umask <= 0o777, "umask is out of range")?;
         ensure(self.nr_paths == 2, "root and current directory are missing")?;
+        ensure(self.objref != 0, "view has no object reference")?;
         ensure(self.reserved == 0, "reserved field is not zero")
     }
 }

@@ -201,6 +201,13 @@ impl Space {
         unsafe { bindings::ckpt_mmget(mm) };
         Self(mm)
     }
+
+    /// The address space, with one use of it that the caller takes over.
+    pub(super) fn take(&self) -> *mut bindings::mm_struct {
+        // SAFETY: The value has a use of it.
+        unsafe { bindings::ckpt_mmget(self.0) };
+        self.0
+    }
 }
 
 impl Drop for Space {

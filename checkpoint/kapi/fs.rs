@@ -6,6 +6,8 @@
 use super::file;
 use super::file::FileRef;
 use super::path::PathRef;
+use super::sharing::Table;
+use super::sharing::View;
 use super::task;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -13,7 +15,7 @@ use kernel::prelude::*;
 
 /// File mode creation mask.
 pub(crate) fn umask() -> u32 {
-    // SAFETY: The view is not shared: it was checked.
+    // SAFETY: Whoever shares the view stands still: it was checked.
     unsafe { (*(*task::current_ptr()).fs).umask as u32 }
 }
 
@@ -64,6 +66,18 @@ impl NewFs {
         }
     }
 
+    /// Puts the view of another task in place.
+    pub(crate) fn join(view: &View) -> Self {
+        // SAFETY: Only the current task changes its pointer. The use of the old view that
+        // is taken here keeps it for the way back.
+        unsafe {
+            let old = (*task::current_ptr()).fs;
+            bindings::ckpt_fs_get(old);
+            exchange(view.take());
+            Self { old }
+        }
+    }
+
     /// There is no way back any more. Cannot fail.
     pub(crate) fn commit(mut self) {
         let old = core::mem::replace(&mut self.old, core::ptr::null_mut());
@@ -93,14 +107,14 @@ pub(crate) fn next_fd(fd: u32) -> Option<(u32, FileRef, bool)> {
     }
 }
 
-/// A new, empty descriptor table in place of the task's, with a way back.
+/// Another descriptor table in place of the task's, with a way back.
 ///
 /// # Invariants
 ///
 /// `old` is the table that the task had, and the value owns the task's
-/// reference to it. The task's table is `new`: no other task uses it, but who may
-/// trace the task can look into it (under the task lock) and take files out of it
-/// by pidfd_getfd(2), while it is still being filled.
+/// reference to it. The task's table is `new`: who may trace the task can look into it
+/// (under the task lock) and take files out of it by pidfd_getfd(2), while it is still
+/// being filled.
 pub(crate) struct NewFiles {
     old: *mut bindings::files_struct,
     new: *mut bindings::files_struct,
@@ -116,6 +130,17 @@ fn switch(files: *mut bindings::files_struct) {
     }
 }
 
+/// The file behind a descriptor of a table.
+pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
+    // The task's pointer changes for the time of the look: only the task itself opens
+    // and closes through it.
+    let own = task::files_ptr();
+    switch(table.as_ptr());
+    let file = file::fget(fd);
+    switch(own);
+    file
+}
+
 impl NewFiles {
     /// Puts an empty table in place.
     pub(crate) fn begin() -> Result<Self> {
@@ -126,14 +151,12 @@ impl NewFiles {
         Ok(Self { old, new })
     }
 
-    /// The file behind a descriptor of the old table.
-    pub(crate) fn old_file(&self, fd: u32) -> Option<FileRef> {
-        // The task's pointer goes back for the time of the look: only the
-        // task itself opens and closes through it.
-        switch(self.old);
-        let file = file::fget(fd);
-        switch(self.new);
-        file
+    /// Puts the table of another task in place.
+    pub(crate) fn join(table: &Table) -> Self {
+        let old = task::files_ptr();
+        let new = table.take();
+        switch(new);
+        Self { old, new }
     }
 
     /// Installs a file in the new table.
@@ -162,7 +185,7 @@ impl Drop for NewFiles {
             return;
         }
         switch(self.old);
-        // SAFETY: The new table is in use no more, and ours.
+        // SAFETY: The task's reference to the new table, which it gives up.
         unsafe { bindings::put_files_struct(self.new) };
     }
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A new address space aside, with a way back.
+//! Another address space aside, with a way back.
 //!
 //! Follows exec_mmap() of fs/exec.c, split in two. [`NewMm::begin`] makes a
 //! fresh address space the current one and keeps the old; dropping the value
 //! goes back; [`NewMm::commit`] lets go of the old one and cannot fail.
+//! [`NewMm::join`] does the same with the address space of another process.
 //!
 //! Locks: `exec_update_lock` is held for writing around each switch and never
 //! while the new address space is filled, because that reads the image.
 
+use super::common::Space;
 use super::task;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -38,7 +40,6 @@ impl NewMm {
     ///
     /// EBUSY when others share the address space; ENOMEM; EINTR.
     pub(crate) fn begin() -> Result<Self> {
-        let tsk = task::current_ptr();
         // SAFETY: Looks at the current task only.
         if !unsafe { bindings::current_is_single_threaded() } {
             return Err(EBUSY);
@@ -50,14 +51,40 @@ impl NewMm {
             return Err(ENOMEM);
         }
         // SAFETY: `new` is known to nobody else; the limits are read as exec
-        // reads them. The locks are taken in the order of exec_mmap(). Every
-        // error path gives `new` back and releases what was taken.
+        // reads them.
         unsafe {
             (*new).__bindgen_anon_1.task_size = (*old).__bindgen_anon_1.task_size;
             let rlim = (*task::signal_ptr()).rlim;
             if let Some(stack) = rlim.get(bindings::RLIMIT_STACK as usize) {
                 bindings::arch_pick_mmap_layout(new, stack);
             }
+            Self::enter(new, true)
+        }
+    }
+
+    /// Switches to the address space of another task.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY when others share the own one; EINTR.
+    pub(crate) fn join(space: &Space) -> Result<Self> {
+        // SAFETY: Looks at the current task only.
+        if !unsafe { bindings::current_is_single_threaded() } {
+            return Err(EBUSY);
+        }
+        // SAFETY: The use is handed over. It is no fresh one.
+        unsafe { Self::enter(space.take(), false) }
+    }
+
+    /// # Safety
+    ///
+    /// A use of `new` is handed over; is it `fresh`, that is, has no task ever run on it?
+    unsafe fn enter(new: *mut bindings::mm_struct, fresh: bool) -> Result<Self> {
+        let tsk = task::current_ptr();
+        let old = super::mm::current_mm();
+        // SAFETY: By the contract. The locks are taken in the order of exec_mmap(). Every
+        // error path gives `new` back and releases what was taken.
+        unsafe {
             let mut errno = bindings::down_write_killable(exec_lock());
             if errno == 0 {
                 errno = bindings::ckpt_mmap_read_lock(old);
@@ -70,7 +97,7 @@ impl NewMm {
                 return Err(errno);
             }
             bindings::sched_mm_cid_before_execve(tsk);
-            bindings::exec_switch_mm(new, core::ptr::null_mut(), true);
+            bindings::exec_switch_mm(new, core::ptr::null_mut(), fresh);
             // Threads may join the new one at any time from here on.
             bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_mmap_read_unlock(old);
@@ -108,6 +135,7 @@ impl NewMm {
             bindings::ckpt_set_hiwater(self.old);
             bindings::ckpt_mm_update_next_owner(self.old);
             bindings::mmput(self.old);
+            bindings::ckpt_mm_cid_settle();
         }
         self.committed = true;
     }

@@ -14,6 +14,9 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_has_io_uring() {
             return Some("io_uring is not supported");
         }
+        if bindings::ckpt_shares_io() {
+            return Some("an I/O context shared with another task is not supported");
+        }
         if bindings::ckpt_has_sem_undo() {
             return Some("undo lists of System V semaphores are not supported");
         }

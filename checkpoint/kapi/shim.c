@@ -698,6 +698,70 @@ u32 ckpt_real_uid(void)
 	return from_kuid(&init_user_ns, current_uid());
 }
 
+void ckpt_files_get(struct files_struct *files)
+{
+	atomic_inc(&files->count);
+}
+
+struct sighand_struct *ckpt_handlers(struct task_struct *task)
+{
+	return rcu_access_pointer(task->sighand);
+}
+
+int ckpt_handlers_users(struct task_struct *task)
+{
+	return refcount_read(&task->sighand->count);
+}
+
+/*
+ * The new handlers are locked inside of the old ones: nobody else has those, so
+ * that nobody can want both the other way round.
+ */
+bool ckpt_take_handlers(struct task_struct *from)
+{
+	struct sighand_struct *old = current->sighand, *new;
+
+	write_lock_irq(&tasklist_lock);
+	new = rcu_dereference_protected(from->sighand,
+					lockdep_is_held(&tasklist_lock));
+	if (new && new != old) {
+		refcount_inc(&new->count);
+		spin_lock(&old->siglock);
+		spin_lock_nested(&new->siglock, SINGLE_DEPTH_NESTING);
+		rcu_assign_pointer(current->sighand, new);
+		spin_unlock(&new->siglock);
+		spin_unlock(&old->siglock);
+	}
+	write_unlock_irq(&tasklist_lock);
+	if (new && new != old)
+		__cleanup_sighand(old);
+	return new;
+}
+
+/* Others have what ioprio_set(2) and the I/O schedulers keep of the task. */
+bool ckpt_shares_io(void)
+{
+#ifdef CONFIG_BLOCK
+	return current->io_context &&
+	       atomic_read(&current->io_context->active_ref) > 1;
+#else
+	return false;
+#endif
+}
+
+/*
+ * A task that takes over an address space with many users gets its concurrency
+ * id when it is scheduled, as one that is new.
+ */
+void ckpt_mm_cid_settle(void)
+{
+#ifdef CONFIG_SCHED_MM_CID
+	while (current->mm_cid.active &&
+	       READ_ONCE(current->mm_cid.cid) == MM_CID_UNSET)
+		schedule_timeout_uninterruptible(1);
+#endif
+}
+
 void ckpt_fs_get(struct fs_struct *fs)
 {
 	read_seqlock_excl(&fs->seq);

@@ -73,7 +73,7 @@ pub(crate) fn leader(task: &Task) -> Option<ARef<Task>> {
 ///
 /// The tasklist lock is held, and `head` is the head of a list of tasks that are
 /// linked at this offset.
-unsafe fn each(
+pub(super) unsafe fn each(
     head: *const bindings::list_head,
     offset: usize,
     mut f: impl FnMut(*mut task_struct) -> Result,
@@ -237,78 +237,6 @@ pub(crate) fn list(top: &Task) -> Result<KVVec<Seen>> {
             Err(errno) if errno == EAGAIN => room = room.checked_mul(2).ok_or(ENOMEM)?,
             done => return done.map(|()| walk.seen),
         }
-    }
-}
-
-/// What the threads of the current process do not share, or share with somebody
-/// else, if there is something.
-///
-/// All of them stand still, but for the current one.
-pub(crate) fn odd_sharing() -> Option<&'static str> {
-    let current = super::task::current_ptr();
-    let mut threads = 0i32;
-    let mut separate = None;
-    // SAFETY: The lock is held while the lists are walked. Pointers of tasks that
-    // stand still do not change; the counts are single words.
-    unsafe {
-        let (files, fs) = ((*current).files, (*current).fs);
-        bindings::ckpt_tasklist_read_lock();
-        // The closure does not fail.
-        let _ = each_thread(current, |thread| {
-            threads = threads.saturating_add(1);
-            if (*thread).files != files {
-                separate = Some("a thread with a descriptor table of its own is not supported");
-            }
-            if (*thread).fs != fs {
-                separate = Some("a thread with a file system view of its own is not supported");
-            }
-            Ok(())
-        });
-        let shared = has_other_user((*current).mm, threads);
-        bindings::ckpt_tasklist_read_unlock();
-        if shared {
-            return Some("memory shared with another process is not supported");
-        }
-        if separate.is_some() {
-            return separate;
-        }
-        if (*files).count.counter != threads {
-            return Some("a descriptor table shared with another process is not supported");
-        }
-        if (*fs).users != threads {
-            return Some("a file system view shared with another process is not supported");
-        }
-    }
-    None
-}
-
-/// Does another process use the memory of the current one, which has this many
-/// threads?
-///
-/// # Safety
-///
-/// The tasklist lock is held, and `mm` is the address space of the current task.
-unsafe fn has_other_user(mm: *mut bindings::mm_struct, threads: i32) -> bool {
-    // SAFETY: By the contract. The address spaces of others are only compared.
-    unsafe {
-        // Readers of procfs count for a moment, too: then somebody has to look.
-        if bindings::ckpt_mm_users(mm) == threads {
-            return false;
-        }
-        let group = (*super::task::current_ptr()).signal;
-        let head = &raw const bindings::init_task.tasks;
-        each(head, offset_of!(task_struct, tasks), |process| {
-            if (*process).signal == group {
-                return Ok(());
-            }
-            each_thread(process, |thread| {
-                if (*thread).mm == mm && (*thread).flags & bindings::PF_KTHREAD == 0 {
-                    return Err(EBUSY);
-                }
-                Ok(())
-            })
-        })
-        .is_err()
     }
 }
 

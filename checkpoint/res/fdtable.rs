@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 //! The descriptor table: numbers, close-on-exec, and which share a file.
+//!
+//! Tasks can share it by CLONE_FILES: it is there once.
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
+use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Locate;
 use crate::error::Outcome;
@@ -17,6 +20,7 @@ use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::path;
+use crate::kapi::sharing::Table;
 use kernel::prelude::*;
 
 /// Refuses a table with the other end of what the image goes to: whoever is to read it
@@ -52,14 +56,13 @@ pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
 
 /// Writes the table, with the files that were not met before.
 #[inline(never)]
-pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32, table: u32) -> Outcome {
     let mut nr_fds = 0u32;
     let mut next = 0;
     while let Some((fd, _, _)) = fs::next_fd(next) {
         nr_fds = nr_fds.saturating_add(1);
         next = fd.saturating_add(1);
     }
-    let table = ctx.objects.fresh()?;
     let rec = Files {
         objref: table,
         nr_fds,
@@ -82,14 +85,22 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     Ok(())
 }
 
-/// Reads the table and builds a new one aside.
+/// Takes over the table of another task, or reads it and builds a new one aside.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<NewFiles> {
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<NewFiles> {
+    if let Some(table) = ctx.tables.get(objref) {
+        return Ok(NewFiles::join(table));
+    }
     let rec: Files = ctx.reader.record(task)?;
+    ensure(
+        rec.objref == objref,
+        EINVAL,
+        "the descriptor table is another one than the task's",
+    )?;
     let table = NewFiles::begin()?;
     let mut last = None;
     for _ in 0..rec.nr_fds {
-        let hdr = ctx.header_after_files(Some(&table))?;
+        let hdr = ctx.header_after_files()?;
         let entry: FdEnt = ctx.reader.body(&hdr, rec.objref)?;
         ensure(
             last.is_none_or(|last| entry.fd > last),
@@ -109,5 +120,15 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<NewFiles> {
             })
             .at(Place::Fd(entry.fd))?;
     }
+    ctx.tables
+        .insert(objref, Table::current())
+        .why("an object reference is used twice")?;
     Ok(table)
+}
+
+/// As [`restore`], for a thread that is still to be made: nothing changes for the
+/// current task.
+pub(crate) fn restore_for(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<Table> {
+    let _until_here = restore(ctx, task, objref)?;
+    Ok(Table::current())
 }

@@ -36,7 +36,7 @@ use crate::kapi::epoll;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Stat;
-use crate::kapi::fs::NewFiles;
+use crate::kapi::fs;
 use crate::kapi::memfile;
 use crate::kapi::path;
 use kernel::bindings::O_ACCMODE;
@@ -296,14 +296,12 @@ pub(crate) struct Opened {
 }
 
 /// Reads a file record whose pre-header is `hdr`, and opens the file.
-///
-/// `table` holds the caller's descriptors, for the image's own stream.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>) -> Outcome {
+pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     let rec: File = ctx.reader.body(hdr, 0)?;
     let mut contents = Contents::RESTORED;
     let file = if rec.kind == kind::STREAM {
-        inherit(&rec, table)?
+        inherit(ctx, &rec)?
     } else if rec.kind == kind::SHMEM {
         super::shmem::open(ctx, &rec)?
     } else if rec.kind > kind::STREAM {
@@ -334,7 +332,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr, table: Option<&NewFiles>)
 }
 
 /// The caller's own descriptor takes the place of the image's stream.
-fn inherit(rec: &File, table: Option<&NewFiles>) -> Outcome<FileRef> {
+fn inherit(ctx: &RestoreCtx, rec: &File) -> Outcome<FileRef> {
     let fail = || {
         Failure::new(
             EBADF,
@@ -342,9 +340,7 @@ fn inherit(rec: &File, table: Option<&NewFiles>) -> Outcome<FileRef> {
         )
         .at(Place::Fd(rec.stream_fd))
     };
-    let file = table
-        .and_then(|table| table.old_file(rec.stream_fd))
-        .ok_or_else(fail)?;
+    let file = fs::file_of(&ctx.own, rec.stream_fd).ok_or_else(fail)?;
     let usable = match rec.flags & f::ACCMODE {
         0 => file::may_read(&file),
         1 => file::may_write(&file),

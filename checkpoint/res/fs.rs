@@ -3,6 +3,8 @@
 
 //! The file system view: umask, root and current directory.
 //!
+//! Tasks can share it by CLONE_FS: it is there once.
+//!
 //! All paths of an image are absolute in the mount namespace, also those of a
 //! task in a chroot. Another root than the caller's needs CAP_SYS_CHROOT, as
 //! chroot(2) does.
@@ -19,6 +21,7 @@ use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::path::PathRef;
+use crate::kapi::sharing::View;
 use crate::kapi::task;
 use kernel::bindings::O_DIRECTORY;
 use kernel::bindings::O_PATH;
@@ -26,10 +29,11 @@ use kernel::prelude::*;
 
 /// Writes umask, root and current directory.
 #[inline(never)]
-pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     let rec = Fs {
         umask: fs::umask(),
         nr_paths: 2,
+        objref,
         reserved: 0,
     };
     ctx.writer.record(task, &rec).written()?;
@@ -60,10 +64,19 @@ fn directory(ctx: &RestoreCtx, name: &[u8]) -> Outcome<PathRef> {
     Ok(PathRef::of(&dir))
 }
 
-/// Reads the view, finds the directories and goes there.
+/// Takes over the view of another task, or reads it, finds the directories and goes
+/// there.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<fs::NewFs> {
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<fs::NewFs> {
+    if let Some(view) = ctx.views.get(objref) {
+        return Ok(fs::NewFs::join(view));
+    }
     let rec: Fs = ctx.reader.record(task)?;
+    ensure(
+        rec.objref == objref,
+        EINVAL,
+        "the file system view is another one than the task's",
+    )?;
     let root_name = ctx.any_string(task)?;
     let pwd_name = ctx.any_string(task)?;
     let root = directory(ctx, &root_name)?;
@@ -74,5 +87,16 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<fs::NewFs> {
         "another root directory needs CAP_SYS_CHROOT",
     )
     .about(&root_name)?;
-    Ok(fs::NewFs::begin(rec.umask, &root, &pwd)?)
+    let new = fs::NewFs::begin(rec.umask, &root, &pwd)?;
+    ctx.views
+        .insert(objref, View::current())
+        .why("an object reference is used twice")?;
+    Ok(new)
+}
+
+/// As [`restore`], for a thread that is still to be made: nothing changes for the
+/// current task.
+pub(crate) fn restore_for(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<View> {
+    let _until_here = restore(ctx, task, objref)?;
+    Ok(View::current())
 }

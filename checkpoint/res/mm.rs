@@ -55,7 +55,7 @@ const LOCKONFAULT: u64 = vma::bit(b::VMA_LOCKONFAULT_BIT);
 
 /// Writes the address space with everything in it.
 #[inline(never)]
-pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     let (fields, auxv, list) = {
         let lock = mm::ReadLock::new(mm::current_mm())?;
         (
@@ -81,7 +81,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         None => 0,
     };
     let mut rec = Mm::zeroed();
-    rec.objref = ctx.objects.fresh()?;
+    rec.objref = objref;
     rec.map_count = list.len() as u32;
     (rec.start_code, rec.end_code) = fields.code;
     (rec.start_data, rec.end_data) = fields.data;
@@ -189,11 +189,25 @@ impl Built {
     }
 }
 
-/// Reads the address space and builds it aside.
+/// Takes over the address space of another process, or reads it and builds it aside.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome<Built> {
-    let hdr = ctx.header_after_files(None)?;
+    if let Some(space) = ctx.spaces.get(values.mm) {
+        return Ok(Built {
+            _personality: Personality {
+                former: task::personality(),
+                committed: false,
+            },
+            mm: NewMm::join(space).why("an address space cannot be shared")?,
+        });
+    }
+    let hdr = ctx.header_after_files()?;
     let rec: Mm = ctx.reader.body(&hdr, task)?;
+    ensure(
+        rec.objref == values.mm,
+        EINVAL,
+        "the address space is another one than the task's",
+    )?;
     ensure(
         rec.flags & f::MERGE_ANY == 0,
         EOPNOTSUPP,

@@ -7,6 +7,7 @@
 //! forest, see [`super::tree`].
 
 use crate::ctx::restore::RestoreCtx;
+use crate::ctx::save::References;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
 use crate::error::Explain;
@@ -40,8 +41,10 @@ const PROCESS_FLAGS: [(u32, u32); 4] = [
 
 /// Writes the task record and returns the task's reference.
 #[inline(never)]
-pub(crate) fn save(ctx: &mut SaveCtx) -> Outcome<u32> {
+pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     let mut rec = Task::zeroed();
+    (rec.mm, rec.files, rec.fs) = (shared.mm.objref, shared.files.objref, shared.fs.objref);
+    rec.handlers = shared.handlers.objref;
     rec.objref = ctx.objects.fresh()?;
     rec.exit_signal = task::exit_signal();
     let ids = task::ids();
@@ -150,6 +153,14 @@ pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<[u8;
     Ok(rec.comm)
 }
 
+/// References to what tasks can share.
+pub(crate) struct SharedRefs {
+    pub(crate) mm: u32,
+    pub(crate) files: u32,
+    pub(crate) fs: u32,
+    pub(crate) handlers: u32,
+}
+
 /// What a task will be.
 pub(crate) struct Ready {
     /// The record.
@@ -253,6 +264,17 @@ impl Ready {
     /// Sets the values that each thread has of its own.
     pub(crate) fn commit_thread(&self) {
         commit_values(&self.values);
+    }
+
+    /// What it may share with others.
+    pub(crate) fn shared(&self) -> SharedRefs {
+        let rec = &self.values;
+        SharedRefs {
+            mm: rec.mm,
+            files: rec.files,
+            fs: rec.fs,
+            handlers: rec.handlers,
+        }
     }
 
     /// The signal that has stopped a task, or 0.

@@ -248,7 +248,7 @@ pub(crate) fn restore(
     vdso: u64,
     behind: u64,
 ) -> Outcome<(u64, Option<(u64, u64)>)> {
-    let hdr = ctx.header_after_files(None)?;
+    let hdr = ctx.header_after_files()?;
     let rec: Vma = ctx.reader.body(&hdr, mm)?;
     let place = Place::Range(rec.start, rec.end);
     ensure(rec.start >= behind, EINVAL, "mappings are not in order").at(place)?;

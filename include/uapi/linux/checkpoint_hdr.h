@@ -287,7 +287,11 @@ struct cr_hdr_task {
 	__u64 slice_ns;			/* Time slice, or 0 for the system's */
 	__u32 ioprio;			/* As of ioprio_get(2); 0 if none was set */
 	__u32 affinity_len;		/* Bytes of CR_HDR_AFFINITY, or 0 */
-	__u64 reserved[5];		/* Zero */
+	__u32 mm;			/* Address space: CR_HDR_MM if it is new */
+	__u32 files;			/* Descriptor table: CR_HDR_FILES if it is new */
+	__u32 fs;			/* File system view: CR_HDR_FS if it is new */
+	__u32 handlers;			/* Signal handlers, as in CR_HDR_SIGNAL */
+	__u64 reserved[3];		/* Zero */
 };
 
 /* struct cr_hdr_creds: who the task is, in its user namespace */
@@ -327,7 +331,8 @@ struct cr_hdr_rlimits {
 struct cr_hdr_fs {
 	__u32 umask;			/* File mode creation mask */
 	__u32 nr_paths;			/* Number of paths that follow: 2 */
-	__u64 reserved;			/* Zero */
+	__u32 objref;			/* Reference of the view */
+	__u32 reserved;			/* Zero */
 };
 
 /* Thread-local storage descriptors of a task */

@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(named("pid").raw, Raw::Unsigned(7));
         assert!(named("utime").varies && !named("pid").varies);
         assert!(matches!(&named("comm").raw, Raw::Bytes(b) if b.starts_with(b"sh\0")));
-        assert_eq!(named("reserved[4]").raw, Raw::Unsigned(0));
+        assert_eq!(named("reserved[2]").raw, Raw::Unsigned(0));
 
         let mut limits = Rlimits::zeroed();
         limits.limits[7].max = u64::MAX;

@@ -94,6 +94,7 @@ fn head() {
 #[test]
 fn task() {
     let image = Image::sample();
+    let have = "memory, descriptors, view or handlers do not fit the state of the task";
     check(
         image.task,
         &[
@@ -151,7 +152,10 @@ fn task() {
                 |r| r.timer_slack_ns = 0,
                 "timer slack does not fit the policy",
             ),
-            (|r| r.reserved[4] = 1, RESERVED),
+            (|r| r.mm = 0, have),
+            (|r| r.handlers = 0, have),
+            (|r| (r.exit_state, r.affinity_len) = (1, 0), have),
+            (|r| r.reserved[2] = 1, RESERVED),
         ],
     );
     check(
@@ -174,6 +178,7 @@ fn task() {
         &[
             (|r| r.umask = 0o1000, "umask is out of range"),
             (|r| r.nr_paths = 1, "root and current directory are missing"),
+            (|r| r.objref = 0, "view has no object reference"),
             (|r| r.reserved = 1, RESERVED),
         ],
     );

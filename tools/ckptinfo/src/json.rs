@@ -131,6 +131,8 @@ fn task(model: &View<'_>) -> Value {
         "sid": task.sid,
         "exit_code": (task.exit_state != 0).then_some(task.exit_code),
         "stop_signal": (task.state != 0).then(|| text::signal(task.stop_signal as usize)),
+        "shares": model.shares.iter().map(|(what, with)| (what.to_string(), json!(with)))
+            .collect::<serde_json::Map<_, _>>(),
         "flags": hex(task.flags.into()),
         "personality": hex(task.personality.into()),
         "policy": text::scheduling(task.policy),

@@ -180,13 +180,16 @@ fn answer(
 }
 
 /// A table of each process, with its name above if there are several.
-fn of_each(model: &Model, table: fn(&View<'_>) -> String) -> String {
+fn of_each(model: &Model, table: fn(&View<'_>) -> Option<String>) -> String {
     let mut out = String::new();
-    for view in model.views().filter(|view| view.mm.is_some()) {
+    for view in model.views() {
+        let Some(table) = table(&view) else {
+            continue;
+        };
         if let Some(task) = view.task.as_ref().filter(|_| model.tree.len() > 1) {
             out.push_str(&format!("{} {}:\n", task.pid, text::name(&task.comm)));
         }
-        out.push_str(&table(&view));
+        out.push_str(&table);
     }
     out
 }

@@ -66,6 +66,9 @@ pub struct Shared {
 #[derive(Default)]
 pub struct OneTask {
     pub task: Option<task::Task>,
+    /// What it has that a task before it has, too: what it is, and that task. Of
+    /// threads: what is not that of their process.
+    pub shares: Vec<(&'static str, u32)>,
     /// CPUs that it may run on, a bit for each, or nothing.
     pub affinity: Vec<u8>,
     pub mm: Option<mm::Mm>,
@@ -113,6 +116,8 @@ pub struct Model {
     filling: u32,
     pub shmem: Vec<Shared>,
     pub tasks: Vec<OneTask>,
+    /// Who has an address space, a table, a view or handlers first, by their references.
+    first: HashMap<u32, u32>,
     /// Set at the end of a complete image.
     pub totals: Option<Totals>,
     /// Entries of lists that were too long to be kept.
@@ -137,6 +142,12 @@ impl Deref for View<'_> {
 }
 
 impl View<'_> {
+    /// The task whose memory, descriptors or the like it has, too.
+    pub fn shared_with(&self, what: &str) -> Option<u32> {
+        let mut shares = self.shares.iter();
+        shares.find(|(name, _)| *name == what).map(|(_, pid)| *pid)
+    }
+
     /// An open file: its record and its path.
     pub fn file(&self, objref: u32) -> Option<&(files::File, Vec<u8>)> {
         self.image.files.get(&objref)
@@ -181,6 +192,30 @@ impl Model {
         room
     }
 
+    fn shares(&mut self, task: &task::Task) -> Vec<(&'static str, u32)> {
+        let mut shares = Vec::new();
+        for (what, objref) in [
+            ("memory", task.mm),
+            ("descriptors", task.files),
+            ("directories", task.fs),
+            ("handlers", task.handlers),
+        ] {
+            // One that has ended has nothing any more.
+            if objref == 0 {
+                continue;
+            }
+            match self.first.get(&objref).copied() {
+                Some(first) if first != task.tgid => shares.push((what, first)),
+                Some(_) => {}
+                None if self.room(size_of::<(u32, u32)>()) => {
+                    self.first.insert(objref, task.pid);
+                }
+                None => {}
+            }
+        }
+        shares
+    }
+
     fn anon(&mut self, anon: Anon) {
         if self.room(size_of::<Anon>()) {
             self.anons.insert(self.file, anon);
@@ -203,6 +238,7 @@ impl Model {
             Event::Task(r) => {
                 let one = OneTask {
                     task: Some(*r),
+                    shares: self.shares(r),
                     ..Default::default()
                 };
                 if self.room(size_of::<OneTask>()) {

@@ -53,8 +53,12 @@ pub fn label(model: &View<'_>, mapping: &Mapping) -> String {
     }
 }
 
-/// The address space: a line for each mapping, as /proc/PID/maps.
-pub fn maps(model: &View<'_>) -> String {
+/// The address space: a line for each mapping, as /proc/PID/maps. Threads have that of
+/// their process.
+pub fn maps(model: &View<'_>) -> Option<String> {
+    if model.mm.is_none() {
+        return same(model, "memory");
+    }
     let mut out = String::from(
         "address range              perm  offset        pages     saved  what  (flags)\n",
     );
@@ -88,11 +92,21 @@ pub fn maps(model: &View<'_>) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    out
+    Some(out)
 }
 
-/// The descriptors: a line for each.
-pub fn fds(model: &View<'_>) -> String {
+/// A process that has the same as another one.
+fn same(model: &View<'_>, what: &str) -> Option<String> {
+    let task = model.task.filter(|task| task.pid == task.tgid)?;
+    let with = model.shared_with(what)?;
+    (with != task.pid).then(|| format!("(the {what} of {with})\n"))
+}
+
+/// The descriptors: a line for each. Most threads have those of their process.
+pub fn fds(model: &View<'_>) -> Option<String> {
+    if model.table.is_none() {
+        return same(model, "descriptors");
+    }
     let mut out = String::from("   fd  open file  position    what\n");
     for entry in &model.fds {
         let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
@@ -124,5 +138,5 @@ pub fn fds(model: &View<'_>) -> String {
         out.push_str(&line);
         out.push('\n');
     }
-    out
+    Some(out)
 }

@@ -156,7 +156,7 @@ fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
         tree.line(1, "stopped", format!("by {signal}{told}"));
     }
     let exe = model.mm.and_then(|mm| model.path(mm.exe_file));
-    if task.pid == task.tgid {
+    if task.pid == task.tgid && model.shared_with("memory").is_none() {
         tree.line(1, "program", exe.map_or("none".into(), escape));
     }
     let ids = format!(
@@ -164,6 +164,9 @@ fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
         task.tgid, task.ppid, task.pgid, task.sid
     );
     tree.line(1, "ids", ids);
+    for (what, with) in &model.shares {
+        tree.line(1, "shares", format!("{what} with {with}"));
+    }
     let mut scheduling = format!("{}, nice {}", text::scheduling(task.policy), task.nice);
     if task.rt_priority != 0 {
         scheduling.push_str(&format!(", priority {}", task.rt_priority));

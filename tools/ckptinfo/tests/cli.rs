@@ -150,7 +150,10 @@ fn the_tables() {
     assert!(file.is_some_and(|l| l.contains("rw-s")));
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
-    assert_eq!(fds.out.lines().count(), 14);
+    // The thread has a table of its own.
+    assert_eq!(fds.out.lines().count(), 14 + 3);
+    let thread = fds.out.split("101 ckpt:\n").nth(1).unwrap();
+    assert!(thread.contains("    1         12  "), "{thread}");
     assert!(fds
         .out
         .contains("100         memfd:frame  (file in memory, read-write"));

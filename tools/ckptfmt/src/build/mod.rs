@@ -66,13 +66,17 @@ pub struct OpenFile {
 #[allow(missing_docs)]
 #[allow(clippy::large_enum_variant, reason = "there are few")]
 pub enum Other {
-    /// A thread of the first process.
+    /// A thread of the first process. Its files are those that it has as well.
     Thread {
         task: task::Task,
         thread: cpu::Thread,
         cpu: cpu::Cpu,
         fpu: Vec<u8>,
         restart_block: Option<call::RestartBlock>,
+        /// A file system view of its own: with root and current directory.
+        fs: Option<(task::Fs, [Vec<u8>; 2])>,
+        /// A descriptor table of its own.
+        table: Option<(files::Files, Vec<files::FdEnt>)>,
         signal: signal::ThreadSignal,
         pending: Vec<pending::Siginfo>,
         creds: task::Creds,
@@ -348,11 +352,15 @@ impl Other {
             cpu,
             fpu,
             restart_block,
+            table,
             signal,
             pending,
             ..
         } = self
         {
+            if let Some((table, fds)) = table {
+                table.nr_fds = len(fds.len());
+            }
             cpu.xstate_size = len(fpu.len());
             cpu.nr_restart = u32::from(restart_block.is_some());
             signal.nr_pending = len(pending.len());
@@ -368,6 +376,8 @@ impl Other {
                 cpu,
                 fpu,
                 restart_block,
+                fs,
+                table,
                 signal,
                 pending,
                 creds,
@@ -379,6 +389,18 @@ impl Other {
                 to.bytes(format::FPU, t, fpu)?;
                 if let Some(block) = restart_block {
                     to.record(t, block)?;
+                }
+                if let Some((fs, paths)) = fs {
+                    to.record(t, fs)?;
+                    for path in paths {
+                        to.bytes(format::STR, t, path)?;
+                    }
+                }
+                if let Some((table, fds)) = table {
+                    to.record(t, table)?;
+                    for entry in fds {
+                        to.record(table.objref, entry)?;
+                    }
                 }
                 to.record(t, signal)?;
                 for info in pending {

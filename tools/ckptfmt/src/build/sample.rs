@@ -30,10 +30,16 @@ use crate::format::timer;
 use crate::format::tree::tree_flags;
 use crate::format::tree::Tree;
 
-/// Object references of the task, the address space, the descriptor table.
+/// Object references of the task, the address space, the descriptor table, the file system
+/// view, the signal handlers.
 const TASK: u32 = 1;
 const MM: u32 = 2;
 const TABLE: u32 = 3;
+const VIEW: u32 = 4;
+const HANDLERS: u32 = 5;
+/// Those that a thread has of its own.
+const THREAD_VIEW: u32 = 50;
+const THREAD_TABLE: u32 = 51;
 
 /// A mapping of `how` from `start` on, `nr_pages` long.
 pub(super) fn mapping(how: u32, start: u64, nr_pages: u64, flags: u64) -> Mapping {
@@ -135,6 +141,8 @@ impl Image {
         entry.exit_signal = 17;
         self.tree = vec![entry];
         self.task.objref = TASK;
+        (self.task.mm, self.task.files) = (MM, TABLE);
+        (self.task.fs, self.task.handlers) = (VIEW, HANDLERS);
         self.task.exit_signal = 17;
         self.task.pid = 100;
         self.task.tgid = 100;
@@ -158,6 +166,7 @@ impl Image {
         self.cpu.has_fxsr = 1;
         self.fs.umask = 0o022;
         self.fs.nr_paths = 2;
+        self.fs.objref = VIEW;
         self.table.objref = TABLE;
         self.signal.nr_actions = 64;
     }
@@ -217,6 +226,11 @@ impl Image {
         let mut task = self.task;
         (task.objref, task.pid, task.exit_signal) = (20, 101, 0);
         (task.state, task.stop_signal) = (task::STATE_STOPPED, 20);
+        (task.fs, task.files) = (THREAD_VIEW, THREAD_TABLE);
+        let mut fs = self.fs;
+        (fs.objref, fs.umask) = (THREAD_VIEW, 0o077);
+        let mut table = self.table;
+        table.objref = THREAD_TABLE;
         let mut cpu = self.cpu;
         (cpu.orig_ax, cpu.ax) = (u64::MAX, 0);
         let mut signal = ThreadSignal::zeroed();
@@ -232,6 +246,8 @@ impl Image {
             cpu,
             fpu: self.fpu.clone(),
             restart_block: None,
+            fs: Some((fs, [b"/".to_vec(), b"/var".to_vec()])),
+            table: Some((table, vec![fd(1, 12, 0)])),
             signal,
             pending: vec![info, sent],
             creds: task::Creds::zeroed(),
@@ -239,6 +255,7 @@ impl Image {
         let mut zombie = self.task;
         (zombie.objref, zombie.pid, zombie.tgid) = (21, 102, 102);
         (zombie.exit_state, zombie.exit_code) = (task::EXIT_ZOMBIE, 7 << 8);
+        (zombie.mm, zombie.files, zombie.fs, zombie.handlers) = (0, 0, 0, 0);
         self.others.push(Other::Zombie(zombie));
     }
 

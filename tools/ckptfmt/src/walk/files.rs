@@ -171,9 +171,13 @@ impl<S: Source> Walker<'_, S> {
         )
     }
 
-    pub(super) fn files(&mut self) -> Step<S> {
+    pub(super) fn files(&mut self, objref: u32) -> Step<S> {
         let table: Files = self.record(self.task)?;
         self.object(table.objref)?;
+        rule(
+            table.objref == objref,
+            "descriptor table is another one than the task's",
+        )?;
         (self.on)(&Event::Files(&table));
         let mut next = 0;
         for _ in 0..table.nr_fds {

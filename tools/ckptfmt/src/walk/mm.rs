@@ -32,9 +32,13 @@ use crate::stream::Source;
 const PAGE: u64 = 4096;
 
 impl<S: Source> Walker<'_, S> {
-    pub(super) fn mm(&mut self) -> Step<S> {
+    pub(super) fn mm(&mut self, objref: u32) -> Step<S> {
         let mm: Mm = self.after_files(self.task)?;
         self.object(mm.objref)?;
+        rule(
+            mm.objref == objref,
+            "address space is another one than the task's",
+        )?;
         self.mm = mm.objref;
         self.spaces.insert(mm.objref);
         if mm.exe_file != 0 {

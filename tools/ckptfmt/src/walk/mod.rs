@@ -12,11 +12,11 @@
 //! HEAD STR STR STR HEAD_ARCH { TREE }                start.rs
 //! a process:
 //! TASK [ AFFINITY ]                                  task.rs
-//!   MM AUXV { VMA STR GUARD { PAD PGARR | PGREF } PGARR(0) }  mm.rs
-//!   MM_CONTEXT LDT                                   mm.rs
+//!   [ MM AUXV { VMA STR GUARD { PAD PGARR | PGREF } PGARR(0) }  mm.rs
+//!     MM_CONTEXT LDT ]                               mm.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
-//!   FS STR STR                                       task.rs
-//!   FILES { FD_ENT }         FILE STR before users   files.rs
+//!   [ FS STR STR ]                                   task.rs
+//!   [ FILES { FD_ENT } ]     FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
 //!         EVENTFD, SIGNALFD, TIMERFD, PIDFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
@@ -24,10 +24,13 @@
 //! each of its other threads:
 //! TASK [ AFFINITY ]                                  task.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
+//!   [ FS STR STR ] [ FILES { FD_ENT } ]              task.rs
 //!   THREAD_SIGNAL { SIGINFO } CREDS GROUPS           task.rs
 //! a process that has ended:
 //! TASK                                               task.rs
 //! TAIL
+//!
+//! Memory, view and descriptors are there for the first task that has them.
 //!
 //! FILE STR; SHMEM STR { PAD PGARR } PGARR(0)  before users   files.rs, mm.rs
 //! ```
@@ -155,8 +158,14 @@ struct Walker<'v, S: Source> {
     pipes: HashSet<u32>,
     /// Those of shared memory.
     shmem: HashSet<u32>,
-    /// Those of address spaces.
+    /// Those of address spaces, of file system views, of descriptor tables.
     spaces: HashSet<u32>,
+    views: HashSet<u32>,
+    tables: HashSet<u32>,
+    /// Those of signal handlers, and the memory that goes with them.
+    handlers: HashMap<u32, u32>,
+    /// Memory and handlers of the process at hand.
+    process: (u32, u32),
     task: u32,
     /// Its thread id.
     tid: u32,
@@ -189,6 +198,10 @@ impl<'v, S: Source> Walker<'v, S> {
             pipes: HashSet::new(),
             shmem: HashSet::new(),
             spaces: HashSet::new(),
+            views: HashSet::new(),
+            tables: HashSet::new(),
+            handlers: HashMap::new(),
+            process: (0, 0),
             task: 0,
             tid: 0,
             timers: Vec::new(),

@@ -45,21 +45,47 @@ impl<S: Source> Walker<'_, S> {
             self.bytes(format::AFFINITY, self.task, len)?;
             (self.on)(&Event::Affinity(cut(&self.buf, len)));
         }
+        self.handlers(&task, entry)?;
+        if !self.spaces.contains(&task.mm) {
+            self.mm(task.mm)?;
+            self.mm_context()?;
+        }
+        self.registers()?;
+        if self.views.insert(task.fs) {
+            self.fs(task.fs)?;
+        }
+        if self.tables.insert(task.files) {
+            self.files(task.files)?;
+        }
         if !entry.is_process() {
-            self.registers()?;
             self.thread_signals()?;
             return self.creds();
         }
-        self.mm()?;
-        self.mm_context()?;
-        self.registers()?;
-        self.fs()?;
-        self.files()?;
         self.signals()?;
         self.creds()?;
         let limits: task::Rlimits = self.record(self.task)?;
         (self.on)(&Event::Rlimits(&limits));
         Ok(())
+    }
+
+    /// What threads of a process must share, and processes with the same handlers.
+    fn handlers(&mut self, task: &task::Task, entry: &Tree) -> Step<S> {
+        let own = (task.mm, task.handlers);
+        if !entry.is_process() {
+            return rule(
+                own == self.process,
+                "threads of a process have different memory or handlers",
+            );
+        }
+        self.process = own;
+        match self.handlers.get(&task.handlers) {
+            Some(mm) => rule(*mm == task.mm, "processes share handlers and no memory"),
+            None => {
+                self.object(task.handlers)?;
+                self.handlers.insert(task.handlers, task.mm);
+                Ok(())
+            }
+        }
     }
 
     fn registers(&mut self) -> Step<S> {
@@ -82,8 +108,13 @@ impl<S: Source> Walker<'_, S> {
         Ok(())
     }
 
-    fn fs(&mut self) -> Step<S> {
+    fn fs(&mut self, objref: u32) -> Step<S> {
         let fs: task::Fs = self.record(self.task)?;
+        self.object(fs.objref)?;
+        rule(
+            fs.objref == objref,
+            "file system view is another one than the task's",
+        )?;
         (self.on)(&Event::Fs(&fs));
         let len = self.string(self.task, format::STR_MAX)?;
         (self.on)(&Event::Root(cut(&self.buf, len)));

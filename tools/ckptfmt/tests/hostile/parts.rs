@@ -10,6 +10,7 @@ use ckptfmt::format;
 use ckptfmt::format::call::RestartBlock;
 use ckptfmt::format::pending::Siginfo;
 use ckptfmt::format::pending::PENDING_MAX;
+use ckptfmt::format::task::Task;
 
 use super::lie;
 use super::refusal;
@@ -144,4 +145,41 @@ fn posix_timers_that_lie() {
     });
     of_another_object(format::TIMERS);
     of_another_object(format::TIMER);
+}
+
+#[test]
+fn things_that_tasks_share_and_lies_about_them() {
+    lie("address space is another one than the task's", |i| {
+        i.task.mm = 60
+    });
+    lie("descriptor table is another one than the task's", |i| {
+        i.task.files = 60
+    });
+    lie("file system view is another one than the task's", |i| {
+        i.task.fs = 60
+    });
+    lie("object reference is used twice", |i| {
+        i.task.handlers = i.task.objref
+    });
+    fn of_thread(change: fn(&mut Task)) -> impl FnOnce(&mut Image) {
+        move |i| match i.others.first_mut() {
+            Some(Other::Thread { task, .. }) => change(task),
+            _ => panic!("another sample"),
+        }
+    }
+    let different = "threads of a process have different memory or handlers";
+    lie(different, of_thread(|task| task.mm = 60));
+    lie(different, of_thread(|task| task.handlers = 60));
+    lie(
+        "descriptor table is another one than the task's",
+        of_thread(|task| task.files = 60),
+    );
+    lie(
+        "file system view is another one than the task's",
+        of_thread(|task| task.fs = 60),
+    );
+    // What it shares does not follow again.
+    let expected = "record is not the one expected here";
+    lie(expected, of_thread(|task| task.fs = 4));
+    lie(expected, of_thread(|task| task.files = 3));
 }

@@ -208,6 +208,9 @@ fn tasks_that_are_not_those_of_the_forest() {
             Other::Thread { task, .. } | Other::Zombie(task) => {
                 (task.state, task.stop_signal) = (0, 0);
                 task.exit_state ^= 1;
+                let objref = u32::from(task.exit_state == 0);
+                (task.mm, task.files) = (objref, objref);
+                (task.fs, task.handlers) = (objref, objref);
             }
         }
     }

@@ -17,6 +17,7 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 use ckptfmt::format::mm::Vma;
 use ckptfmt::format::pending::Siginfo;
+use ckptfmt::format::task::Task;
 use ckptfmt::walk::Event;
 
 use super::registers::registers;
@@ -91,6 +92,8 @@ pub struct Facts {
     files: HashMap<u32, (files::File, String)>,
     /// The task and the descriptor that first referred to an open file.
     first_fd: HashMap<u32, (Option<u32>, u32)>,
+    /// Who has an address space, a table, a view or handlers first.
+    first: HashMap<u32, u32>,
     mm: Option<Mm>,
     mapping: Key,
     pending: u64,
@@ -163,6 +166,26 @@ impl Facts {
         }
     }
 
+    /// What a task has in common with one before it.
+    fn shares(&mut self, task: &Task) {
+        for (what, objref) in [
+            ("memory", task.mm),
+            ("descriptors", task.files),
+            ("directories", task.fs),
+            ("handlers", task.handlers),
+        ] {
+            if objref != 0 {
+                let first = *self.first.entry(objref).or_insert(task.pid);
+                let text = if first == task.pid {
+                    "its own".into()
+                } else {
+                    format!("those of {first}")
+                };
+                self.text(Section::Task, what, text);
+            }
+        }
+    }
+
     /// Takes in the next part of an image.
     pub fn take(&mut self, event: &Event<'_>) {
         match *event {
@@ -181,6 +204,7 @@ impl Facts {
                 self.mm = None;
                 self.pending = 0;
                 self.more(Section::Task, record(r).values);
+                self.shares(r);
             }
             Event::Affinity(bits) => self.text(Section::Task, "CPUs", text::cpus(bits)),
             Event::File(r, path) => {

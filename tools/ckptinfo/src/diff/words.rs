@@ -13,6 +13,10 @@ use crate::timers;
 /// they say is compared by what they stand for.
 const SKIPPED: &[(&str, &str)] = &[
     ("Task", "affinity_len"),
+    ("Task", "mm"),
+    ("Task", "files"),
+    ("Task", "fs"),
+    ("Task", "handlers"),
     ("Mm", "map_count"),
     ("Mm", "nr_auxv"),
     ("Mm", "exe_file"),

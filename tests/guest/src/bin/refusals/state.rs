@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! State of a task that is not supported: things shared, signals, timers, ...
+//! State of a task that is not supported: timers, filters, registers, ...
 
 use ckpt_guest::desk::Desk;
 use ckpt_guest::sys;
@@ -14,76 +14,6 @@ use crate::arrange::Place;
 use crate::arrange::Thing;
 
 const NOWHERE: Result<Place, String> = Ok(Place::Nowhere);
-
-/// A child that shares something with us; it ends with us.
-fn sharing(flags: i32) -> Result<Place, String> {
-    let flags = flags | libc::SIGCHLD;
-    // Our memory is copied, our stack is used on: as fork(2) does it.
-    if had(
-        "clone",
-        plain(libc::SYS_clone, &[flags as usize, 0, 0, 0, 0]),
-    )? == 0
-    {
-        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
-        loop {
-            let _ = plain(libc::SYS_pause, &[]);
-        }
-    }
-    NOWHERE
-}
-
-fn shared_descriptors(_: &Desk) -> Result<Place, String> {
-    sharing(libc::CLONE_FILES)
-}
-
-fn shared_directory(_: &Desk) -> Result<Place, String> {
-    sharing(libc::CLONE_FS)
-}
-
-extern "C" fn idle(_: *mut libc::c_void) -> libc::c_int {
-    loop {
-        let _ = plain(libc::SYS_pause, &[]);
-    }
-}
-
-fn shared_memory(_: &Desk) -> Result<Place, String> {
-    let stack = Box::leak(vec![0u64; 8192].into_boxed_slice());
-    // SAFETY: the child has a stack of its own, which is never freed, and does
-    // nothing but wait for its end.
-    let child = unsafe {
-        let top = stack.as_mut_ptr().add(stack.len()).cast();
-        libc::clone(
-            idle,
-            top,
-            libc::CLONE_VM | libc::SIGCHLD,
-            std::ptr::null_mut(),
-        )
-    };
-    had("clone", sys::libc_result(child))?;
-    NOWHERE
-}
-
-/// A thread that has taken leave of something that all others share.
-fn separate_thread(flags: i32) -> Result<Place, String> {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let _ = tell.send(plain(libc::SYS_unshare, &[flags as usize]));
-        loop {
-            std::thread::park();
-        }
-    });
-    let done = told.recv().map_err(|_| "the thread is gone")?;
-    had("unshare", done)?;
-    NOWHERE
-}
-
-fn separate_descriptors(_: &Desk) -> Result<Place, String> {
-    separate_thread(libc::CLONE_FILES)
-}
-
-fn separate_directory(_: &Desk) -> Result<Place, String> {
-    separate_thread(libc::CLONE_FS)
-}
 
 /// A timer of the time that the parent spends on a processor.
 fn foreign_clock(_: &Desk) -> Result<Place, String> {
@@ -242,27 +172,6 @@ fn clamps(_: &Desk) -> Result<Place, String> {
 
 /// State of the task.
 pub const THINGS: &[Thing] = &[
-    thing(
-        "task-shared-descriptors",
-        shared_descriptors,
-        &["descriptor table shared"],
-    ),
-    thing(
-        "task-shared-directory",
-        shared_directory,
-        &["file system view shared"],
-    ),
-    thing("task-shared-memory", shared_memory, &["memory shared"]),
-    thing(
-        "task-thread-descriptors",
-        separate_descriptors,
-        &["descriptor table of its own"],
-    ),
-    thing(
-        "task-thread-directory",
-        separate_directory,
-        &["file system view of its own"],
-    ),
     thing(
         "task-timer-of-another",
         foreign_clock,

@@ -9,6 +9,7 @@ mod common;
 mod family;
 mod mixed;
 mod pidfds;
+mod sharing;
 mod stops;
 mod stress;
 mod threads;
@@ -25,13 +26,15 @@ fn main() -> ExitCode {
     let mut cases = Cases::new();
     let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);
     let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
-    for act in acts.chain(pidfds::ACTS) {
+    let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
+    for act in acts {
         cases.run(act.name, || play(act, seed));
     }
     let special = stops::CASES
         .iter()
         .chain(timers::CASES)
-        .chain(common::CASES);
+        .chain(common::CASES)
+        .chain(sharing::CASES);
     for (name, case) in special.chain(stress::CASES) {
         cases.run(name, case);
     }
