@@ -25,6 +25,7 @@ pub mod stream;
 
 pub mod build;
 pub mod docs;
+pub mod edit;
 pub mod fields;
 pub mod io;
 pub mod layout;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap_complete::Shell;
 
+use crate::handover::Handover;
+
 const ABOUT: &str = "Brings a process back from the image that checkpoint(1) made of it, with its \
 threads and all processes that were below it. They go on where they were, with the same memory, \
 registers and open files, the first one as a child of this program.\n\nThe \
@@ -29,7 +31,9 @@ restart -i job.ckpt                    bring it back\n  \
 restart -i job.ckpt --new-pids --wait  with any process ids; stay until it ends\n  \
 restart -i job.ckpt --pidns            an id is taken: in a PID namespace\n  \
 sudo restart -i job.ckpt --user $USER  a process of yours, with its process id\n  \
-zstd -dc job.ckpt.zst | restart        from a pipe\n";
+zstd -dc job.ckpt.zst | restart        from a pipe\n  \
+restart -i job.ckpt -w --inherit 0=0 --inherit 1=1 --inherit 2=2\n                                         \
+on this terminal, not on the one that it was on\n";
 
 /// Bring a process back from its image
 #[derive(Debug, Parser)]
@@ -50,6 +54,11 @@ pub struct Args {
     /// Make this the root directory first: for a process that ran in it
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+
+    /// Put a descriptor of this command in the place of an open file of the image: WHAT is a
+    /// descriptor of its first process, or a path. May be given several times
+    #[arg(long, value_name = "WHAT=FD")]
+    pub inherit: Vec<Handover>,
 
     /// Become this user first, with all groups of the user: a name or an id
     #[arg(long, value_name = "USER")]
@@ -94,6 +103,8 @@ mod tests {
         assert_eq!(args.input.unwrap().to_str(), Some("a.ckpt"));
         assert_eq!(args.root.unwrap().to_str(), Some("/srv"));
         assert_eq!(args.user.as_deref(), Some("me"));
+        let args2 = parse(&["--inherit", "0=0", "--inherit", "/dev/pts/3=2"]).unwrap();
+        assert_eq!(args2.inherit.len(), 2);
         assert!(args.pidns && args.wait && args.quiet && !args.new_pids);
         assert!(parse(&[]).unwrap().input.is_none());
     }
@@ -103,6 +114,10 @@ mod tests {
         assert_eq!(
             parse(&["--new-pids", "--pidns"]).unwrap_err(),
             ErrorKind::ArgumentConflict
+        );
+        assert_eq!(
+            parse(&["--inherit", "stdout=1"]).unwrap_err(),
+            ErrorKind::ValueValidation
         );
         assert_eq!(parse(&["a.ckpt"]).unwrap_err(), ErrorKind::UnknownArgument);
         assert_eq!(

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! A thread that writes an image into a pipe: what was looked at, and the rest.
+//! A thread that writes an image into a pipe: what was looked at, and the rest; as it
+//! is, or with changes.
 
 use std::fs::File;
 use std::io;
+use std::io::BufWriter;
 use std::io::ErrorKind;
 use std::io::PipeReader;
+use std::io::Read;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::thread::JoinHandle;
 
+use ckptfmt::edit;
 use nix::fcntl::fcntl;
 use nix::fcntl::FcntlArg;
+
+use crate::handover::Replace;
 
 /// Bytes that the pipe holds, where so many are allowed.
 const PIPE_BYTES: i32 = 1 << 20;
@@ -24,33 +30,52 @@ pub struct Feed {
     taken: Vec<u8>,
     rest: File,
     to: File,
+    changes: Option<Replace>,
 }
 
 impl Feed {
-    /// Makes a pipe that is to get `taken` and then all of `rest`.
+    /// Makes a pipe that is to get `taken` and then all of `rest`, or one image of that
+    /// with changes.
     ///
     /// # Errors
     ///
     /// Those of pipe(2).
-    pub fn new(taken: Vec<u8>, rest: File) -> io::Result<(PipeReader, Self)> {
+    pub fn new(
+        taken: Vec<u8>,
+        rest: File,
+        changes: Option<Replace>,
+    ) -> io::Result<(PipeReader, Self)> {
         let (reader, writer) = io::pipe()?;
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         // As a file, so that the kernel moves the data by itself.
         let to = OwnedFd::from(writer).into();
-        Ok((reader, Self { taken, rest, to }))
+        let feed = Self {
+            taken,
+            rest,
+            to,
+            changes,
+        };
+        Ok((reader, feed))
     }
 
     /// Begins to write. No process can be made any more.
     pub fn start(mut self) -> JoinHandle<io::Result<()>> {
         thread::spawn(move || {
-            let written = self
-                .to
-                .write_all(&self.taken)
-                .and_then(|()| io::copy(&mut self.rest, &mut self.to));
+            let written = match &mut self.changes {
+                Some(changes) => {
+                    let input = self.taken.chain(&self.rest);
+                    let output = BufWriter::with_capacity(PIPE_BYTES as usize, &self.to);
+                    edit::copy(input, output, changes)
+                }
+                None => self
+                    .to
+                    .write_all(&self.taken)
+                    .and_then(|()| io::copy(&mut self.rest, &mut self.to).map(|_| ())),
+            };
             match written {
                 // The image was read, or will not be.
                 Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-                done => done.map(|_| ()),
+                done => done,
             }
         })
     }
@@ -72,7 +97,7 @@ mod tests {
     fn everything_comes_out_in_order() {
         let large = vec![7; 3 << 20];
         for (taken, follows) in [(&b"head"[..], &large[..]), (&large, b""), (b"", b"x")] {
-            let (mut reader, feed) = Feed::new(taken.to_vec(), rest(follows)).unwrap();
+            let (mut reader, feed) = Feed::new(taken.to_vec(), rest(follows), None).unwrap();
             let feeder = feed.start();
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).unwrap();
@@ -83,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_enough_is_no_error() {
-        let (mut reader, feed) = Feed::new(b"head".to_vec(), rest(&[7; 3 << 20])).unwrap();
+        let (mut reader, feed) = Feed::new(b"head".to_vec(), rest(&[7; 3 << 20]), None).unwrap();
         let feeder = feed.start();
         reader.read_exact(&mut [0; 4]).unwrap();
         drop(reader);
@@ -91,8 +116,28 @@ mod tests {
     }
 
     #[test]
+    fn changes_are_made_on_the_way() {
+        let mut bytes = ckptfmt::build::Image::sample().bytes();
+        let changes = || Some(Replace::new(vec!["0=7".parse().unwrap()]));
+        let (head, tail) = bytes.split_at(1000);
+        let (mut reader, feed) = Feed::new(head.to_vec(), rest(tail), changes()).unwrap();
+        let feeder = feed.start();
+        let mut changed = Vec::new();
+        reader.read_to_end(&mut changed).unwrap();
+        feeder.join().unwrap().unwrap();
+        assert!(changed != bytes);
+        ckptfmt::walk::walk(changed.as_slice(), &mut |_| {}).unwrap();
+        bytes[500] ^= 1;
+        let (mut reader, feed) = Feed::new(Vec::new(), rest(&bytes), changes()).unwrap();
+        let feeder = feed.start();
+        reader.read_to_end(&mut changed).unwrap();
+        let e = feeder.join().unwrap().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error() {
-        let (_reader, feed) = Feed::new(b"head".to_vec(), File::open("/").unwrap()).unwrap();
+        let (_reader, feed) = Feed::new(b"head".to_vec(), File::open("/").unwrap(), None).unwrap();
         let e = feed.start().join().unwrap().unwrap_err();
         assert_eq!(e.kind(), ErrorKind::IsADirectory);
     }

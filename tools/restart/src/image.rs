@@ -4,7 +4,7 @@
 //! The image: which process it is of, and how it gets to the kernel.
 //!
 //! Of a regular file the head is looked at, and the position does not move: the
-//! kernel reads the file itself. Of a pipe what was looked at is gone; then a thread
+//! kernel reads the file itself, if nothing in it is changed. Of a pipe what was looked at is gone; then a thread
 //! feeds it, and all that follows, into a pipe of our own.
 
 use std::fs::File;
@@ -28,6 +28,7 @@ use ckptfmt::stream::reader::Reader;
 use ckptfmt::walk::UTS_MAX;
 
 use crate::feed::Feed;
+use crate::handover::Replace;
 
 /// An image that was opened.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct Image {
     file: File,
     name: String,
     regular: bool,
+    stdin: bool,
     /// What was taken from a stream.
     taken: Vec<u8>,
 }
@@ -49,7 +51,8 @@ impl Image {
     ///
     /// Those of open(2); and a terminal has no image.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
-        let (file, name) = match path.filter(|path| *path != "-") {
+        let path = path.filter(|path| *path != "-");
+        let (file, name) = match path {
             Some(path) => {
                 let name = path.display().to_string();
                 let file = File::open(path);
@@ -70,6 +73,7 @@ impl Image {
         }
         Ok(Self {
             regular: file.metadata()?.is_file(),
+            stdin: path.is_none(),
             file,
             name,
             taken: Vec::new(),
@@ -99,17 +103,22 @@ impl Image {
         found.map_err(|why| format!("{}: {why}", self.name))
     }
 
-    /// Makes the image ready to be read by the kernel.
+    /// Makes the image ready to be read by the kernel, with these changes.
     ///
     /// # Errors
     ///
     /// Those of pipe(2).
-    pub fn input(self) -> io::Result<Input> {
-        if self.taken.is_empty() {
+    pub fn input(self, changes: Option<Replace>) -> io::Result<Input> {
+        if self.taken.is_empty() && changes.is_none() {
             return Ok((self.file.into(), None));
         }
-        let (reader, feed) = Feed::new(self.taken, self.file)?;
+        let (reader, feed) = Feed::new(self.taken, self.file, changes)?;
         Ok((reader.into(), Some(feed)))
+    }
+
+    /// Does it come from standard input?
+    pub fn is_stdin(&self) -> bool {
+        self.stdin
     }
 
     /// How messages call it.
@@ -200,6 +209,7 @@ mod tests {
             file: OwnedFd::from(reader).into(),
             name: "pipe".into(),
             regular: false,
+            stdin: false,
             taken: Vec::new(),
         }
     }
@@ -223,7 +233,7 @@ mod tests {
         let mut image = Image::open(Some(&path)).unwrap();
         image.file.seek(io::SeekFrom::Start(6)).unwrap();
         assert_eq!(image.pid(), Ok(4711));
-        let input = image.input().unwrap();
+        let input = image.input(None).unwrap();
         assert!(input.1.is_none());
         assert_eq!(all(input), bytes[6..]);
     }
@@ -235,9 +245,9 @@ mod tests {
         let mut image = piped(bytes.clone());
         assert_eq!(image.pid(), Ok(4711));
         assert!(image.taken.len() < 1024);
-        assert!(all(image.input().unwrap()) == bytes);
+        assert!(all(image.input(None).unwrap()) == bytes);
         // Not looked at: nothing to feed.
-        let input = piped(bytes.clone()).input().unwrap();
+        let input = piped(bytes.clone()).input(None).unwrap();
         assert!(input.1.is_none());
         assert!(all(input) == bytes);
     }

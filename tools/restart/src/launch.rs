@@ -114,8 +114,12 @@ impl Started {
         }
         let mut bytes = Vec::new();
         self.status.read_to_end(&mut bytes).map_err(unknown)?;
-        let trouble = Trouble::from_bytes(&bytes).or_else(|| killed(self.child));
-        trouble.map_or(Ok(self.child), Err)
+        let Some(trouble) = Trouble::from_bytes(&bytes).or_else(|| killed(self.child)) else {
+            return Ok(self.child);
+        };
+        // Whoever tries again at once wants its id to be free.
+        let _ = until_dead(self.child, true);
+        Err(trouble)
     }
 }
 
@@ -136,21 +140,27 @@ fn killed(child: Pid) -> Option<Trouble> {
     if name.strip_suffix(b"\n")? != MARK.to_bytes() {
         return None;
     }
-    let step = Duration::from_millis(10);
+    match until_dead(child, false)? {
+        Change::Killed(number) => Some(Trouble {
+            step: Step::Killed,
+            number,
+        }),
+        _ => None,
+    }
+}
+
+/// Waits for the end of a child, for a while, and reaps it if wanted.
+fn until_dead(child: Pid, reap: bool) -> Option<Change> {
+    let step = Duration::from_millis(2);
     let mut waited = Duration::ZERO;
     while waited < DYING {
-        match sys::news(Some(child), false) {
-            Ok(Some((_, Change::Killed(number)))) => {
-                return Some(Trouble {
-                    step: Step::Killed,
-                    number,
-                })
-            }
-            Ok(Some((_, Change::Exited(_)))) => return None,
-            _ => {
+        match sys::news(Some(child), reap) {
+            Ok(Some((_, end @ (Change::Killed(_) | Change::Exited(_))))) => return Some(end),
+            Ok(_) => {
                 sleep(step);
                 waited = waited.saturating_add(step);
             }
+            Err(_) => break,
         }
     }
     None

@@ -14,6 +14,7 @@
 //!
 //! ```text
 //! args -> image:  the process id in its head; a feeder when it is a pipe
+//!         handover: what the feeder changes, with --inherit
 //!         launch: a child with that id calls restart(2) and is the process
 //!         init:   with --pidns, the process between this tool and the child
 //!         wait:   with --wait, until the process ends
@@ -21,6 +22,7 @@
 
 mod args;
 mod feed;
+mod handover;
 mod image;
 mod init;
 mod launch;
@@ -30,6 +32,7 @@ mod trouble;
 mod wait;
 
 use std::io;
+use std::io::ErrorKind;
 use std::io::PipeReader;
 use std::io::Read;
 use std::process::ExitCode;
@@ -43,6 +46,7 @@ use nix::unistd::Pid;
 
 use crate::args::Args;
 use crate::feed::Feed;
+use crate::handover::Replace;
 use crate::image::Image;
 use crate::launch::Plan;
 use crate::login::Login;
@@ -94,7 +98,19 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         false => Some(image.pid().map_err(|e| says(FAILED)(&e))?),
     };
     let name = image.name();
-    let (image, feed) = image.input().map_err(|e| says(FAILED)(&e))?;
+    for wanted in &args.inherit {
+        if !sys::is_callers(wanted.fd) {
+            return Err(says(USAGE)(&format!(
+                "descriptor {} is not open",
+                wanted.fd
+            )));
+        }
+        if wanted.fd == 0 && image.is_stdin() {
+            return Err(says(USAGE)(&"descriptor 0 is the image itself"));
+        }
+    }
+    let changes = (!args.inherit.is_empty()).then(|| Replace::new(args.inherit));
+    let (image, feed) = image.input(changes).map_err(|e| says(FAILED)(&e))?;
     let (mut log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
     sys::want_children();
     let signals = Signals::block(&wait::WATCHED).map_err(|e| says(FAILED)(&e))?;
@@ -153,11 +169,23 @@ fn failed(
     // Up to the end: nobody who could write is left.
     let _ = log.read_to_end(&mut lines);
     let reason = String::from_utf8_lossy(&lines).into_owned();
+    // If the image could not be read, or not be changed, that is the cause of all else.
+    let fed = feeder.filter(|f| f.is_finished()).map(|f| f.join());
+    let cause = match fed {
+        Some(Ok(Err(e))) => Some(e),
+        _ => None,
+    };
+    if let Some(e) = cause
+        .as_ref()
+        .filter(|e| e.kind() == ErrorKind::InvalidData)
+    {
+        report.say(format_args!("{name}: {e}"));
+        return FAILED;
+    }
     if trouble.step != Step::Restart || !report.kernel(&lines) {
         report.say(trouble.words(pid));
     }
-    // If the image could not be read, that is the cause of all else.
-    if let Some(Ok(Err(e))) = feeder.filter(|f| f.is_finished()).map(|f| f.join()) {
+    if let Some(e) = cause {
         report.say(format_args!("{name}: cannot read: {e}"));
     }
     if let Some(remedy) = trouble.remedy(&reason) {

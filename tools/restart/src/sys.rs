@@ -138,6 +138,13 @@ pub fn high(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Is it a descriptor that whoever called this tool has given it?
+pub fn is_callers(fd: RawFd) -> bool {
+    // SAFETY: Asks for the flags of a number, which need not be a descriptor.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// Closes what this tool has opened, but for `keep`: what an exec would close.
 ///
 /// Only for a child that does not use any of it.

@@ -33,7 +33,9 @@ const PAGES: usize = 40;
 /// More allocations than one call makes.
 const MOST: usize = 50_000;
 
-// The images are in /tmp: a file system of the host would fail too, and slowly.
+// The images, and what the program has open for writing, are in /tmp: a file system of
+// the host would fail too, and slowly, and one of 9p does not open a file for writing any
+// more once that has failed.
 const DEBUG: &str = "/sys/kernel/debug";
 
 /// Lets allocations that may wait fail too, without a line in the log for each.
@@ -62,6 +64,17 @@ fn prepare() -> Result<(), String> {
         set(&format!("{kind}/probability"), "100")?;
     }
     Ok(())
+}
+
+/// Lets what the current process prints go to memory.
+fn print_to_memory() {
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    if let Ok(fd) = sys::open(c"/tmp/alloc-printed", flags, 0o600) {
+        for to in [1, 2] {
+            let _ = sys::dup_to(fd, to, 0);
+        }
+        let _ = sys::close(fd);
+    }
 }
 
 /// Where allocations can fail.
@@ -173,8 +186,13 @@ impl Family {
                 0 => memory.page_is(0, own),
                 page => memory.page_is(page, page as u64),
             };
-            let ended = next.is_none_or(|pid| sys::wait_for(pid, 30) == Ended::Exit(0));
-            sys::exit(i32::from(!ended || !(0..PAGES).all(good)))
+            let ended = next.map_or(Ended::Exit(0), |pid| sys::wait_for(pid, 30));
+            let bad = (0..PAGES).find(|page| !good(*page));
+            if ended != Ended::Exit(0) || bad.is_some() {
+                println!("FAILED: below {own}: {ended:?}, page {bad:?}");
+                sys::exit(1);
+            }
+            sys::exit(0)
         };
         let child = sys::fork()?;
         if child == 0 {
@@ -198,8 +216,13 @@ impl Family {
     /// All end, and have found what they had.
     fn ends_well(self) -> bool {
         let _ = sys::close(self.hold);
-        sys::wait_for(self.child, 30) == Ended::Exit(0)
-            && (0..PAGES).all(|page| self.memory.page_is(page, page as u64))
+        let ended = sys::wait_for(self.child, 30);
+        let bad = (0..PAGES).find(|page| !self.memory.page_is(*page, *page as u64));
+        if ended != Ended::Exit(0) || bad.is_some() {
+            println!("FAILED: {ended:?}, page {bad:?}");
+            return false;
+        }
+        true
     }
 }
 
@@ -261,6 +284,7 @@ fn tree_checkpoints() -> Case {
 fn tree_restarts() -> Case {
     let desk = Desk::open_in(Path::new("/tmp"), "alloc-restart-tree");
     let ended = sys::in_child(60, || {
+        print_to_memory();
         let Ok(family) = Family::new() else {
             return 3;
         };
@@ -318,6 +342,7 @@ fn checkpoints() -> Case {
 fn restarts() -> Case {
     let desk = Desk::open_in(Path::new("/tmp"), "alloc-restart");
     desk.make(|| {
+        print_to_memory();
         if let Ok(memory) = Map::anon(PAGES * PAGE) {
             (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
         }

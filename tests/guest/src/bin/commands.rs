@@ -2,6 +2,10 @@
 
 //! The commands `checkpoint` and `restart`, on a shell that knows nothing of them.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Child;
@@ -17,6 +21,7 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::life;
 use ckpt_guest::pace;
+use ckpt_guest::sys;
 
 /// Counts until it may end; prints its pid as it knew it and as the kernel has it.
 const SCRIPT: &str = "i=0; while [ ! -e finish ]; do i=$((i + 1)); done; \
@@ -36,13 +41,17 @@ impl Scene {
     }
 
     fn start(&self) -> Result<Child, String> {
-        let out = std::fs::File::create(self.dir.join("out")).map_err(|e| e.to_string())?;
+        let out = File::create(self.dir.join("out")).map_err(|e| e.to_string())?;
+        self.start_on(Stdio::null(), out)
+    }
+
+    fn start_on(&self, input: impl Into<Stdio>, out: File) -> Result<Child, String> {
         let err = out.try_clone().map_err(|e| e.to_string())?;
         let child = Command::new("/bin/bash")
             .args(["--norc", "-c", SCRIPT])
             .env_clear()
             .current_dir(&self.dir)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(out)
             .stderr(err)
             .process_group(0)
@@ -240,6 +249,67 @@ fn refused() -> Case {
     pass_with(said.lines().next().unwrap_or_default())
 }
 
+/// The two ends of a new terminal.
+fn terminal() -> Result<(OwnedFd, File), String> {
+    let (mut master, mut slave) = (-1, -1);
+    // SAFETY: two ints of ours; no names and no settings are asked for. Both descriptors
+    // are new, and nobody else's.
+    unsafe {
+        let null = std::ptr::null_mut();
+        let ret = libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast());
+        sys::libc_result(ret).map_err(|e| format!("openpty: {e}"))?;
+        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
+        libc::fcntl(slave, libc::F_SETFD, libc::FD_CLOEXEC);
+        Ok((
+            OwnedFd::from_raw_fd(master),
+            OwnedFd::from_raw_fd(slave).into(),
+        ))
+    }
+}
+
+/// On a terminal that is gone when it is restarted: another file takes its place.
+fn terminal_gone() -> Case {
+    let scene = Scene::new("terminal");
+    let (master, slave) = terminal()?;
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd()))
+        .map_err(|e| e.to_string())?;
+    let name = name.display();
+    let other = slave.try_clone().map_err(|e| e.to_string())?;
+    let child = scene.start_on(other, slave)?;
+    let pid = child.id() as i32;
+    scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
+    let _ = ended(child)?;
+    drop(master);
+    scene.finish();
+    let gone = scene.succeeds("restart -i image --wait", 1)?;
+    if !gone.contains(&name.to_string()) {
+        return Err(format!("does not name {name}: {gone}"));
+    }
+    for (inherit, status, word) in [
+        ("0=77", 2, "descriptor 77 is not open"),
+        ("77=5", 1, "its first process has no descriptor 77"),
+        ("/no/such=5", 1, "no open file is /no/such"),
+    ] {
+        let line = format!("restart -i image --wait --inherit {inherit} 5<>out");
+        let said = scene.succeeds(&line, status)?;
+        if !said.contains(word) {
+            return Err(format!("{inherit}: does not say {word}: {said}"));
+        }
+    }
+    for line in [
+        "restart -i image --wait --inherit 1=5 5<>out".to_string(),
+        format!("cat image | restart --wait --inherit {name}=5 5<>out"),
+    ] {
+        std::fs::write(scene.dir.join("out"), "").map_err(|e| e.to_string())?;
+        scene.succeeds(&line, 7)?;
+        match scene.pids()? {
+            (a, b) if a == pid && b == pid => {}
+            other => return Err(format!("pid {pid}, and it prints {other:?}")),
+        }
+    }
+    pass_with(format!("{name} became a file"))
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
     for (name, case) in [
@@ -248,6 +318,7 @@ fn main() -> ExitCode {
         ("streamed", streamed),
         ("pid-namespace", pid_namespace),
         ("stopped", stopped),
+        ("terminal-gone", terminal_gone),
         ("refused", refused),
     ] {
         cases.run(name, case);

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Files of the image whose place descriptors of the caller take: `--inherit`.
+//!
+//! The kernel opens files by their names. A record that says "descriptor N of the caller"
+//! instead is a part of the format, so that the image is changed on its way to the
+//! kernel: the record of the file, and no other.
+
+use std::os::fd::RawFd;
+use std::str::FromStr;
+
+use ckptfmt::edit::Edit;
+use ckptfmt::edit::Raw;
+use ckptfmt::format;
+use ckptfmt::format::files::file_flags;
+use ckptfmt::format::files::file_kind;
+use ckptfmt::format::files::FdEnt;
+use ckptfmt::format::files::File;
+use ckptfmt::format::files::Files;
+use zerocopy::FromBytes;
+use zerocopy::IntoBytes;
+
+/// Which open files of the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The one behind this descriptor of the first process, wherever else it is.
+    Fd(u32),
+    /// All with this path.
+    Path(Vec<u8>),
+}
+
+/// An argument of `--inherit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The files of the image.
+    pub what: What,
+    /// The descriptor of this tool.
+    pub fd: RawFd,
+}
+
+impl FromStr for Handover {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A path may have this character in it.
+        let (what, fd) = text
+            .rsplit_once('=')
+            .ok_or("no \"=\": name what is replaced, and a descriptor, as in 0=0")?;
+        let what = match what.parse() {
+            Ok(fd) => What::Fd(fd),
+            Err(_) if what.starts_with('/') => What::Path(what.into()),
+            Err(_) => return Err(format!("{what}: neither a descriptor nor an absolute path")),
+        };
+        let fd = fd
+            .parse()
+            .ok()
+            .filter(|fd| (0..=format::files::FD_MAX.cast_signed()).contains(fd));
+        let fd = fd.ok_or("behind \"=\" stands no descriptor of this command")?;
+        Ok(Self { what, fd })
+    }
+}
+
+/// What belongs to the files of a descriptor table, and stands between its descriptors.
+const OF_FILES: &[i16] = &[
+    format::FILE,
+    format::STR,
+    format::FD_ENT,
+    format::PIPE,
+    format::PIPE_BUF,
+    format::PIPE_DATA,
+    format::EVENTFD,
+    format::SIGNALFD,
+    format::TIMERFD,
+    format::EPOLL,
+    format::EPOLL_ITEM,
+    format::PIDFD,
+];
+
+/// Replaces the files.
+#[derive(Debug)]
+pub struct Replace {
+    /// What is wanted, and whether it was found.
+    wanted: Vec<(Handover, bool)>,
+    /// Descriptor table of the first process, and whether we are in it.
+    table: Option<u32>,
+    in_table: bool,
+    /// What may still change: all of that table, elsewhere a file whose path is to come.
+    held: Vec<Raw>,
+    /// References of files that were replaced.
+    replaced: Vec<u32>,
+}
+
+/// A file record that announces a path, if it is one.
+fn file_with_path(record: &Raw) -> Option<File> {
+    let file = File::read_from_bytes(&record.payload).ok()?;
+    (record.kind == format::FILE && file.path_len != 0).then_some(file)
+}
+
+impl Replace {
+    /// Replaces all of these.
+    pub fn new(wanted: Vec<Handover>) -> Self {
+        Self {
+            wanted: wanted.into_iter().map(|one| (one, false)).collect(),
+            table: None,
+            in_table: false,
+            held: Vec::new(),
+            replaced: Vec::new(),
+        }
+    }
+
+    /// The descriptor that takes the place of what matches, which is found herewith.
+    fn find(&mut self, matches: impl Fn(&What) -> bool) -> Option<RawFd> {
+        let mut fd = None;
+        for (wanted, found) in &mut self.wanted {
+            if matches(&wanted.what) {
+                *found = true;
+                fd.get_or_insert(wanted.fd);
+            }
+        }
+        fd
+    }
+
+    /// Puts the descriptor `fd` of the caller in the place of the file held at `at`,
+    /// whose path follows it.
+    fn replace(&mut self, at: usize, file: &File, fd: RawFd) -> Result<(), &'static str> {
+        if file.flags & file_flags::PATH != 0 {
+            return Err("is open for its location only (O_PATH)");
+        }
+        if file.flags & (file_flags::MAPPED | file_flags::SHARED) != 0 {
+            return Err("is mapped into memory");
+        }
+        let path = at.saturating_add(1);
+        if self
+            .held
+            .get(path)
+            .is_none_or(|next| next.kind != format::STR)
+        {
+            return Err("has no path");
+        }
+        let mut stream = File::zeroed();
+        stream.objref = file.objref;
+        stream.kind = file_kind::STREAM;
+        stream.flags = file.flags & file_flags::ACCMODE;
+        stream.mode = file.mode;
+        stream.stream_fd = fd.cast_unsigned();
+        self.replaced.push(file.objref);
+        if let Some(record) = self.held.get_mut(at) {
+            record.payload = stream.as_bytes().to_vec();
+        }
+        self.held.remove(path);
+        Ok(())
+    }
+
+    /// A path came, which is held; it may be the one of the file before it.
+    fn path(&mut self) -> Result<(), String> {
+        let [.., before, path] = self.held.as_slice() else {
+            return Ok(());
+        };
+        let (Some(file), path) = (file_with_path(before), path.payload.clone()) else {
+            return Ok(());
+        };
+        let is_it = |what: &What| matches!(what, What::Path(wanted) if *wanted == path);
+        match self.find(is_it) {
+            None => Ok(()),
+            Some(fd) => self
+                .replace(self.held.len().saturating_sub(2), &file, fd)
+                .map_err(|why| format!("{} {why}: it cannot be replaced", path.escape_ascii())),
+        }
+    }
+
+    fn descriptor(&mut self, record: &Raw) -> Result<(), String> {
+        let Ok(entry) = FdEnt::read_from_bytes(&record.payload) else {
+            return Ok(());
+        };
+        let Some(fd) = self.find(|what| *what == What::Fd(entry.fd)) else {
+            return Ok(());
+        };
+        // Two descriptors of one open file are that again.
+        if self.replaced.contains(&entry.file) {
+            return Ok(());
+        }
+        let is_it = |file: &File| file.objref == entry.file;
+        let mut held = self.held.iter().map(file_with_path).enumerate();
+        let found = held.find_map(|(at, file)| Some((at, file.filter(is_it)?)));
+        let no = |why: &str| format!("descriptor {} {why}", entry.fd);
+        match found {
+            Some((at, file)) => self
+                .replace(at, &file, fd)
+                .map_err(|why| no(&format!("{why}: it cannot be replaced"))),
+            None => Err(no(
+                "is no file with a path, or one that something before it uses: \
+                 name it by its path, if it has one",
+            )),
+        }
+    }
+}
+
+impl Edit for Replace {
+    fn record(&mut self, record: Raw, out: &mut Vec<Raw>) -> Result<(), String> {
+        let kind = record.kind;
+        let of_files = OF_FILES.contains(&kind);
+        self.in_table &= of_files;
+        let waits = matches!(kind, format::FILE | format::STR);
+        if !self.in_table && !waits {
+            self.flush(out);
+            out.push(record);
+            let last = out.last().filter(|_| kind == format::FILES);
+            if let (Some(files), None) = (last, self.table) {
+                let files = Files::read_from_bytes(&files.payload).ok();
+                self.table = files.map(|files| files.objref);
+                self.in_table = self.table.is_some();
+            }
+            return Ok(());
+        }
+        if kind == format::FD_ENT {
+            self.descriptor(&record)?;
+        }
+        self.held.push(record);
+        if kind == format::STR {
+            self.path()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, out: &mut Vec<Raw>) {
+        out.append(&mut self.held);
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        match self.wanted.iter().find(|(_, found)| !found) {
+            None => Ok(()),
+            Some((Handover { what, .. }, _)) => Err(match what {
+                What::Fd(fd) => format!("its first process has no descriptor {fd}"),
+                What::Path(path) => format!("no open file is {}", path.escape_ascii()),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ckptfmt::build::Image;
+    use ckptfmt::edit::copy;
+    use ckptfmt::walk::walk;
+    use ckptfmt::walk::Event;
+
+    fn wanted(texts: &[&str]) -> Replace {
+        Replace::new(texts.iter().map(|text| text.parse().unwrap()).collect())
+    }
+
+    /// The files of the sample with their paths, when these were replaced.
+    fn files(texts: &[&str]) -> Result<Vec<(File, Vec<u8>)>, String> {
+        let mut output = Vec::new();
+        let image = Image::sample().bytes();
+        copy(image.as_slice(), &mut output, &mut wanted(texts)).map_err(|e| e.to_string())?;
+        let mut files = Vec::new();
+        walk(output.as_slice(), &mut |event| {
+            if let Event::File(file, path) = event {
+                files.push((**file, path.to_vec()));
+            }
+        })
+        .unwrap();
+        Ok(files)
+    }
+
+    #[test]
+    fn arguments() {
+        let parse = |text: &str| text.parse::<Handover>();
+        let what = What::Fd(2);
+        assert_eq!(parse("2=7"), Ok(Handover { what, fd: 7 }));
+        let what = What::Path(b"/dev/a=b".to_vec());
+        assert_eq!(parse("/dev/a=b=0"), Ok(Handover { what, fd: 0 }));
+        for (text, why) in [
+            ("7", "no \"=\""),
+            ("a=1", "neither"),
+            ("-1=1", "neither"),
+            ("1=", "no descriptor"),
+            ("1=-1", "no descriptor"),
+            ("1=9999999999", "no descriptor"),
+        ] {
+            assert!(parse(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_replaced_by_descriptor_and_by_path() {
+        let before = files(&[]).unwrap();
+        // Its path comes first.
+        let twice = ["0=8", "/dev/ttyS0=7"];
+        for wanted in [&["/dev/ttyS0=7"][..], &["0=7"], &["2=7"], &twice] {
+            let after = files(wanted).unwrap();
+            assert_eq!(before.len(), after.len());
+            for ((old, path), (new, new_path)) in before.iter().zip(&after) {
+                if path == b"/dev/ttyS0" {
+                    assert_eq!((new.kind, new.stream_fd), (file_kind::STREAM, 7));
+                    assert_eq!((new.objref, new.flags), (old.objref, 2));
+                    assert!(new_path.is_empty());
+                } else {
+                    assert_eq!((old, path), (new, new_path));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced() {
+        for (wanted, why) in [
+            ("/no/such=7", "no open file is /no/such"),
+            ("77=7", "its first process has no descriptor 77"),
+            ("/bin/ckpt=7", "mapped into memory"),
+            ("8=7", "is no file with a path"),
+        ] {
+            let said = files(&[wanted]).unwrap_err();
+            assert!(said.contains(why), "{wanted}: {said}");
+        }
+    }
+}
