@@ -178,9 +178,12 @@ impl Family {
         let memory = Map::anon(PAGES * PAGE)?;
         (0..PAGES).for_each(|page| memory.fill_page(page, page as u64));
         let [told, hold] = sys::pipe(0)?;
+        let [begun, begin] = sys::pipe(0)?;
         let end = |own: u64, next: Option<i32>| {
             let _ = sys::close(hold);
             memory.fill_page(0, own);
+            let _ = sys::write(begin, b"b");
+            let _ = (sys::close(begun), sys::close(begin));
             let _ = sys::read(told, &mut [0]);
             let good = |page: usize| match page {
                 0 => memory.page_is(0, own),
@@ -205,7 +208,14 @@ impl Family {
                 Err(_) => sys::exit(1),
             }
         }
-        let _ = sys::close(told);
+        let _ = (sys::close(told), sys::close(begin));
+        // What they allocate for themselves is none of the test's.
+        for _ in 0..2 {
+            if sys::read(begun, &mut [0])? != 1 {
+                return Err(sys::Errno(libc::EIO));
+            }
+        }
+        let _ = sys::close(begun);
         Ok(Self {
             memory,
             child,
