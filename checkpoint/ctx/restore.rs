@@ -71,8 +71,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) views: Restored<View>,
     /// Whose signal handlers they are, and with which memory, by reference.
     pub(crate) handlers: Restored<(u32, ARef<Task>)>,
-    /// The caller's own descriptors, for the image's stream.
-    pub(crate) own: Table,
+    /// The caller's own descriptors, for the image's stream, until all files are there.
+    pub(crate) own: Option<Table>,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Root directory of the caller, and its absolute name.
@@ -117,7 +117,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         tables: Restored::new(),
         views: Restored::new(),
         handlers: Restored::new(),
-        own: Table::current(),
+        own: Some(Table::current()),
         shmem: Restored::new(),
         same_vdso: false,
         files_left: limits::files_allowed(),
@@ -194,6 +194,7 @@ impl Course {
         ctx.spaces = Restored::new();
         ctx.tables = Restored::new();
         ctx.views = Restored::new();
+        ctx.own = None;
         let forest = &ctx.forest;
         let (places, mut orphans) = forest.orphans(ctx.new_pids)?;
         let myself = birth::myself();

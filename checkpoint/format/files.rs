@@ -114,8 +114,11 @@ wire! {
         /// Object reference: the pipe of an end, the shared memory of a file in memory,
         /// else 0.
         object: u32,
-        /// Zero.
-        reserved: u64,
+        /// Of a file in the directory of a process in procfs: that process, as in the
+        /// forest; else 0.
+        pid: u32,
+        /// Where its id begins in the path, or 0.
+        pid_at: u32,
     }
 }
 
@@ -205,7 +208,18 @@ impl Record for File {
             "file has no path",
         )?;
         ensure(self.path_len as usize <= super::STR_MAX, "path is too long")?;
-        ensure(self.reserved == 0, "reserved field is not zero")
+        let has_path = matches!(
+            self.kind,
+            file_kind::REGULAR | file_kind::DIRECTORY | file_kind::PATH
+        );
+        ensure(
+            if self.pid == 0 {
+                self.pid_at == 0
+            } else {
+                has_path && self.pid_at != 0 && self.pid_at < self.path_len
+            },
+            "file is not in the directory of a process",
+        )
     }
 }
 

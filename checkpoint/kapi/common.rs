@@ -182,12 +182,13 @@ impl Drop for Known {
     }
 }
 
-/// An address space that a restart has built, or builds.
+/// An address space that a restart has built, or builds, and what goes with it in all
+/// tasks that have it: whether it may be traced.
 ///
 /// # Invariants
 ///
-/// The value owns one reference to the users of the address space.
-pub(crate) struct Space(*mut bindings::mm_struct);
+/// The value owns one reference to the users of the address space, and one to the state.
+pub(crate) struct Space(*mut bindings::mm_struct, *mut bindings::task_exec_state);
 
 // SAFETY: The reference belongs to the value, not to a task; what is done with it is
 // done under the mmap lock.
@@ -198,22 +199,32 @@ impl Space {
     pub(crate) fn current() -> Self {
         let mm = mm::current_mm();
         // SAFETY: The current task uses it, so that it has users.
-        unsafe { bindings::ckpt_mmget(mm) };
-        Self(mm)
+        let state = unsafe {
+            bindings::ckpt_mmget(mm);
+            bindings::ckpt_exec_state_get()
+        };
+        Self(mm, state)
     }
 
-    /// The address space, with one use of it that the caller takes over.
-    pub(super) fn take(&self) -> *mut bindings::mm_struct {
-        // SAFETY: The value has a use of it.
-        unsafe { bindings::ckpt_mmget(self.0) };
-        self.0
+    /// The address space and the state, with one reference to each that the caller takes
+    /// over.
+    pub(super) fn take(&self) -> (*mut bindings::mm_struct, *mut bindings::task_exec_state) {
+        // SAFETY: The value has references to both.
+        unsafe {
+            bindings::ckpt_mmget(self.0);
+            bindings::ckpt_exec_state_hold(self.1);
+        }
+        (self.0, self.1)
     }
 }
 
 impl Drop for Space {
     fn drop(&mut self) {
-        // SAFETY: The value owns the reference. May sleep: no lock is held here.
-        unsafe { bindings::mmput(self.0) };
+        // SAFETY: The value owns the references. May sleep: no lock is held here.
+        unsafe {
+            bindings::mmput(self.0);
+            bindings::put_task_exec_state(self.1);
+        }
     }
 }
 

@@ -214,15 +214,6 @@ pub(crate) fn may_search(dir: &FileRef) -> bool {
     unsafe { bindings::ckpt_may_search(dir.as_ptr()) == 0 }
 }
 
-/// Is the file one of procfs, whose contents depend on the process?
-pub(crate) fn is_procfs(file: &FileRef) -> bool {
-    // SAFETY: The reference keeps the file, its inode and the file system.
-    unsafe {
-        let inode = bindings::ckpt_file_inode(file.as_ptr());
-        (*(*inode).i_sb).s_magic == bindings::PROC_SUPER_MAGIC as c_ulong
-    }
-}
-
 /// The address of the file's inode: its identity while a reference is held.
 pub(crate) fn inode_identity(file: &FileRef) -> usize {
     // SAFETY: The reference keeps the file and its inode.

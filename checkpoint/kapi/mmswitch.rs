@@ -21,8 +21,11 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// `old` is the address space that the task had, and the value owns the
-/// task's reference to it. The task's `mm` is `new`.
+/// task's reference to it. The task's `mm` is `new`. `old_state` is what went with the old
+/// one if the task shares that with others now, and the value owns the task's
+/// reference; else it is NULL.
 pub(crate) struct NewMm {
+    old_state: *mut bindings::task_exec_state,
     old: *mut bindings::mm_struct,
     new: *mut bindings::mm_struct,
     committed: bool,
@@ -58,7 +61,7 @@ impl NewMm {
             if let Some(stack) = rlim.get(bindings::RLIMIT_STACK as usize) {
                 bindings::arch_pick_mmap_layout(new, stack);
             }
-            Self::enter(new, true)
+            Self::enter(new, core::ptr::null_mut())
         }
     }
 
@@ -72,16 +75,26 @@ impl NewMm {
         if !unsafe { bindings::current_is_single_threaded() } {
             return Err(EBUSY);
         }
-        // SAFETY: The use is handed over. It is no fresh one.
-        unsafe { Self::enter(space.take(), false) }
+        let (new, state) = space.take();
+        // SAFETY: The references are handed over.
+        let joined = unsafe { Self::enter(new, state) }?;
+        // Who looks for all tasks with this address space looks at other processes, too.
+        super::mm::set_flag(bindings::MMF_MULTIPROCESS, true);
+        Ok(joined)
     }
 
     /// # Safety
     ///
-    /// A use of `new` is handed over; is it `fresh`, that is, has no task ever run on it?
-    unsafe fn enter(new: *mut bindings::mm_struct, fresh: bool) -> Result<Self> {
+    /// References to `new` and `state` are handed over. Without a state no task has ever
+    /// run on the address space.
+    unsafe fn enter(
+        new: *mut bindings::mm_struct,
+        state: *mut bindings::task_exec_state,
+    ) -> Result<Self> {
+        let fresh = state.is_null();
         let tsk = task::current_ptr();
         let old = super::mm::current_mm();
+        let old_state;
         // SAFETY: By the contract. The locks are taken in the order of exec_mmap(). Every
         // error path gives `new` back and releases what was taken.
         unsafe {
@@ -94,16 +107,18 @@ impl NewMm {
             }
             if let Err(errno) = to_result(errno) {
                 bindings::mmput(new);
+                bindings::put_task_exec_state(state);
                 return Err(errno);
             }
             bindings::sched_mm_cid_before_execve(tsk);
-            bindings::exec_switch_mm(new, core::ptr::null_mut(), fresh);
+            old_state = bindings::exec_switch_mm(new, state, fresh);
             // Threads may join the new one at any time from here on.
             bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_mmap_read_unlock(old);
             bindings::up_write(exec_lock());
         }
         Ok(Self {
+            old_state,
             old,
             new,
             committed: false,
@@ -135,6 +150,7 @@ impl NewMm {
             bindings::ckpt_set_hiwater(self.old);
             bindings::ckpt_mm_update_next_owner(self.old);
             bindings::mmput(self.old);
+            bindings::put_task_exec_state(self.old_state);
             bindings::ckpt_mm_cid_settle();
         }
         self.committed = true;
@@ -152,10 +168,11 @@ impl Drop for NewMm {
         unsafe {
             bindings::down_write(exec_lock());
             bindings::sched_mm_cid_before_execve(tsk);
-            bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
+            let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_rseq_force_update();
             bindings::up_write(exec_lock());
+            bindings::put_task_exec_state(state);
             bindings::ckpt_mm_update_next_owner(self.new);
             bindings::mmput(self.new);
         }

@@ -26,6 +26,7 @@
 #include <uapi/linux/pidfd.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
+#include <linux/proc_fs.h>
 #include <linux/ptrace.h>
 #include <linux/rmap.h>
 #include <linux/rseq.h>
@@ -35,6 +36,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/secretmem.h>
 #include <linux/security.h>
+#include <linux/seq_file.h>
 #include <linux/swap.h>
 #include <linux/syscalls.h>
 #include <linux/timekeeping.h>
@@ -56,6 +58,7 @@
 #include "../../arch/x86/kernel/fpu/xstate.h"
 #include "../../arch/x86/kernel/tls.h"
 #include "../../fs/internal.h"
+#include "../../fs/proc/internal.h"
 #include "../../mm/internal.h"
 
 /* scheduling and time */
@@ -762,6 +765,36 @@ void ckpt_mm_cid_settle(void)
 #endif
 }
 
+void ckpt_exec_state_hold(struct task_exec_state *state)
+{
+	refcount_inc(&state->count);
+}
+
+/* The task's own, which only the task itself replaces. */
+struct task_exec_state *ckpt_exec_state_get(void)
+{
+	struct task_exec_state *state =
+		rcu_dereference_protected(current->exec_state, true);
+
+	ckpt_exec_state_hold(state);
+	return state;
+}
+
+/* For files of procfs that have the address space itself. */
+struct mm_struct *ckpt_proc_mm(struct file *file)
+{
+	return file->private_data;
+}
+
+/* For those that list mappings. */
+struct mm_struct *ckpt_proc_maps_mm(struct file *file)
+{
+	struct seq_file *seq = file->private_data;
+	struct proc_maps_private *priv = seq->private;
+
+	return priv->lock_ctx.mm;
+}
+
 void ckpt_fs_get(struct fs_struct *fs)
 {
 	read_seqlock_excl(&fs->seq);
@@ -1178,6 +1211,12 @@ void ckpt_fs_pwd(struct path *pwd)
 bool ckpt_unlinked(const struct path *path)
 {
 	return d_unlinked(path->dentry);
+}
+
+/* For a super block of procfs. */
+bool ckpt_procfs_is_own(struct super_block *sb)
+{
+	return proc_pid_ns(sb) == task_active_pid_ns(current);
 }
 
 bool ckpt_file_has_owner(struct file *file)

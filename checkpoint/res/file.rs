@@ -15,9 +15,9 @@
 use super::filekind::classify;
 use super::filekind::is_simple_device;
 use super::filekind::is_terminal;
-use super::filekind::names_a_process;
 use super::filekind::S_IFCHR;
 use super::filekind::S_IFMT;
+use super::procfs;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -235,11 +235,7 @@ fn describe(
         (rec.mtime_sec, rec.mtime_nsec) = (0, 0);
     }
     let path = name(file, &st)?;
-    ensure(
-        !file::is_procfs(file) || !names_a_process(&path),
-        EOPNOTSUPP,
-        "files of a process in procfs are not supported",
-    )?;
+    (rec.pid, rec.pid_at) = procfs::look(ctx, file, &path)?;
     rec.path_len = path.len() as u32;
     Ok((rec, path))
 }
@@ -314,7 +310,10 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         file::set_flags(&new, all, open_flags(&rec) & all);
         new
     } else {
-        let path = ctx.string(rec.objref, rec.path_len)?;
+        let mut path = ctx.string(rec.objref, rec.path_len)?;
+        if rec.pid != 0 {
+            path = procfs::renamed(ctx, &rec, &path).about(&path)?;
+        }
         let (file, found) = reopen(ctx, &rec, &path).about(&path)?;
         contents = found;
         file
@@ -340,7 +339,9 @@ fn inherit(ctx: &RestoreCtx, rec: &File) -> Outcome<FileRef> {
         )
         .at(Place::Fd(rec.stream_fd))
     };
-    let file = fs::file_of(&ctx.own, rec.stream_fd).ok_or_else(fail)?;
+    let own = ctx.own.as_ref();
+    let file = own.and_then(|own| fs::file_of(own, rec.stream_fd));
+    let file = file.ok_or_else(fail)?;
     let usable = match rec.flags & f::ACCMODE {
         0 => file::may_read(&file),
         1 => file::may_write(&file),
@@ -377,6 +378,9 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Conten
     let file = ctx
         .below_root(path)
         .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
+    if rec.pid != 0 {
+        procfs::check(ctx, rec, &file)?;
+    }
     let st = file::stat(&file, true).why("the attributes of a file cannot be read")?;
     ensure(
         u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT

@@ -28,12 +28,6 @@ pub(super) fn is_terminal(st: &Stat) -> bool {
     }
 }
 
-/// Does a path in procfs lead through the directory of a process?
-pub(super) fn names_a_process(path: &[u8]) -> bool {
-    path.split(|c| *c == b'/')
-        .any(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
-}
-
 /// The kind of an open file, or why it is refused.
 pub(super) fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
     if file::flags(file) & O_PATH != 0 {

@@ -43,6 +43,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
             Failure::new(if gone { EOPNOTSUPP } else { errno }, why)
         })
     };
+    super::procfs::refuse(&PathRef::root())?;
+    super::procfs::refuse(&PathRef::pwd())?;
     let root = name(PathRef::root(), "the root directory has been removed")?;
     let pwd = name(PathRef::pwd(), "the current directory has been removed")?;
     ctx.string(task, &root)?;

@@ -19,6 +19,7 @@ pub(crate) mod mm;
 pub(crate) mod pages;
 pub(crate) mod pending;
 pub(crate) mod pipe;
+mod procfs;
 pub(crate) mod rlimit;
 pub(crate) mod sharedfile;
 pub(crate) mod shmem;

@@ -30,6 +30,7 @@
 #include <linux/personality.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/regset.h>
+#include <linux/sched/exec_state.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -200,6 +201,10 @@ int ckpt_handlers_users(struct task_struct *task);
 bool ckpt_take_handlers(struct task_struct *from);
 bool ckpt_shares_io(void);
 void ckpt_mm_cid_settle(void);
+struct task_exec_state *ckpt_exec_state_get(void);
+void ckpt_exec_state_hold(struct task_exec_state *state);
+struct mm_struct *ckpt_proc_mm(struct file *file);
+struct mm_struct *ckpt_proc_maps_mm(struct file *file);
 void ckpt_fs_put(struct fs_struct *fs);
 bool ckpt_other_pid_ns(struct task_struct *task);
 bool ckpt_other_user_ns(struct task_struct *task);
@@ -245,6 +250,7 @@ const struct path *ckpt_file_path(struct file *file);
 void ckpt_fs_root(struct path *root);
 void ckpt_fs_pwd(struct path *pwd);
 bool ckpt_unlinked(const struct path *path);
+bool ckpt_procfs_is_own(struct super_block *sb);
 bool ckpt_file_has_owner(struct file *file);
 bool ckpt_file_is_stream(struct file *file);
 struct file_lock_context *ckpt_lock_context(struct file *file);

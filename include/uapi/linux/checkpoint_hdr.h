@@ -897,7 +897,8 @@ struct cr_hdr_file {
 	 * in memory, else 0.
 	 */
 	__u32 object;
-	__u64 reserved;			/* Zero */
+	__u32 pid;			/* Of a file in procfs: its process, or 0 */
+	__u32 pid_at;			/* Where the id begins in the path, or 0 */
 };
 
 /* struct cr_hdr_files: files and descriptors follow */

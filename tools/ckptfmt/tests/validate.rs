@@ -495,7 +495,10 @@ fn files() {
             (|r| r.stream_fd = 1, "file has a stream's descriptor"),
             (|r| r.path_len = 0, "file has no path"),
             (|r| r.path_len = 4096, "path is too long"),
-            (|r| r.reserved = 1, RESERVED),
+            (
+                |r| r.pid_at = 1,
+                "file is not in the directory of a process",
+            ),
             (|r| r.flags |= 1 << 14, "file has flags of a pipe"),
             (
                 |r| r.object = 30,

@@ -75,7 +75,11 @@ const OF_FILES: &[i16] = &[
     format::EPOLL,
     format::EPOLL_ITEM,
     format::PIDFD,
+    format::SHMEM,
 ];
+
+/// Bytes that are held back at most.
+const HELD_MAX: usize = 64 << 20;
 
 /// Replaces the files.
 #[derive(Debug)]
@@ -87,6 +91,7 @@ pub struct Replace {
     in_table: bool,
     /// What may still change: all of that table, elsewhere a file whose path is to come.
     held: Vec<Raw>,
+    held_bytes: usize,
     /// References of files that were replaced.
     replaced: Vec<u32>,
 }
@@ -105,6 +110,7 @@ impl Replace {
             table: None,
             in_table: false,
             held: Vec::new(),
+            held_bytes: 0,
             replaced: Vec::new(),
         }
     }
@@ -201,7 +207,17 @@ impl Edit for Replace {
         let kind = record.kind;
         let of_files = OF_FILES.contains(&kind);
         self.in_table &= of_files;
-        let waits = matches!(kind, format::FILE | format::STR);
+        let waits = match kind {
+            format::FILE => true,
+            format::STR => self
+                .held
+                .last()
+                .is_some_and(|last| last.kind == format::FILE),
+            _ => false,
+        };
+        if !self.in_table && kind == format::FILE {
+            self.flush(out);
+        }
         if !self.in_table && !waits {
             self.flush(out);
             out.push(record);
@@ -216,6 +232,11 @@ impl Edit for Replace {
         if kind == format::FD_ENT {
             self.descriptor(&record)?;
         }
+        let bytes = size_of::<Raw>().saturating_add(record.payload.len());
+        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > HELD_MAX {
+            return Err("its first process has more descriptors than --inherit can look at".into());
+        }
         self.held.push(record);
         if kind == format::STR {
             self.path()?;
@@ -225,6 +246,7 @@ impl Edit for Replace {
 
     fn flush(&mut self, out: &mut Vec<Raw>) {
         out.append(&mut self.held);
+        self.held_bytes = 0;
     }
 
     fn end(&mut self) -> Result<(), String> {

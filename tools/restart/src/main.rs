@@ -170,6 +170,12 @@ fn failed(
     let _ = log.read_to_end(&mut lines);
     let reason = String::from_utf8_lossy(&lines).into_owned();
     // If the image could not be read, or not be changed, that is the cause of all else.
+    // It has nobody to write to any more, but may wait for what it reads.
+    let mut patience = 100u32;
+    while feeder.as_ref().is_some_and(|f| !f.is_finished()) && patience > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        patience = patience.saturating_sub(1);
+    }
     let fed = feeder.filter(|f| f.is_finished()).map(|f| f.join());
     let cause = match fed {
         Some(Ok(Err(e))) => Some(e),

@@ -48,6 +48,7 @@ impl Image {
         self.fill_memfd();
         self.fill_epoll();
         self.fill_pidfd();
+        self.fill_procfs();
     }
 
     /// An epoll that watches a counter, a pipe by a descriptor that is closed, and a
@@ -80,6 +81,14 @@ impl Image {
         self.anons.push((25, Anon::Pidfd(pidfd)));
         self.files.push(open(25, file_kind::PIDFD, 0o700, 2, b""));
         self.fds.push(fd(15, 25, 1));
+    }
+
+    /// What procfs says of the process.
+    fn fill_procfs(&mut self) {
+        let mut status = open(26, file_kind::REGULAR, 0o100_444, 0, b"/proc/100/status");
+        (status.file.pid, status.file.pid_at) = (100, 6);
+        self.files.push(status);
+        self.fds.push(fd(16, 26, 0));
     }
 
     /// A memfd that is open.

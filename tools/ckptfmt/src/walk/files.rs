@@ -60,6 +60,7 @@ impl<S: Source> Walker<'_, S> {
                 "path has another length than announced",
             )?;
         }
+        self.in_procfs(&file, len)?;
         (self.on)(&Event::File(&file, cut(&self.buf, len)));
         match file.kind {
             file_kind::EVENTFD => {
@@ -76,9 +77,8 @@ impl<S: Source> Walker<'_, S> {
             }
             file_kind::PIDFD => {
                 let rec: Pidfd = self.record(file.objref)?;
-                let known = self.places.get(&rec.pid).and_then(|at| self.tree.get(*at));
                 rule(
-                    known.is_some_and(Tree::is_process),
+                    self.is_process(rec.pid),
                     "pidfd of a process that is not in the forest",
                 )?;
                 (self.on)(&Event::Pidfd(&rec));
@@ -96,6 +96,30 @@ impl<S: Source> Walker<'_, S> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_process(&self, pid: u32) -> bool {
+        let known = self.places.get(&pid).and_then(|at| self.tree.get(*at));
+        known.is_some_and(Tree::is_process)
+    }
+
+    /// Checks a file whose path, which is at hand, is to hold the id of a process.
+    fn in_procfs(&self, file: &File, len: usize) -> Step<S> {
+        if file.pid == 0 {
+            return Ok(());
+        }
+        rule(
+            self.is_process(file.pid),
+            "file of a process that is not in the forest",
+        )?;
+        let path = cut(&self.buf, len);
+        let path = path.split_at_checked(file.pid_at as usize);
+        let (mount, inner) = path.unwrap_or_default();
+        let id = inner.split(|c| *c == b'/').next().unwrap_or_default();
+        rule(
+            mount.last() == Some(&b'/') && id == file.pid.to_string().as_bytes(),
+            "path of a file has no process where it should",
+        )
     }
 
     fn pipe(&mut self, hdr: &Hdr) -> Step<S> {

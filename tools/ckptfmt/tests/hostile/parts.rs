@@ -8,6 +8,7 @@ use ckptfmt::build::Image;
 use ckptfmt::build::Other;
 use ckptfmt::format;
 use ckptfmt::format::call::RestartBlock;
+use ckptfmt::format::files::File;
 use ckptfmt::format::pending::Siginfo;
 use ckptfmt::format::pending::PENDING_MAX;
 use ckptfmt::format::task::Task;
@@ -182,4 +183,27 @@ fn things_that_tasks_share_and_lies_about_them() {
     let expected = "record is not the one expected here";
     lie(expected, of_thread(|task| task.fs = 4));
     lie(expected, of_thread(|task| task.files = 3));
+}
+
+#[test]
+fn a_file_of_a_process_that_lies() {
+    fn of_file(change: fn(&mut File)) -> impl FnOnce(&mut Image) {
+        move |i| {
+            let mut files = i.files.iter_mut();
+            let open = files.find(|open| open.file.pid != 0).unwrap();
+            change(&mut open.file);
+        }
+    }
+    let path = "path of a file has no process where it should";
+    let file = "file is not in the directory of a process";
+    lie(file, of_file(|f| f.pid_at = 0));
+    lie(file, of_file(|f| f.pid = 0));
+    lie(file, of_file(|f| f.pid_at = f.path_len));
+    lie(path, of_file(|f| f.pid_at = 5));
+    lie(path, of_file(|f| f.pid_at = 7));
+    lie(path, of_file(|f| f.pid = 102));
+    lie(
+        "file of a process that is not in the forest",
+        of_file(|f| f.pid = 101),
+    );
 }

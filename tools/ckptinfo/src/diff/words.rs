@@ -27,6 +27,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("MmContext", "nldt"),
     ("Cpu", "nr_restart"),
     ("File", "path_len"),
+    ("File", "pid_at"),
     ("Files", "nr_fds"),
     ("FdEnt", "fd"),
     ("FdEnt", "file"),

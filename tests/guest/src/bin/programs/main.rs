@@ -398,7 +398,7 @@ fn main() -> ExitCode {
 }
 
 /// Is it a refusal that a program's start explains? A name service is asked through a
-/// socket, and a C library looks for the main thread's stack in /proc/self/maps.
+/// socket.
 fn passes(said: &str) -> bool {
-    said.contains("sockets") || said.contains("procfs")
+    said.contains("sockets")
 }

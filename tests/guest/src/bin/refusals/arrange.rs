@@ -51,7 +51,7 @@ pub fn had<T>(what: &str, result: Result<T, Errno>) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e}"))
 }
 
-fn fd(what: &str, ret: sys::Ret) -> Result<Place, String> {
+pub fn fd(what: &str, ret: sys::Ret) -> Result<Place, String> {
     had(what, ret).map(|fd| Place::Fd(fd as i32))
 }
 
@@ -316,13 +316,6 @@ fn block_device(_: &Desk) -> Result<Place, String> {
     )
 }
 
-fn procfs(_: &Desk) -> Result<Place, String> {
-    fd(
-        "open",
-        sys::open(c"/proc/self/stat", libc::O_RDONLY, 0).map(|fd| fd as usize),
-    )
-}
-
 /// Descriptors.
 pub const THINGS: &[Thing] = &[
     thing("fd-pipe-outside", pipe, &["not saved: pipe:["]),
@@ -421,5 +414,4 @@ pub const THINGS: &[Thing] = &[
     ),
     thing("fd-device", device, &["kmsg", "device"]),
     thing("fd-block-device", block_device, &["zram0", "device"]),
-    thing("fd-proc", procfs, &["proc"]),
 ];

@@ -10,7 +10,9 @@ mod arrange;
 mod bits32;
 mod locks;
 mod memory;
+mod procfs;
 mod state;
+mod values;
 
 use std::process::ExitCode;
 
@@ -78,8 +80,10 @@ fn main() -> ExitCode {
     let all = [
         memory::THINGS,
         arrange::THINGS,
+        procfs::THINGS,
         locks::THINGS,
         state::THINGS,
+        values::THINGS,
     ];
     for thing in all.into_iter().flatten() {
         cases.run_in_child(thing.name, 20, || refused(&Desk::open(thing.name), thing));

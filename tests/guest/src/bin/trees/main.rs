@@ -9,6 +9,7 @@ mod common;
 mod family;
 mod mixed;
 mod pidfds;
+mod procfs;
 mod sharing;
 mod stops;
 mod stress;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);
     let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
+    let acts = acts.chain(procfs::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }

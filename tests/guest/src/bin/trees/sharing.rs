@@ -190,6 +190,7 @@ fn of_a_thread(scene: &Scene) -> Result<(), String> {
 /// What processes with the same memory say to each other.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
 static STOP: AtomicI32 = AtomicI32::new(0);
+static DUMPABLE: AtomicI32 = AtomicI32::new(9);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The address that handles a signal.
@@ -214,6 +215,8 @@ extern "C" fn beside(_: *mut libc::c_void) -> libc::c_int {
         nap();
     }
     SEEN.store(handler_of(libc::SIGUSR2), SeqCst);
+    let dumpable = sys::plain(libc::SYS_prctl, &[libc::PR_GET_DUMPABLE as usize]);
+    DUMPABLE.store(dumpable.unwrap_or(9) as i32, SeqCst);
     // Of its own: SIGUSR1 waits since before.
     let mut pending = 0u64;
     let args = [(&raw mut pending) as usize, 8];
@@ -232,6 +235,52 @@ fn start_beside(flags: i32) -> Result<i32, String> {
     match pid {
         -1 => Err(format!("clone: {}", sys::last())),
         pid => Ok(pid),
+    }
+}
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn handle(_: libc::c_int) {
+    HANDLED.fetch_add(1, SeqCst);
+}
+
+/// One that shares handlers is stopped, and a signal for one of these waits until it goes
+/// on.
+fn stopped(scene: &Scene) -> Result<(), String> {
+    timer::block(timer::bit(libc::SIGUSR1)).map_err(|e| format!("mask: {e}"))?;
+    let handler: extern "C" fn(libc::c_int) = handle;
+    // SAFETY: The handler only counts.
+    unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    let flags = VM | HANDLERS;
+    let pids = [start_beside(flags)?, start_beside(flags)?];
+    let send = |pid: i32, signal: i32| {
+        let args = [pid as usize, signal as usize];
+        sys::plain(libc::SYS_kill, &args).map_err(|e| format!("kill: {e}"))
+    };
+    for pid in pids {
+        send(pid, libc::SIGUSR1)?;
+    }
+    let [_, last] = pids;
+    send(last, libc::SIGSTOP)?;
+    let mut status = 0;
+    // SAFETY: an int of ours.
+    unsafe { libc::waitpid(last, &mut status, libc::WUNTRACED) };
+    send(last, libc::SIGUSR2)?;
+    scene.wait();
+    if HANDLED.load(SeqCst) != 0 {
+        return Err("the signal did not wait".to_string());
+    }
+    send(last, libc::SIGCONT)?;
+    until(scene, "the signal", || HANDLED.load(SeqCst) == 1)?;
+    // For all that share it.
+    timer::handler(libc::SIGUSR2, 0x1234).map_err(|e| format!("handler: {e}"))?;
+    STOP.store(1, SeqCst);
+    for pid in pids {
+        ends_well(pid)?;
+    }
+    match SEEN.load(SeqCst) {
+        0x1234 => Ok(()),
+        seen => Err(format!("the handler {seen:#x}")),
     }
 }
 
@@ -255,6 +304,8 @@ fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
     let rounds = ROUNDS.load(SeqCst);
     until(scene, "a round", || ROUNDS.load(SeqCst) > rounds + 4)?;
     timer::handler(libc::SIGUSR2, ADDRESS as u64).map_err(|e| format!("handler: {e}"))?;
+    // Whoever has this memory must not be traced any more.
+    sys::prctl(libc::PR_SET_DUMPABLE, &[0]).map_err(|e| format!("prctl: {e}"))?;
     STOP.store(1, SeqCst);
     thread.join().map_err(|_| "it panicked")?;
     for pid in pids {
@@ -265,7 +316,10 @@ fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
     if seen != wanted {
         return Err(format!("the handler {seen:#x}, not {wanted:#x}"));
     }
-    Ok(())
+    match DUMPABLE.load(SeqCst) {
+        0 => Ok(()),
+        dumpable => Err(format!("another one may be traced: {dumpable}")),
+    }
 }
 
 /// Victims that share.
@@ -275,6 +329,7 @@ pub const ACTS: &[Act] = &[
     act("shared-by-a-thread", of_a_thread),
     act("shared-memory", |scene| on_memory(scene, VM)),
     act("shared-handlers", |scene| on_memory(scene, VM | HANDLERS)),
+    act("shared-handlers-stopped", stopped),
     act("shared-all", |scene| {
         on_memory(scene, VM | HANDLERS | FILES | FS)
     }),
