@@ -64,6 +64,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) timers: KVVec<(FileRef, crate::kapi::anon::Timer)>,
     /// Pipes by reference.
     pub(crate) pipes: Restored<res::pipe::Built>,
+    /// Local sockets by reference.
+    pub(crate) sockets: Restored<res::socket::Built>,
     /// Address spaces by reference, for what they have in common.
     pub(crate) spaces: Restored<Space>,
     /// Descriptor tables and file system views by reference, for those who share them.
@@ -113,6 +115,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         files: Restored::new(),
         timers: KVVec::new(),
         pipes: Restored::new(),
+        sockets: Restored::new(),
         spaces: Restored::new(),
         tables: Restored::new(),
         views: Restored::new(),
@@ -288,11 +291,15 @@ impl RestoreCtx {
         Ok(self.notes.push(b'\n', GFP_KERNEL)?)
     }
 
-    /// Reads the next pre-header behind any files, pipes and shared memory before it.
+    /// Reads the next pre-header behind any files, pipes, sockets and shared memory before
+    /// it.
     pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
         loop {
             let hdr = self.reader.header()?;
-            if !matches!(hdr.kind, format::FILE | format::PIPE | format::SHMEM) {
+            if !matches!(
+                hdr.kind,
+                format::FILE | format::PIPE | format::SOCKET | format::SHMEM
+            ) {
                 return Ok(hdr);
             }
             self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
@@ -301,6 +308,8 @@ impl RestoreCtx {
             ))?;
             if hdr.kind == format::PIPE {
                 res::pipe::restore(self, &hdr)?;
+            } else if hdr.kind == format::SOCKET {
+                res::socket::restore(self, &hdr)?;
             } else if hdr.kind == format::SHMEM {
                 res::shmem::restore(self, &hdr)?;
             } else {

@@ -68,6 +68,8 @@ pub(crate) struct SaveCtx {
     pub(crate) objects: Saved,
     /// Pipes, and who has them.
     pub(crate) pipes: res::pipe::Met,
+    /// Local sockets.
+    pub(crate) sockets: res::socket::Met,
     /// The processes of the image, by their ids.
     pub(crate) processes: KVVec<u32>,
     /// The signal that has stopped the process at hand, or 0.
@@ -212,6 +214,7 @@ impl Course {
         }
         self.each(members, Part::Save)?;
         let ctx = self.ctx()?;
+        ctx.sockets.check()?;
         ctx.pipes.check()?;
         ctx.writer.tail().written()?;
         ctx.writer.sink().flush().written()?;
@@ -286,6 +289,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             pipes: res::pipe::Met::new(),
+            sockets: res::socket::Met::new(),
             processes,
             stopped_by: 0,
             nests: 0,

@@ -40,6 +40,8 @@ pub mod file_kind {
     pub const EPOLL: u32 = 11;
     /// A pidfd; its process follows.
     pub const PIDFD: u32 = 12;
+    /// A local socket, whose record stands before.
+    pub const SOCKET: u32 = 13;
     /// A shared memory object: a memfd, or an unlinked file of tmpfs.
     pub const SHMEM: u32 = 20;
 }
@@ -111,8 +113,8 @@ wire! {
         path_len: u32,
         /// First descriptor that refers to a stream, else 0.
         stream_fd: u32,
-        /// Object reference: the pipe of an end, the shared memory of a file in memory,
-        /// else 0.
+        /// Object reference: the pipe of an end, the socket, the shared memory of a file in
+        /// memory, else 0.
         object: u32,
         /// Of a file in the directory of a process in procfs: that process, as in the
         /// forest; else 0.
@@ -162,6 +164,15 @@ impl Record for File {
                     "end of a pipe has flags or a position of a file",
                 )?;
             }
+            file_kind::SOCKET => {
+                ensure(fmt == 0o140000, "kind and mode of a file differ")?;
+                ensure(
+                    self.pos == 0
+                        && self.flags & (f::NOFOLLOW | f::DIRECTORY | f::MAPPED) == 0
+                        && self.flags & f::ACCMODE == 2,
+                    "socket has flags or a position of a file",
+                )?;
+            }
             file_kind::EVENTFD
             | file_kind::SIGNALFD
             | file_kind::TIMERFD
@@ -200,8 +211,11 @@ impl Record for File {
             "file has flags of a pipe",
         )?;
         ensure(
-            matches!(self.kind, file_kind::PIPE | file_kind::SHMEM) == (self.object != 0),
-            "an end of a pipe or a file in memory, and nothing else, has an object",
+            matches!(
+                self.kind,
+                file_kind::PIPE | file_kind::SHMEM | file_kind::SOCKET
+            ) == (self.object != 0),
+            "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
         )?;
         ensure(
             (self.kind >= file_kind::STREAM) == (self.path_len == 0),

@@ -31,6 +31,7 @@ pub mod pending;
 pub mod pipe;
 pub mod shmem;
 pub mod signal;
+pub mod socket;
 pub mod task;
 pub mod timer;
 pub mod tree;
@@ -160,6 +161,12 @@ record_types! {
     EPOLL_ITEM = 311, "cr_hdr_epoll_item";
     /// The process of the pidfd before it.
     PIDFD = 312, "cr_hdr_pidfd";
+    /// An end of a pair of local sockets; the other end and messages follow.
+    SOCKET = 313, "cr_hdr_socket";
+    /// A message that waits in a socket; its bytes follow in parts.
+    SOCKET_MSG = 314, "cr_hdr_socket_msg";
+    /// Bytes of that message.
+    SOCKET_DATA = 315, "bytes";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

@@ -3,6 +3,7 @@
 //! Open files: the image's own, and those of the task.
 
 use crate::kapi::pages::PageBatch;
+use crate::kapi::socket::Sock;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
@@ -228,6 +229,8 @@ pub(crate) struct On {
     pub(crate) is_pipe: bool,
     /// A socket.
     pub(crate) is_socket: bool,
+    /// The address of a local socket, else 0.
+    socket: usize,
     /// A terminal, at either end.
     pub(crate) is_terminal: bool,
 }
@@ -246,6 +249,7 @@ impl On {
             inode: inode_identity(file),
             is_pipe: kind == bindings::S_IFIFO,
             is_socket: kind == bindings::S_IFSOCK,
+            socket: Sock::of(file).map_or(0, |sock| sock.identity()),
             is_terminal: kind == bindings::S_IFCHR && matches!(major, 4 | 5 | 136..=143),
         }
     }
@@ -253,6 +257,17 @@ impl On {
     /// Is the file open on the same inode? Both ends of a pipe are.
     pub(crate) fn is_on(&self, file: &FileRef) -> bool {
         self.inode == inode_identity(file)
+    }
+
+    /// A socket of which is not known what it is connected to.
+    pub(crate) fn is_other_socket(&self) -> bool {
+        self.is_socket && self.socket == 0
+    }
+
+    /// Is the file the local socket that receives what is sent to this one?
+    pub(crate) fn is_received_by(&self, file: &FileRef) -> bool {
+        let peer = Sock::of(file).and_then(|sock| sock.peer());
+        self.socket != 0 && peer.is_some_and(|peer| peer.identity() == self.socket)
     }
 }
 

@@ -8,6 +8,7 @@
 //! but its own system call runs on its behalf, and it is single-threaded.
 
 pub(crate) mod anon;
+pub(crate) mod attr;
 pub(crate) mod birth;
 pub(crate) mod call;
 pub(crate) mod common;
@@ -30,6 +31,8 @@ pub(crate) mod sched;
 pub(crate) mod sharing;
 pub(crate) mod shmem;
 pub(crate) mod signal;
+pub(crate) mod skb;
+pub(crate) mod socket;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;

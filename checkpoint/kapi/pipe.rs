@@ -9,7 +9,6 @@
 
 use super::file;
 use super::file::FileRef;
-use super::path;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
 use kernel::error::to_result;
@@ -297,33 +296,6 @@ impl<'a> Pipe<'a> {
             let end = from_err_ptr(bindings::ckpt_reopen(self.end.as_ptr(), access as i32))?;
             file::adopt(end).ok_or(EBADF)
         }
-    }
-
-    /// Owner and group, as the task sees them.
-    pub(crate) fn owner(&self) -> (u32, u32) {
-        // SAFETY: The reference keeps the file and its inode.
-        unsafe {
-            let inode = bindings::ckpt_file_inode(self.end.as_ptr());
-            let ns = bindings::ckpt_user_ns();
-            (
-                bindings::from_kuid_munged(ns, (*inode).i_uid),
-                bindings::from_kgid_munged(ns, (*inode).i_gid),
-            )
-        }
-    }
-
-    /// Changes owner and group, with the rules of chown(2).
-    pub(crate) fn set_owner(&self, uid: u32, gid: u32) -> Result {
-        let path = path::PathRef::of(self.end);
-        // SAFETY: The location is held.
-        to_result(unsafe { bindings::ckpt_chown(path.as_ptr(), uid, gid) })
-    }
-
-    /// Changes permissions, with the rules of chmod(2).
-    pub(crate) fn set_mode(&self, mode: u16) -> Result {
-        let path = path::PathRef::of(self.end);
-        // SAFETY: The location is held.
-        to_result(unsafe { bindings::ckpt_chmod(path.as_ptr(), mode) })
     }
 }
 

@@ -38,15 +38,16 @@ pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
                 .about(&path::display_name(&file))
                 .of(crate::format::FILE))
         };
-        if other && ctx.image_on.is_on(&file) && file::may_read(&file) {
+        let same = ctx.image_on.is_on(&file) && file::may_read(&file);
+        if other && (same || ctx.image_on.is_received_by(&file)) {
             return refuse(
                 EDEADLK,
                 "a process of the image is to read it, and stands still",
             );
         }
         // It may be the peer.
-        if other && ctx.image_on.is_socket && file::On::of(&file).is_socket {
-            return refuse(EOPNOTSUPP, "sockets are not supported");
+        if other && ctx.image_on.is_socket && file::On::of(&file).is_other_socket() {
+            return refuse(EOPNOTSUPP, super::filekind::OTHER_SOCKETS);
         }
         next = fd.saturating_add(1);
         crate::kapi::sched::breathe()?;

@@ -125,15 +125,21 @@ fn save_as(
 #[derive(Clone, Copy)]
 struct Owner {
     pipe: u32,
+    socket: u32,
     shmem: u32,
 }
 
 fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped: u32) -> Outcome {
-    let mut owner = Owner { pipe: 0, shmem: 0 };
+    let mut owner = Owner {
+        pipe: 0,
+        socket: 0,
+        shmem: 0,
+    };
     if memfile::is_one(file) {
         owner.shmem = super::shmem::save_file(ctx, file)?;
     } else if let Some(fd) = fd {
         owner.pipe = super::pipe::save(ctx, file, fd)?;
+        owner.socket = super::socket::save(ctx, file, fd)?;
     }
     let anon = super::anon::look(file)?;
     let anon = anon.filter(|_| file::identity(file) != ctx.image);
@@ -201,6 +207,10 @@ fn describe(
         if super::pipe::is_unseen(file) {
             rec.flags |= f::UNSEEN;
         }
+        return Ok((rec, KVec::new()));
+    }
+    if owner.socket != 0 {
+        (rec.kind, rec.object) = (kind::SOCKET, owner.socket);
         return Ok((rec, KVec::new()));
     }
     rec.kind = match (classify(file, &st), fd) {
@@ -303,6 +313,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     } else if rec.kind > kind::STREAM {
         let new = match rec.kind {
             kind::PIPE => super::pipe::open(ctx, &rec)?,
+            kind::SOCKET => super::socket::open(ctx, &rec)?,
             kind::EPOLL => super::epoll::restore(ctx, &rec)?,
             _ => super::anon::restore(ctx, &rec)?,
         };
@@ -433,6 +444,7 @@ pub(crate) fn check_mapped(ctx: &RestoreCtx, objref: u32, shared: bool) -> Outco
 /// closes what nobody has.
 pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
     super::pipe::finish(ctx);
+    super::socket::finish(ctx)?;
     super::anon::finish(ctx);
     let bytes = ctx.reader.offset();
     for opened in ctx.files.values_mut() {

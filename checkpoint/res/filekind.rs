@@ -9,6 +9,8 @@ use crate::kapi::file::FileRef;
 use crate::kapi::file::Stat;
 use kernel::bindings::O_PATH;
 
+pub(super) const OTHER_SOCKETS: &str = "sockets other than local ones are not supported";
+
 pub(super) const S_IFMT: u32 = 0o170000;
 pub(super) const S_IFREG: u32 = 0o100000;
 pub(super) const S_IFDIR: u32 = 0o040000;
@@ -42,7 +44,7 @@ pub(super) fn classify(file: &FileRef, st: &Stat) -> Result<u32, &'static str> {
         0o060000 => Err("block devices are not supported"),
         // A pipe that is saved was looked at before.
         0o010000 => Err("the image's own stream is mapped"),
-        0o140000 => Err("sockets are not supported"),
+        0o140000 => Err(OTHER_SOCKETS),
         _ => Err("this kind of descriptor is not supported"),
     }
 }

@@ -8,6 +8,7 @@
 //! back when it is dropped.
 
 pub(crate) mod anon;
+pub(crate) mod attr;
 pub(crate) mod cred;
 pub(crate) mod epoll;
 pub(crate) mod fdtable;
@@ -24,6 +25,8 @@ pub(crate) mod rlimit;
 pub(crate) mod sharedfile;
 pub(crate) mod shmem;
 pub(crate) mod signal;
+pub(crate) mod socket;
+pub(crate) mod sockopt;
 pub(crate) mod task;
 pub(crate) mod thread;
 pub(crate) mod timer;

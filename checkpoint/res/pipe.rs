@@ -30,6 +30,7 @@ use crate::format::pipe::PipeBuf;
 use crate::format::pipe::PIPE_BUF_MAX;
 use crate::format::Hdr;
 use crate::image::Written;
+use crate::kapi::attr;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Kept;
@@ -216,7 +217,7 @@ fn describe(
     let st = file::stat(end, !ctx.outside).why("the attributes of a file cannot be read")?;
     rec.mode = st.mode.into();
     let name = if pipe.is_anonymous() {
-        (rec.uid, rec.gid) = pipe.owner();
+        (rec.uid, rec.gid) = attr::owner(end);
         KVec::new()
     } else {
         super::file::name(end, &st)?
@@ -275,7 +276,8 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         None => failure,
     })?;
     if name.is_none() {
-        attributes(&rec, write)?;
+        const WHY: &str = "the caller cannot give a pipe its owner and permissions";
+        super::attr::restore(write, (rec.uid, rec.gid), rec.mode).why(WHY)?;
     }
     let built = Built {
         ends: ends.map(Some),
@@ -336,21 +338,6 @@ fn fill(ctx: &mut RestoreCtx, rec: &format::pipe::Pipe, end: &FileRef) -> Outcom
             errno.into()
         }
     })
-}
-
-/// Owner, group and permissions, as far as they are not those of a new pipe.
-fn attributes(rec: &format::pipe::Pipe, end: &FileRef) -> Outcome {
-    const WHY: &str = "the caller cannot give a pipe its owner and permissions";
-
-    let pipe = Pipe::of(end).ok_or(EBADF)?;
-    if pipe.owner() != (rec.uid, rec.gid) {
-        pipe.set_owner(rec.uid, rec.gid).why(WHY)?;
-    }
-    let mode = file::stat(end, true)?.mode;
-    if u32::from(mode) != rec.mode {
-        pipe.set_mode(rec.mode as u16 & 0o7777).why(WHY)?;
-    }
-    Ok(())
 }
 
 /// Opens an end: one of the first two, or one more.

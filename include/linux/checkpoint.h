@@ -269,6 +269,7 @@ int ckpt_may_open(struct file *file, int access);
 struct file *ckpt_reopen(struct file *file, int flags);
 int ckpt_chown(const struct path *path, uid_t uid, gid_t gid);
 int ckpt_chmod(const struct path *path, umode_t mode);
+ssize_t ckpt_list_xattrs(struct file *file, char *names, size_t size);
 
 /* pipes */
 int ckpt_pipe_lock(struct pipe_inode_info *pipe);
@@ -281,6 +282,67 @@ int ckpt_pipe_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf);
 void ckpt_copy_page(void *to, struct page *page, size_t offset, size_t len);
 bool ckpt_pipe_unseen(struct file *file, struct pipe_inode_info *pipe);
 void ckpt_pipe_set_unseen(struct file *file, struct pipe_inode_info *pipe);
+
+/* local sockets */
+struct sk_buff;
+struct sock;
+struct socket;
+
+/* What one is, without what waits in it. Times are in nanoseconds. */
+struct ckpt_socket {
+	u32 type;
+	u32 state;
+	u32 shutdown;
+	u32 error;
+	u32 sndbuf;
+	u32 rcvbuf;
+	u32 buf_lock;
+	u32 rcvlowat;
+	s32 peek_off;
+	u32 mode;
+	u32 uid;
+	u32 gid;
+	u64 rcvtimeo;
+	u64 sndtimeo;
+	bool keepalive;
+	bool oobinline;
+	bool broadcast;
+	bool passcred;
+	bool passsec;
+	bool passpidfd;
+	bool passrights;
+	bool inq;
+	bool notrunc;
+};
+
+struct sock *ckpt_unix_sock(struct file *file);
+struct sock *ckpt_unix_peer(struct sock *sk);
+void ckpt_sock_hold(struct sock *sk);
+void ckpt_sock_put(struct sock *sk);
+bool ckpt_sock_is_closed(struct sock *sk);
+void ckpt_sock_get(struct sock *sk, struct ckpt_socket *to);
+bool ckpt_unix_is_named(struct sock *sk);
+bool ckpt_sock_is_filtered(struct sock *sk);
+bool ckpt_sock_is_redirected(struct sock *sk);
+bool ckpt_sock_is_elsewhere(struct sock *sk);
+bool ckpt_sock_has_options(struct sock *sk);
+bool ckpt_unix_has_oob(struct sock *sk);
+bool ckpt_sock_creator(struct sock *sk, u32 *nr);
+int ckpt_sock_set_creator(struct file *file, u32 nr);
+void ckpt_sock_lock_queue(struct sock *sk);
+void ckpt_sock_unlock_queue(struct sock *sk);
+u32 ckpt_sock_queue_len(struct sock *sk);
+struct sk_buff *ckpt_sock_queued(struct sock *sk, struct sk_buff *last);
+struct sk_buff *ckpt_skb_hold(struct sk_buff *skb);
+void ckpt_skb_put(struct sk_buff *skb);
+u32 ckpt_skb_len(struct sk_buff *skb);
+u32 ckpt_unix_consumed(struct sk_buff *skb);
+bool ckpt_unix_has_files(struct sk_buff *skb);
+bool ckpt_unix_has_creds(struct sk_buff *skb);
+int ckpt_socket_pair(u32 type, struct socket *ends[2]);
+int ckpt_socket_set(struct file *file, int option, void *value, int len);
+int ckpt_socket_send(struct file *file, void *bytes, size_t len);
+int ckpt_socket_shutdown(struct file *file, int how);
 
 /* x86 */
 struct pt_regs *ckpt_regs(void);

@@ -65,6 +65,9 @@ struct cr_hdr {
 #define CR_HDR_EPOLL		310	/* An epoll: its entries follow */
 #define CR_HDR_EPOLL_ITEM	311	/* A file that an epoll watches */
 #define CR_HDR_PIDFD		312	/* The process of a pidfd */
+#define CR_HDR_SOCKET		313	/* An end of a pair of local sockets */
+#define CR_HDR_SOCKET_MSG	314	/* A message that waits in a socket */
+#define CR_HDR_SOCKET_DATA	315	/* Bytes of that message */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -842,6 +845,8 @@ struct cr_hdr_shmem {
 #define CR_FILE_KIND_TIMERFD		10	/* A timerfd; its timer follows */
 #define CR_FILE_KIND_EPOLL		11	/* An epoll; its entries follow */
 #define CR_FILE_KIND_PIDFD		12	/* A pidfd; its process follows */
+/* A local socket, whose record stands before */
+#define CR_FILE_KIND_SOCKET		13
 /* A shared memory object: a memfd, or an unlinked file of tmpfs */
 #define CR_FILE_KIND_SHMEM		20
 
@@ -893,8 +898,8 @@ struct cr_hdr_file {
 	/* First descriptor that refers to a stream, else 0 */
 	__u32 stream_fd;
 	/*
-	 * Object reference: the pipe of an end, the shared memory of a file
-	 * in memory, else 0.
+	 * Object reference: the pipe of an end, the socket, the shared memory
+	 * of a file in memory, else 0.
 	 */
 	__u32 object;
 	__u32 pid;			/* Of a file in procfs: its process, or 0 */
@@ -947,6 +952,75 @@ struct cr_hdr_pipe_buf {
 	__u32 nr_bytes;			/* Number of bytes */
 	__u32 flags;			/* See CR_PIPE_BUF_* */
 	__u32 reserved;			/* Zero */
+};
+
+/* Messages that wait in a socket at most */
+#define CR_SOCKET_MSGS_MAX		0x1000000
+/* Bytes of a message at most */
+#define CR_SOCKET_MSG_MAX		0x40000000
+/* Bytes of a record with a part of a message at most */
+#define CR_SOCKET_PART_MAX		0x4000
+/* A call waits for ever */
+#define CR_SOCKET_FOREVER		0xffffffffffffffff
+
+/* Values of cr_hdr_socket.kind, as of socket(2) */
+#define CR_SOCKET_KIND_STREAM		1	/* Bytes */
+/* Messages; the ends do not know whether the other one is there */
+#define CR_SOCKET_KIND_DGRAM		2
+/* Messages, in order, and an end that is known */
+#define CR_SOCKET_KIND_SEQPACKET	5
+
+/* Bits of cr_hdr_socket.flags */
+#define CR_SOCKET_KEEPALIVE		1	/* SO_KEEPALIVE */
+#define CR_SOCKET_OOBINLINE		2	/* SO_OOBINLINE */
+#define CR_SOCKET_BROADCAST		4	/* SO_BROADCAST */
+#define CR_SOCKET_PASSCRED		8	/* SO_PASSCRED */
+#define CR_SOCKET_PASSSEC		0x10	/* SO_PASSSEC */
+#define CR_SOCKET_PASSPIDFD		0x20	/* SO_PASSPIDFD */
+#define CR_SOCKET_PASSRIGHTS		0x40	/* SO_PASSRIGHTS: in a new socket */
+#define CR_SOCKET_INQ			0x80	/* SO_INQ */
+#define CR_SOCKET_NOTRUNC		0x100	/* SO_RIGHTS_NOTRUNC */
+#define CR_SOCKET_SNDBUF_SET		0x200	/* SO_BUF_LOCK: send buffer */
+#define CR_SOCKET_RCVBUF_SET		0x400	/* SO_BUF_LOCK: receive buffer */
+/* The other end was closed with something unread: ECONNRESET follows */
+#define CR_SOCKET_RESET			0x800
+
+/* Bits of cr_hdr_socket.shutdown */
+#define CR_SOCKET_SHUT_RECV		1	/* Nothing is received any more */
+#define CR_SOCKET_SHUT_SEND		2	/* Nothing is sent any more */
+
+/*
+ * struct cr_hdr_socket: an end of a pair of local sockets. That of the other
+ * end follows, unless it is closed, then the messages of both.
+ */
+struct cr_hdr_socket {
+	__u32 objref;			/* Object reference */
+	__u32 peer;			/* That of the other end; 0 when closed */
+	__u32 kind;			/* See CR_SOCKET_KIND_* */
+	__u32 flags;			/* See CR_SOCKET_* */
+	__u32 shutdown;			/* See CR_SOCKET_SHUT_* */
+	__u32 nr_msgs;			/* Number of messages that wait */
+	__u32 sndbuf;			/* Bytes, as SO_SNDBUF tells it */
+	__u32 rcvbuf;			/* Bytes, as SO_RCVBUF tells it */
+	__u32 rcvlowat;			/* SO_RCVLOWAT */
+	__s32 peek_off;			/* SO_PEEK_OFF */
+	__u32 creator;			/* SO_PEERCRED: a process, or 0 */
+	__u32 mode;			/* File type and permissions, as st_mode */
+	__u32 uid;			/* Owner */
+	__u32 gid;			/* Group */
+	/* SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds, or CR_SOCKET_FOREVER */
+	__u64 rcvtimeo;
+	__u64 sndtimeo;
+	__u64 reserved;			/* Zero */
+};
+
+/*
+ * struct cr_hdr_socket_msg: a message that waits; its bytes follow in parts.
+ */
+struct cr_hdr_socket_msg {
+	__u32 nr_bytes;			/* Bytes that are to be received */
+	__u32 reserved;			/* Zero */
+	__u64 reserved2;		/* Zero */
 };
 
 /* Longest time of a timerfd in nanoseconds */

@@ -63,6 +63,12 @@ pub const LAYOUTS: &[Layout] = &[
     (format::FILE, "File", format::files::File::FIELDS),
     (format::PIPE, "Pipe", format::pipe::Pipe::FIELDS),
     (format::PIPE_BUF, "PipeBuf", format::pipe::PipeBuf::FIELDS),
+    (format::SOCKET, "Socket", format::socket::Socket::FIELDS),
+    (
+        format::SOCKET_MSG,
+        "SocketMsg",
+        format::socket::SocketMsg::FIELDS,
+    ),
     (format::EVENTFD, "Eventfd", format::anon::Eventfd::FIELDS),
     (format::SIGNALFD, "Signalfd", format::anon::Signalfd::FIELDS),
     (format::TIMERFD, "Timerfd", format::anon::Timerfd::FIELDS),

@@ -11,8 +11,8 @@ use clap_complete::Shell;
 const ABOUT: &str = "Saves a running process, with its threads and all processes below it, as an \
 image: memory, registers, open files and signal handling. restart(1) brings them back from there, \
 later or after a reboot.\n\nThe processes are held still while their image is written, and do not \
-notice. What an image cannot hold, like sockets, is refused with the reason; then they go on and no \
-image is left.\n\nAn image \
+notice. What an image cannot hold, like network sockets, is refused with the reason; then they go \
+on and no image is left.\n\nAn image \
 holds all that the memory holds, also passwords and keys. A file is made for its owner only.";
 
 const AFTER: &str = "Exit status:\n  \

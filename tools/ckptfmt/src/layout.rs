@@ -12,6 +12,7 @@ use crate::format::pending;
 use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
+use crate::format::socket;
 use crate::format::task;
 use crate::format::timer;
 use crate::format::tree;
@@ -77,6 +78,8 @@ layouts! {
     "cr_hdr_fd_ent" = files::FdEnt,
     "cr_hdr_pipe" = pipe::Pipe,
     "cr_hdr_pipe_buf" = pipe::PipeBuf,
+    "cr_hdr_socket" = socket::Socket,
+    "cr_hdr_socket_msg" = socket::SocketMsg,
     "cr_hdr_eventfd" = anon::Eventfd,
     "cr_hdr_signalfd" = anon::Signalfd,
     "cr_hdr_timerfd" = anon::Timerfd,

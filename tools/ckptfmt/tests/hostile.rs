@@ -225,6 +225,38 @@ fn objects_and_addresses_that_lie() {
     lie(unknown, |i| i.files[5].file.object = 99);
     lie(unknown, |i| i.files[5].file.object = 10);
     lie(unknown, |i| i.files[5].file.object = 40);
+    let unknown = "reference to a socket that does not exist or is open already";
+    let at = Image::sample().files.len() - 1;
+    lie(unknown, |i| i.files[at].file.object = 99);
+    lie(unknown, |i| i.files[at].file.object = 70);
+    lie(unknown, |i| i.files[at].file.object = 30);
+    lie("a socket is open nowhere", |i| {
+        i.fds.pop();
+        i.table.nr_fds -= 1;
+        i.fds.last_mut().unwrap().file = 10;
+    });
+    lie(
+        "socket was made by a process that is not in the forest",
+        |i| {
+            i.sockets[0].ends[1].0.creator = 1 << 20;
+        },
+    );
+    lie("two sockets are no pair", |i| {
+        i.sockets[0].ends[1].0.peer = 72
+    });
+    lie("two sockets are no pair", move |i| {
+        i.sockets[0].ends[0].0.objref = 73;
+        i.files[at - 2].file.object = 73;
+    });
+    lie("ends of a pair are of two kinds", |i| {
+        i.sockets[0].ends[1].0.kind = 5;
+    });
+    lie("ends of a pair are shut down in two ways", |i| {
+        i.sockets[0].ends[1].0.shutdown = 2;
+    });
+    lie("nothing waits in a stream", |i| {
+        i.sockets[0].ends[1].1[0].0.nr_bytes = 0;
+    });
     lie(twice, |i| {
         i.shmem[0].object.objref = 1;
         i.mappings[5].vma.file = 1;

@@ -12,6 +12,8 @@ mod forest;
 mod pending;
 #[path = "validate/pipe.rs"]
 mod pipe;
+#[path = "validate/socket.rs"]
+mod socket;
 #[path = "validate/timer.rs"]
 mod timer;
 
@@ -502,7 +504,7 @@ fn files() {
             (|r| r.flags |= 1 << 14, "file has flags of a pipe"),
             (
                 |r| r.object = 30,
-                "an end of a pipe or a file in memory, and nothing else, has an object",
+                "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
             ),
         ],
     );
@@ -519,7 +521,7 @@ fn files() {
         &[
             (
                 |r| r.object = 0,
-                "an end of a pipe or a file in memory, and nothing else, has an object",
+                "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
             ),
             (|r| r.path_len = 1, "file has no path"),
             (|r| r.mode = 0, kinds),

@@ -21,6 +21,7 @@ use crate::pending;
 use crate::pipes;
 use crate::posix;
 use crate::shmem;
+use crate::sockets;
 use crate::tables::label;
 use crate::text;
 use crate::text::escape;
@@ -225,6 +226,7 @@ fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
             "size": file.size.to_string(),
             "mode": format!("{:06o}", file.mode),
             "pipe": pipes::json(model, file),
+            "socket": sockets::json(model, file),
             "contents": model.anon(objref).map(anon::json),
         })
     });

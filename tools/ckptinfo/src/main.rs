@@ -27,6 +27,7 @@ mod pending;
 mod pipes;
 mod posix;
 mod shmem;
+mod sockets;
 mod tables;
 mod text;
 mod time;

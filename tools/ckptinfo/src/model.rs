@@ -18,6 +18,7 @@ use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
+use ckptfmt::format::socket;
 use ckptfmt::format::task;
 use ckptfmt::format::timer;
 use ckptfmt::format::tree;
@@ -49,6 +50,14 @@ pub struct Pipe {
     pub bytes: u64,
     /// Packets among its buffers.
     pub packets: u64,
+}
+
+/// A local socket.
+pub struct Socket {
+    /// The record.
+    pub rec: socket::Socket,
+    /// Bytes that wait in it.
+    pub bytes: u64,
 }
 
 /// A shared memory object.
@@ -108,6 +117,8 @@ pub struct Model {
     pub files: HashMap<u32, (files::File, Vec<u8>)>,
     /// By object reference.
     pub pipes: HashMap<u32, Pipe>,
+    /// By object reference.
+    pub sockets: HashMap<u32, Socket>,
     /// What is in files without a name, by object reference.
     pub anons: HashMap<u32, Anon>,
     /// The file that was last.
@@ -156,6 +167,11 @@ impl View<'_> {
     /// The pipe of an end.
     pub fn pipe(&self, end: &files::File) -> Option<&Pipe> {
         self.image.pipes.get(&end.object)
+    }
+
+    /// The socket that a file is.
+    pub fn socket(&self, file: &files::File) -> Option<&Socket> {
+        self.image.sockets.get(&file.object)
     }
 
     /// What is in a file without a name.
@@ -285,6 +301,17 @@ impl Model {
                     pipe.bytes = pipe.bytes.saturating_add(r.nr_bytes.into());
                 }
             }
+            Event::Socket(r) => {
+                if self.room(size_of::<Socket>()) {
+                    self.sockets.insert(r.objref, Socket { rec: *r, bytes: 0 });
+                }
+            }
+            Event::SocketMsg(objref, r) => {
+                if let Some(socket) = self.sockets.get_mut(&objref) {
+                    socket.bytes = socket.bytes.saturating_add(r.nr_bytes.into());
+                }
+            }
+            Event::SocketData(..) => {}
             Event::Shmem(r, name) => {
                 if self.room(size_of::<Shared>().saturating_add(name.len())) {
                     self.shmem.push(Shared {

@@ -10,6 +10,7 @@ use crate::anon;
 use crate::model::Mapping;
 use crate::model::View;
 use crate::pipes;
+use crate::sockets;
 use crate::text::escape;
 use crate::text::kind;
 use crate::text::mapping_flags;
@@ -118,6 +119,8 @@ pub fn fds(model: &View<'_>) -> Option<String> {
                     line.push_str(&anon::line(contents));
                 } else if file.kind == file_kind::PIPE {
                     line.push_str(&pipes::name(model, file));
+                } else if file.kind == file_kind::SOCKET {
+                    line.push_str(&sockets::name(model, file));
                 } else if path.is_empty() {
                     line.push_str(&format!(
                         "descriptor {} of the restarting task",

@@ -233,6 +233,7 @@ pub fn kind(number: u32) -> &'static str {
         file_kind::TIMERFD => "timerfd",
         file_kind::EPOLL => "epoll",
         file_kind::PIDFD => "pidfd",
+        file_kind::SOCKET => "local socket",
         file_kind::SHMEM => "file in memory",
         _ => "unknown",
     }

@@ -18,6 +18,7 @@ use crate::model::Model;
 use crate::model::View;
 use crate::pipes;
 use crate::shmem;
+use crate::sockets;
 use crate::tables::label;
 use crate::text;
 use crate::text::count;
@@ -294,6 +295,12 @@ fn descriptors(tree: &mut Tree, model: &View<'_>) {
                 pipes::name(model, file),
                 text::open_flags(file.flags).join(" "),
                 pipes::contents(model, file)
+            ),
+            Some((file, _)) if file.kind == file_kind::SOCKET => format!(
+                "{}, {}, {}",
+                sockets::name(model, file),
+                text::open_flags(file.flags).join(" "),
+                sockets::contents(model, file)
             ),
             Some((file, _)) => format!(
                 "{}{}{}, {}, at {}",

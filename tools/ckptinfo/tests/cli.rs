@@ -12,6 +12,8 @@ mod diff;
 mod pending;
 #[path = "cli/pipe.rs"]
 mod pipe;
+#[path = "cli/socket.rs"]
+mod socket;
 
 use std::fs;
 use std::io::Read;
@@ -151,7 +153,7 @@ fn the_tables() {
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
     // The thread has a table of its own.
-    assert_eq!(fds.out.lines().count(), 15 + 3);
+    assert_eq!(fds.out.lines().count(), 18 + 3);
     let thread = fds.out.split("101 ckpt:\n").nth(1).unwrap();
     assert!(thread.contains("    1         12  "), "{thread}");
     assert!(fds

@@ -18,6 +18,7 @@ use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
+use ckptfmt::format::socket;
 use ckptfmt::format::task;
 use ckptfmt::format::timer;
 use ckptfmt::format::tree;
@@ -102,6 +103,8 @@ const CHECKS: &[fn(&[u8])] = &[
     check::<anon::Signalfd>,
     check::<anon::Timerfd>,
     check::<anon::Pidfd>,
+    check::<socket::Socket>,
+    check::<socket::SocketMsg>,
     check::<anon::Epoll>,
     check::<anon::EpollItem>,
     |bytes| {

@@ -48,6 +48,8 @@ const ORDER: &[i16] = &[
     format::SIGNALFD,
     format::TIMERFD,
     format::PIDFD,
+    format::SOCKET,
+    format::SOCKET_MSG,
     format::EPOLL,
     format::EPOLL_ITEM,
     format::LDT,

@@ -116,6 +116,7 @@ mod nr {
     pub const READ: usize = 0;
     pub const CLOSE: usize = 3;
     pub const SIGPROCMASK: usize = 14;
+    pub const SOCKETPAIR: usize = 53;
     pub const FORK: usize = 57;
     pub const KILL: usize = 62;
     pub const PRCTL: usize = 157;
@@ -149,10 +150,26 @@ fn pipe() -> [u32; 2] {
     unsafe { (&raw const ends).read_volatile() }
 }
 
+/// AF_UNIX, and SOCK_SEQPACKET or SOCK_STREAM.
+fn sockets(kind: usize) -> [usize; 2] {
+    let mut ends = [0u32; 2];
+    must(nr::SOCKETPAIR, 1, kind, 0, (&raw mut ends) as usize);
+    // SAFETY: our own; the kernel has written it.
+    unsafe { (&raw const ends).read_volatile() }.map(|end| end as usize)
+}
+
 /// All that the image of a family has and that of one process has not.
 fn family() {
     let full = pipe();
     must(SYS_WRITE, full[1] as usize, c"data".as_ptr() as usize, 4, 0);
+    // Messages on both ways, and one that the closed end has left, and has not read.
+    let talk = sockets(5);
+    must(SYS_WRITE, talk[0], c"question".as_ptr() as usize, 8, 0);
+    must(SYS_WRITE, talk[1], c"answer".as_ptr() as usize, 6, 0);
+    let left = sockets(1);
+    must(SYS_WRITE, left[0], c"unread".as_ptr() as usize, 6, 0);
+    must(SYS_WRITE, left[1], c"left".as_ptr() as usize, 4, 0);
+    must(nr::CLOSE, left[1], 0, 0, 0);
     let counter = must(nr::EVENTFD, 3, 0, 0, 0);
     let epoll = must(nr::EPOLL_CREATE, 0, 0, 0, 0);
     // EPOLLIN, and what it is told with.

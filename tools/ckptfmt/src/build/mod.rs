@@ -27,6 +27,7 @@ use crate::format::pending;
 use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
+use crate::format::socket;
 use crate::format::task;
 use crate::format::timer;
 use crate::format::tree;
@@ -96,6 +97,16 @@ pub struct Pipe {
     pub bufs: Vec<(pipe::PipeBuf, Vec<u8>)>,
 }
 
+/// A pair of local sockets, or one whose other end is closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sockets {
+    /// The ends, each with the messages that wait in it.
+    pub ends: Vec<(socket::Socket, Vec<Message>)>,
+}
+
+/// A message that waits in a socket, and its bytes.
+pub type Message = (socket::SocketMsg, Vec<u8>);
+
 /// What is in a file that is no more than that, and follows it.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -135,6 +146,8 @@ pub struct Image {
     pub anons: Vec<(u32, Anon)>,
     /// Each is written before its first end.
     pub pipes: Vec<Pipe>,
+    /// Each is written before its first end.
+    pub sockets: Vec<Sockets>,
     /// Each is written before its first user.
     pub shmem: Vec<Shared>,
     pub mm: mm::Mm,
@@ -213,6 +226,12 @@ impl Image {
             pipe.pipe.nr_bufs = len(pipe.bufs.len());
             for (buf, bytes) in &mut pipe.bufs {
                 buf.nr_bytes = len(bytes.len());
+            }
+        }
+        for (socket, msgs) in self.sockets.iter_mut().flat_map(|pair| &mut pair.ends) {
+            socket.nr_msgs = len(msgs.len());
+            for (msg, bytes) in msgs {
+                msg.nr_bytes = len(bytes.len());
             }
         }
         self.mm_context.nldt = len(self.ldt.len());

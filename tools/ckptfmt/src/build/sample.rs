@@ -91,6 +91,7 @@ impl Image {
             files: Vec::new(),
             anons: Vec::new(),
             pipes: Vec::new(),
+            sockets: Vec::new(),
             shmem: Vec::new(),
             mm: mm::Mm::zeroed(),
             auxv: Vec::new(),

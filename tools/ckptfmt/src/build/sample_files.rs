@@ -8,6 +8,7 @@ use super::Anon;
 use super::Image;
 use super::Pipe;
 use super::Shared;
+use super::Sockets;
 use crate::format::anon;
 use crate::format::files::file_flags;
 use crate::format::files::file_kind;
@@ -17,6 +18,10 @@ use crate::format::shmem;
 use crate::format::shmem::seals;
 use crate::format::shmem::shmem_flags;
 use crate::format::shmem::shmem_kind;
+use crate::format::socket;
+use crate::format::socket::socket_flags;
+use crate::format::socket::socket_kind;
+use crate::format::socket::socket_shutdown;
 
 impl Image {
     pub(super) fn fill_files(&mut self) {
@@ -49,6 +54,7 @@ impl Image {
         self.fill_epoll();
         self.fill_pidfd();
         self.fill_procfs();
+        self.fill_sockets();
     }
 
     /// An epoll that watches a counter, a pipe by a descriptor that is closed, and a
@@ -85,10 +91,49 @@ impl Image {
 
     /// What procfs says of the process.
     fn fill_procfs(&mut self) {
-        let mut status = open(26, file_kind::REGULAR, 0o100_444, 0, b"/proc/100/status");
+        let mut status = open(29, file_kind::REGULAR, 0o100_444, 0, b"/proc/100/status");
         (status.file.pid, status.file.pid_at) = (100, 6);
         self.files.push(status);
-        self.fds.push(fd(16, 26, 0));
+        self.fds.push(fd(19, 29, 0));
+    }
+
+    /// A stream of which one end is done with sending, and messages that the other end
+    /// has left.
+    fn fill_sockets(&mut self) {
+        let message = |bytes: &[u8]| (socket::SocketMsg::zeroed(), bytes.to_vec());
+        let mut end = socket::Socket::zeroed();
+        (end.mode, end.uid, end.gid) = (0o140_777, 1000, 100);
+        (end.sndbuf, end.rcvbuf, end.rcvlowat) = (212_992, 212_992, 1);
+        end.peek_off = -1;
+        end.flags = socket_flags::PASSRIGHTS;
+        (end.rcvtimeo, end.sndtimeo) = (socket::SOCKET_FOREVER, socket::SOCKET_FOREVER);
+        let (mut one, mut other, mut left) = (end, end, end);
+        (one.objref, one.peer, one.kind) = (70, 71, socket_kind::STREAM);
+        (one.shutdown, one.creator) = (socket_shutdown::SEND, self.task.pid);
+        (one.sndtimeo, one.peek_off) = (1_500_000_000, 2);
+        one.flags |= socket_flags::PASSCRED | socket_flags::SNDBUF_SET;
+        (other.objref, other.peer, other.kind) = (71, 70, socket_kind::STREAM);
+        (other.shutdown, other.creator) = (socket_shutdown::RECV, self.task.pid);
+        (left.objref, left.kind) = (72, socket_kind::SEQPACKET);
+        left.shutdown = socket_shutdown::RECV | socket_shutdown::SEND;
+        left.flags |= socket_flags::RESET;
+        self.sockets = vec![
+            Sockets {
+                ends: vec![
+                    (one, vec![message(b"bye")]),
+                    (other, vec![message(b"hello"), message(&[7; 20_000])]),
+                ],
+            },
+            Sockets {
+                ends: vec![(left, vec![message(b"a message"), message(b"")])],
+            },
+        ];
+        for (objref, object, number) in [(26, 70, 16), (27, 71, 17), (28, 72, 18)] {
+            let mut file = open(objref, file_kind::SOCKET, 0o140_777, 2, b"");
+            file.file.object = object;
+            self.files.push(file);
+            self.fds.push(fd(number, objref, 0));
+        }
     }
 
     /// A memfd that is open.

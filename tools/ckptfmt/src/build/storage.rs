@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use super::write_runs;
 use super::Anon;
 use super::Image;
+use super::Sockets;
 use crate::format;
 use crate::format::anon;
+use crate::format::socket::SOCKET_PART_MAX;
 use crate::stream::writer::Writer;
 use crate::stream::Sink;
 
@@ -24,6 +26,7 @@ impl Image {
         };
         if written.insert(objref) {
             self.write_pipe(to, open.file.object, written)?;
+            self.write_sockets(to, open.file.object, written)?;
             self.write_shmem(to, open.file.object, written)?;
             let contents = self.anons.iter().find(|anon| anon.0 == objref);
             if let Some((_, Anon::Epoll(items))) = contents {
@@ -93,6 +96,35 @@ impl Image {
         for (buf, bytes) in &pipe.bufs {
             to.record(objref, buf)?;
             to.bytes(format::PIPE_DATA, objref, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_sockets<S: Sink>(
+        &self,
+        to: &mut Writer<S>,
+        objref: u32,
+        written: &mut HashSet<u32>,
+    ) -> Result<(), S::Error> {
+        let has_it = |s: &&Sockets| s.ends.iter().any(|(end, _)| end.objref == objref);
+        let Some(pair) = self.sockets.iter().find(has_it) else {
+            return Ok(());
+        };
+        for (end, _) in &pair.ends {
+            if !written.insert(end.objref) {
+                return Ok(());
+            }
+        }
+        for (end, _) in &pair.ends {
+            to.record(0, end)?;
+        }
+        for (end, msgs) in &pair.ends {
+            for (msg, bytes) in msgs {
+                to.record(end.objref, msg)?;
+                for part in bytes.chunks(SOCKET_PART_MAX as usize) {
+                    to.bytes(format::SOCKET_DATA, end.objref, part)?;
+                }
+            }
         }
         Ok(())
     }

@@ -95,6 +95,7 @@ fn generate(sources: &[Source]) -> Result<String, String> {
                 "mm" => "Limits of an address space",
                 "anon" => "Limits of timerfd and epoll",
                 "pipe" => "Limits of pipes",
+                "socket" => "Limits of sockets",
                 "pending" => "Limits of pending signals and timers",
                 "shmem" => "Limits of shared memory",
                 "signal" => "Limits of signals",

@@ -36,6 +36,7 @@ files! {
     "shmem",
     "files",
     "pipe",
+    "socket",
     "anon",
 }
 

@@ -12,6 +12,7 @@ use crate::format::pending;
 use crate::format::pipe;
 use crate::format::shmem;
 use crate::format::signal;
+use crate::format::socket;
 use crate::format::task;
 use crate::format::timer;
 use crate::format::tree;
@@ -63,6 +64,12 @@ pub enum Event<'a> {
     Pipe(&'a pipe::Pipe, &'a [u8]),
     /// A buffer of the pipe at hand, and its bytes.
     PipeBuf(&'a pipe::PipeBuf, &'a [u8]),
+    /// An end of a pair of sockets, before its file.
+    Socket(&'a socket::Socket),
+    /// A message that waits in the socket of this reference.
+    SocketMsg(u32, &'a socket::SocketMsg),
+    /// Bytes of that message, in parts.
+    SocketData(u32, &'a [u8]),
     /// A shared memory object and its name, before the first user.
     Shmem(&'a shmem::Shmem, &'a [u8]),
     /// The object at hand ends; how many pages it had.

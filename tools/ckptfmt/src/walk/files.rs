@@ -27,7 +27,7 @@ use crate::stream::reader::Fault;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
-    /// Reads the files, pipes and shared memory that stand here, then a record of kind
+    /// Reads the files, pipes, sockets and shared memory that stand here, then a record of kind
     /// `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
         loop {
@@ -35,6 +35,7 @@ impl<S: Source> Walker<'_, S> {
             match hdr.kind {
                 format::FILE => self.file(&hdr)?,
                 format::PIPE => self.pipe(&hdr)?,
+                format::SOCKET => self.socket(&hdr)?,
                 format::SHMEM => self.shmem(&hdr)?,
                 _ => return self.reader.body(&hdr, parent),
             }
@@ -50,6 +51,7 @@ impl<S: Source> Walker<'_, S> {
                 self.pipes.contains(&file.object),
                 "reference to a pipe that does not exist",
             )?,
+            file_kind::SOCKET => self.open_socket(file.object)?,
             file_kind::SHMEM => self.known_shmem(file.object)?,
             _ => {}
         }
@@ -161,11 +163,12 @@ impl<S: Source> Walker<'_, S> {
     }
 
     /// Refuses one more object that can be shared if its reference is taken.
-    fn shareable(&self, objref: u32) -> Step<S> {
+    pub(super) fn shareable(&self, objref: u32) -> Step<S> {
         rule(
             self.files
                 .len()
                 .saturating_add(self.pipes.len())
+                .saturating_add(self.sockets.len())
                 .saturating_add(self.shmem.len())
                 < FILES_MAX,
             "too many open files",
@@ -174,6 +177,7 @@ impl<S: Source> Walker<'_, S> {
             !self.objects.contains(&objref)
                 && !self.files.contains(&objref)
                 && !self.pipes.contains(&objref)
+                && !self.sockets.contains_key(&objref)
                 && !self.shmem.contains(&objref),
             "object reference is used twice",
         )

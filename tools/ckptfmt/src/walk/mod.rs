@@ -18,6 +18,7 @@
 //!   [ FS STR STR ]                                   task.rs
 //!   [ FILES { FD_ENT } ]     FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
+//!         SOCKET SOCKET { SOCKET_MSG { SOCKET_DATA } } before these  sockets.rs
 //!         EVENTFD, SIGNALFD, TIMERFD, PIDFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
 //!   CREDS GROUPS RLIMITS                             task.rs
@@ -38,6 +39,7 @@
 mod event;
 mod files;
 mod mm;
+mod sockets;
 mod start;
 mod task;
 
@@ -156,6 +158,8 @@ struct Walker<'v, S: Source> {
     objects: HashSet<u32>,
     files: HashSet<u32>,
     pipes: HashSet<u32>,
+    /// Those of local sockets, and whether a file is one.
+    sockets: HashMap<u32, bool>,
     /// Those of shared memory.
     shmem: HashSet<u32>,
     /// Those of address spaces, of file system views, of descriptor tables.
@@ -196,6 +200,7 @@ impl<'v, S: Source> Walker<'v, S> {
             objects: HashSet::new(),
             files: HashSet::new(),
             pipes: HashSet::new(),
+            sockets: HashMap::new(),
             shmem: HashSet::new(),
             spaces: HashSet::new(),
             views: HashSet::new(),
@@ -227,6 +232,7 @@ impl<'v, S: Source> Walker<'v, S> {
         self.begin();
         let result = self.reader.tail();
         self.seen(result)?;
+        self.all_sockets_open()?;
         self.totals.bytes = self.reader.offset();
         (self.on)(&Event::End(&self.totals));
         Ok(())
@@ -284,6 +290,7 @@ impl<'v, S: Source> Walker<'v, S> {
             !self.objects.contains(&objref)
                 && !self.files.contains(&objref)
                 && !self.pipes.contains(&objref)
+                && !self.sockets.contains_key(&objref)
                 && !self.shmem.contains(&objref),
             "object reference is used twice",
         )?;

@@ -10,6 +10,7 @@ use ckptfmt::build::OpenFile;
 use ckptfmt::build::Other;
 use ckptfmt::build::Pipe;
 use ckptfmt::build::Shared;
+use ckptfmt::build::Sockets;
 use ckptfmt::format::cpu::Cpu;
 use ckptfmt::format::cpu::Thread;
 use ckptfmt::format::signal::ThreadSignal;
@@ -141,6 +142,31 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
                 .unwrap()
                 .bufs
                 .push((**r, bytes.to_vec()));
+        }
+        Event::Socket(r) => {
+            let pair = to.sockets.last_mut();
+            let first = pair.filter(|p| p.ends.len() == 1 && p.ends[0].0.peer == r.objref);
+            match first {
+                Some(pair) => pair.ends.push((**r, Vec::new())),
+                None => to.sockets.push(Sockets {
+                    ends: vec![(**r, Vec::new())],
+                }),
+            }
+        }
+        Event::SocketMsg(objref, r) => {
+            let ends = &mut to.sockets.last_mut().unwrap().ends;
+            let end = ends.iter_mut().find(|e| e.0.objref == *objref);
+            end.unwrap().1.push((**r, Vec::new()));
+        }
+        Event::SocketData(objref, bytes) => {
+            let ends = &mut to.sockets.last_mut().unwrap().ends;
+            let end = ends.iter_mut().find(|e| e.0.objref == *objref);
+            end.unwrap()
+                .1
+                .last_mut()
+                .unwrap()
+                .1
+                .extend_from_slice(bytes);
         }
         Event::Shmem(r, name) => {
             shared = true;

@@ -97,7 +97,7 @@ fn files() {
                 (|r| r.path_len = 1, "file has no path"),
                 (
                     |r| r.object = 30,
-                    "an end of a pipe or a file in memory, and nothing else, has an object",
+                    "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
                 ),
             ],
         );

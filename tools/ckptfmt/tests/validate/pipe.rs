@@ -66,7 +66,7 @@ fn ends() {
         &[
             (
                 |r| r.object = 0,
-                "an end of a pipe or a file in memory, and nothing else, has an object",
+                "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
             ),
             (|r| r.pos = 1, odd),
             (|r| r.flags |= file_flags::NOFOLLOW, odd),
@@ -82,7 +82,7 @@ fn ends() {
             (|r| r.mode = 0o100_600, "kind and mode of a file differ"),
             (
                 |r| r.kind = file_kind::STREAM,
-                "an end of a pipe or a file in memory, and nothing else, has an object",
+                "an end of a pipe, a socket or a file in memory, and nothing else, has an object",
             ),
         ],
     );

@@ -239,6 +239,13 @@ impl Facts {
                 item.add("contents", blake3::hash(bytes).to_hex().to_string());
                 self.object("pipe buffer", item);
             }
+            Event::Socket(r) => self.object("socket", record(r)),
+            Event::SocketMsg(_, r) => self.object("message in a socket", record(r)),
+            Event::SocketData(_, bytes) => {
+                let mut item = Item::default();
+                item.add("contents", blake3::hash(bytes).to_hex().to_string());
+                self.object("part of a message", item);
+            }
             Event::Shmem(r, name) => {
                 let mut item = record(r);
                 item.add("name", escape(name));

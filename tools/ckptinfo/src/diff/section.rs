@@ -49,7 +49,7 @@ impl Section {
             Self::Ldt => "LDT",
             Self::MappedFiles => "mapped files",
             Self::Directories => "directories",
-            Self::Objects => "pipes, counters and shared memory",
+            Self::Objects => "pipes, sockets, counters and shared memory",
             Self::Descriptors => "descriptors",
             Self::Signals => "signals",
             Self::Pending => "pending signals",

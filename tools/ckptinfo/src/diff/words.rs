@@ -33,6 +33,8 @@ const SKIPPED: &[(&str, &str)] = &[
     ("FdEnt", "file"),
     ("File", "object"),
     ("Pipe", "nr_bufs"),
+    ("Socket", "peer"),
+    ("Socket", "nr_msgs"),
     ("EpollItem", "file"),
     ("Shmem", "namelen"),
     ("Signal", "nr_pending"),

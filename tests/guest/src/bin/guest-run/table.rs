@@ -78,6 +78,7 @@ pub const TESTS: &[Test] = &[
     once("shm", 120),
     cycle("files"),
     cycle("pipes"),
+    cycle("sockets"),
     cycle("eventfds"),
     cycle("epolls"),
     cycle("place"),

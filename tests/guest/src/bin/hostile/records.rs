@@ -64,8 +64,8 @@ pub fn order(base: &Base) -> List<'_> {
                 let rec = image.records.remove(i);
                 image.records.push(rec);
             }));
-            // A descriptor may stand behind an open file or pipe that it does not use.
-            let later = matches!(next.kind, format::FILE | format::PIPE);
+            // A descriptor may stand behind an open file, pipe or socket that it does not use.
+            let later = matches!(next.kind, format::FILE | format::PIPE | format::SOCKET);
             let early = rec.kind == format::FD_ENT && later;
             let never = next.kind != rec.kind && !early;
             edits.push(edit(

@@ -63,7 +63,7 @@ pub fn with_data<T: ?Sized>(nr: i64, mut args: [usize; 6], nth: usize, data: &mu
 }
 
 /// A process that is no child keeps what is open until this one ends.
-fn held_by_another() -> Result<(), String> {
+pub fn held_by_another() -> Result<(), String> {
     let me = sys::getpid() as usize;
     let ended = sys::in_child(10, || match sys::fork() {
         Ok(0) => {
@@ -120,14 +120,7 @@ fn image_to_pipe(desk: &Desk) -> Result<Place, String> {
 }
 
 fn image_to_socket(desk: &Desk) -> Result<Place, String> {
-    let mut ends = [0i32; 2];
-    let kind = libc::SOCK_STREAM as usize;
-    let args = [libc::AF_UNIX as usize, kind, 0, 0, 0, 0];
-    had(
-        "socketpair",
-        with_data(libc::SYS_socketpair, args, 3, &mut ends),
-    )?;
-    read_by_child(desk, ends)
+    read_by_child(desk, crate::sockets::pair(libc::SOCK_STREAM)?)
 }
 
 fn notification_pipe(_: &Desk) -> Result<Place, String> {
@@ -146,7 +139,7 @@ fn unlinked_fifo(_: &Desk) -> Result<Place, String> {
     fd("fifo", opened.map(|fd| fd as usize))
 }
 
-fn socket(family: i32, kind: i32) -> Result<Place, String> {
+pub fn socket(family: i32, kind: i32) -> Result<Place, String> {
     fd(
         "socket",
         plain(libc::SYS_socket, &[family as usize, kind as usize, 0]),
@@ -326,21 +319,6 @@ pub const THINGS: &[Thing] = &[
         &["notification"],
     ),
     thing("fd-fifo-unlinked", unlinked_fifo, &["unlinked"]),
-    thing(
-        "fd-socket-unix",
-        |_| socket(libc::AF_UNIX, libc::SOCK_STREAM),
-        &["socket"],
-    ),
-    thing(
-        "fd-socket-inet",
-        |_| socket(libc::AF_INET, libc::SOCK_DGRAM),
-        &["socket"],
-    ),
-    thing(
-        "fd-socket-netlink",
-        |_| socket(libc::AF_NETLINK, libc::SOCK_RAW),
-        &["socket"],
-    ),
     thing("fd-epoll-shared", shared_epoll, &["epoll is also held"]),
     thing("fd-epoll-busy", busy_epoll, &["polls devices busily"]),
     thing("fd-epoll-socket", epoll_of_socket, &["socket"]),
@@ -395,11 +373,14 @@ pub const THINGS: &[Thing] = &[
         errnos: &[libc::EDEADLK],
         ..thing("image-to-own-child", image_to_pipe, &["is to read it"])
     },
-    thing(
-        "image-to-own-child-socket",
-        image_to_socket,
-        &["sockets are not supported"],
-    ),
+    Thing {
+        errnos: &[libc::EDEADLK],
+        ..thing(
+            "image-to-own-child-socket",
+            image_to_socket,
+            &["is to read it"],
+        )
+    },
     thing("fd-tmpfile", nameless, &["can still get a name"]),
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
     thing(

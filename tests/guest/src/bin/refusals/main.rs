@@ -11,6 +11,7 @@ mod bits32;
 mod locks;
 mod memory;
 mod procfs;
+mod sockets;
 mod state;
 mod values;
 
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         memory::THINGS,
         arrange::THINGS,
         procfs::THINGS,
+        sockets::THINGS,
         locks::THINGS,
         state::THINGS,
         values::THINGS,

@@ -11,6 +11,7 @@ mod mixed;
 mod pidfds;
 mod procfs;
 mod sharing;
+mod sockets;
 mod stops;
 mod stress;
 mod threads;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);
     let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
-    let acts = acts.chain(procfs::ACTS);
+    let acts = acts.chain(procfs::ACTS).chain(sockets::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
