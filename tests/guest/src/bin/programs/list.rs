@@ -134,6 +134,31 @@ pub const PROGRAMS: &[Program] = &[
              for n in sorted(r): print(n, r[n])",
         ],
     ),
+    // Tasks, streams over a pair of sockets, threads that wake the loop by its own pair.
+    // No timers, for the reason of tokio's program.
+    (
+        "asyncio",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import asyncio, hashlib, socket\n\
+             def digest(n):\n    return hashlib.sha256(str(n).encode() * 20000).hexdigest()\n\
+             async def produce(q):\n    for n in range(300):\n        await q.put(n)\n        \
+             if n % 7 == 0: await asyncio.sleep(0)\n    await q.put(None)\n\
+             async def answer(sock):\n    r, w = await asyncio.open_unix_connection(sock=sock)\n    \
+             while line := await r.readline():\n        \
+             w.write(hashlib.sha256(line).hexdigest().encode() + b'\\n')\n        \
+             await w.drain()\n    w.close()\n\
+             async def main():\n    a, b = socket.socketpair()\n    \
+             q = asyncio.Queue(3)\n    tasks = [asyncio.create_task(produce(q)), \
+             asyncio.create_task(answer(b))]\n    \
+             r, w = await asyncio.open_unix_connection(sock=a)\n    \
+             while (n := await q.get()) is not None:\n        \
+             d = await asyncio.to_thread(digest, n)\n        w.write(f'{n} {d}\\n'.encode())\n        \
+             print(n, d, (await r.readline()).decode().strip())\n    w.close()\n    \
+             await asyncio.gather(*tasks)\nasyncio.run(main())",
+        ],
+    ),
     ("tokio", TOKIO, &[]),
 ];
 
