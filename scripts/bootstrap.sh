@@ -38,6 +38,7 @@ pahole|pahole
 qemu-system-x86_64|qemu-system-x86
 xz|xz-utils
 zstd|zstd
+go|golang-go
 /usr/bin/python3|python3
 ensurepip|python3-venv
 depmod|kmod

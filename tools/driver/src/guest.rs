@@ -49,6 +49,10 @@ pub fn build(layout: &Layout) -> Result<()> {
             compile(layout, &source, &bin.join(program))?;
         }
     }
+    let source = layout.top.join("tests/guest/go/goroutines.go");
+    if source.exists() {
+        go_build(layout, &source, &bin.join("goroutines"))?;
+    }
     Ok(())
 }
 
@@ -122,6 +126,37 @@ fn compile(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
     if !status.is_some_and(|s| s.success()) {
         bail!(
             "the sample {} does not compile; see {}",
+            source.display(),
+            log.display()
+        );
+    }
+    Ok(())
+}
+
+/// Builds a Go program of one file, without a C library and without the network.
+fn go_build(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
+    let log = layout.log("build-go");
+    let status = cmd::watch(
+        Command::new("go")
+            .args(["build", "-trimpath", "-o"])
+            .arg(program)
+            .arg(source)
+            .env("GOCACHE", layout.cache.join("go-cache"))
+            .env("GOPATH", layout.cache.join("go"))
+            .envs([
+                ("CGO_ENABLED", "0"),
+                ("GO111MODULE", "off"),
+                ("GOPROXY", "off"),
+                ("GOTOOLCHAIN", "local"),
+                ("GOTELEMETRY", "off"),
+            ]),
+        &log,
+        None,
+        |_, _| {},
+    )?;
+    if !status.is_some_and(|s| s.success()) {
+        bail!(
+            "the Go program {} does not build; see {}",
             source.display(),
             log.display()
         );

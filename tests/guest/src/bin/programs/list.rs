@@ -3,7 +3,7 @@
 //! The programs.
 
 /// A program: name, file, arguments. [`INPUT`] stands for a file of text, [`BC`] for one
-/// of numbers, [`TOKIO`] for a program beside this one.
+/// of numbers. A file without a path is a program beside this one.
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
 /// A text of 2 MiB. Beside it is `tree`, a directory with 25 names of it, and `c`, one
@@ -11,9 +11,6 @@ pub type Program = (&'static str, &'static str, &'static [&'static str]);
 pub const INPUT: &str = "INPUT";
 /// What bc is to compute.
 pub const BC: &str = "BC";
-/// A program of tokio's, of this crate.
-pub const TOKIO: &str = "tokio-work";
-
 /// Programs whose files are what they were when an image of them is restarted later.
 pub const PROGRAMS: &[Program] = &[
     (
@@ -159,7 +156,8 @@ pub const PROGRAMS: &[Program] = &[
              await asyncio.gather(*tasks)\nasyncio.run(main())",
         ],
     ),
-    ("tokio", TOKIO, &[]),
+    ("tokio", "tokio-work", &[]),
+    ("go", "goroutines", &[]),
 ];
 
 /// Programs with files that come and go: each image is restarted in place of what it was

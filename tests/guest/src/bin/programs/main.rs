@@ -35,7 +35,6 @@ use list::BC;
 use list::CHANGING;
 use list::INPUT;
 use list::PROGRAMS;
-use list::TOKIO;
 
 /// Checkpoints of one run, and which images are restarted.
 const MOMENTS: usize = 20;
@@ -107,11 +106,9 @@ impl Stage {
 
     /// The program's file.
     fn program(&self) -> PathBuf {
-        if self.program.1 != TOKIO {
-            return PathBuf::from(self.program.1);
-        }
         let own = std::env::current_exe().unwrap_or_default();
-        own.with_file_name(TOKIO)
+        // As it is when it has a path.
+        own.with_file_name(self.program.1)
     }
 
     fn start(&self, out: &Path) -> Result<i32, String> {
