@@ -53,8 +53,8 @@ impl Image {
         self.fill_memfd();
         self.fill_epoll();
         self.fill_pidfd();
-        self.fill_procfs();
         self.fill_sockets();
+        self.fill_procfs();
     }
 
     /// An epoll that watches a counter, a pipe by a descriptor that is closed, and a
