@@ -30,6 +30,7 @@ use kernel::prelude::*;
 /// A process, in the context of its first thread. The fields are dropped in this
 /// order, the reverse of that in which they were built.
 pub(crate) struct Process {
+    creds: res::cred::Ready,
     timers: res::timer::Ready,
     cpu: res::thread::Loaded,
     rlimits: res::rlimit::Ready,
@@ -52,6 +53,7 @@ pub(crate) struct ThreadReady {
     fs: Option<View>,
     files: Option<Table>,
     signal: res::signal::ThreadReady,
+    creds: res::cred::Wanted,
 }
 
 impl Handover for ThreadReady {}
@@ -63,6 +65,7 @@ pub(crate) struct Thread {
     fs: Option<NewFs>,
     signal: res::signal::ThreadReady,
     task: res::task::Ready,
+    creds: res::cred::Ready,
 }
 
 impl RestoreCtx {
@@ -89,12 +92,13 @@ impl RestoreCtx {
         let mut sent = res::timer::Signals::none();
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
-        res::cred::restore(self, task)?;
+        let creds = res::cred::restore(self, task)?.prepare()?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
         let mut process = KBox::new(
             Process {
+                creds,
                 timers,
                 cpu,
                 rlimits,
@@ -178,13 +182,14 @@ impl RestoreCtx {
                 objref => Some(res::fdtable::restore_for(self, task, objref)?),
             };
             let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
-            res::cred::restore(self, task)?;
+            let creds = res::cred::restore(self, task)?;
             let ready = ThreadReady {
                 task: values,
                 thread,
                 fs,
                 files,
                 signal,
+                creds,
             };
             let pid = self.forest.wanted(&entry, self.new_pids);
             births
@@ -221,7 +226,7 @@ impl Process {
         process.signal.commit();
         process.timers.start();
         process.rlimits.commit();
-        process.task.commit();
+        process.task.commit(process.creds);
         process.cpu.commit()
     }
 }
@@ -233,6 +238,7 @@ impl Thread {
         let fs = ready.fs.as_ref().map(NewFs::join);
         let files = ready.files.as_ref().map(NewFiles::join);
         let cpu = ready.thread.load()?;
+        let creds = ready.creds.prepare()?;
         ready.task.schedule()?;
         Ok(KBox::new(
             Self {
@@ -241,6 +247,7 @@ impl Thread {
                 fs,
                 signal: ready.signal,
                 task: ready.task,
+                creds,
             },
             GFP_KERNEL,
         )?)
@@ -256,7 +263,7 @@ impl Thread {
         if let Some(fs) = thread.fs {
             fs.commit();
         }
-        thread.task.commit_thread();
+        thread.task.commit_thread(thread.creds);
         let stop = thread.task.stop_signal();
         (thread.cpu.commit(), ThreadLast(thread.signal, stop))
     }

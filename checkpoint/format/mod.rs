@@ -95,7 +95,7 @@ record_types! {
     CPU = 103, "cr_hdr_cpu";
     /// FPU and vector registers, non-compacted XSAVE layout.
     FPU = 104, "bytes";
-    /// User and group ids, capabilities, compared at restart.
+    /// User and group ids, capabilities.
     CREDS = 105, "cr_hdr_creds";
     /// Supplementary groups.
     GROUPS = 106, "u32 array";

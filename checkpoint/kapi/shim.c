@@ -1161,6 +1161,33 @@ struct user_namespace *ckpt_user_ns(void)
 	return current_user_ns();
 }
 
+int ckpt_fix_setuid(struct cred *new, const struct cred *old, bool fs)
+{
+	return security_task_fix_setuid(new, old, fs ? LSM_SETID_FS : LSM_SETID_RES);
+}
+
+int ckpt_fix_setgid(struct cred *new, const struct cred *old, bool fs)
+{
+	return security_task_fix_setgid(new, old, fs ? LSM_SETID_FS : LSM_SETID_RES);
+}
+
+int ckpt_fix_setgroups(struct cred *new, const struct cred *old)
+{
+	return security_task_fix_setgroups(new, old);
+}
+
+int ckpt_capset(struct cred *new, const struct cred *old,
+		const kernel_cap_t *effective, const kernel_cap_t *inheritable,
+		const kernel_cap_t *permitted)
+{
+	return security_capset(new, old, effective, inheritable, permitted);
+}
+
+void ckpt_put_group_info(struct group_info *info)
+{
+	put_group_info(info);
+}
+
 pid_t ckpt_pid_of(enum pid_type type)
 {
 	return __task_pid_nr_ns(current, type, NULL);

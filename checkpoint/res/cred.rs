@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Credentials: compared, not restored.
+//! Credentials: ids, groups, capabilities, secure bits.
 //!
-//! Ids and capabilities of the caller must be those of the image; another
-//! value is refused by name, whichever way it differs.
+//! Each task gets those that it had, as far as the caller could get them by system
+//! calls; what it could not is refused by name. Keyrings, the label of a security module
+//! and the user namespace stay those of the caller.
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
@@ -33,38 +34,86 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     Ok(())
 }
 
-/// Reads them and compares with the caller's.
+/// Credentials that were read.
+pub(crate) struct Wanted {
+    rec: Creds,
+    groups: KVec<u32>,
+}
+
+/// Reads them.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome {
-    let (here, groups_here) = cred::read()?;
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Wanted> {
     let rec: Creds = ctx.reader.record(task)?;
-    let mut groups: KVec<u32> = KVec::from_elem(0, rec.ngroups as usize, GFP_KERNEL)?;
+    let mut groups: KVec<u32> = KVec::from_elem(0, rec.ngroups as usize, GFP_KERNEL_ACCOUNT)?;
     for chunk in groups.chunks_mut(GROUPS_CHUNK) {
         ctx.reader
             .bytes(format::GROUPS, task, chunk.as_mut_bytes())?;
-    }
-    let same = [
-        (rec.uid == here.uid, "user id"),
-        (rec.euid == here.euid, "effective user id"),
-        (rec.suid == here.suid, "saved user id"),
-        (rec.fsuid == here.fsuid, "file system user id"),
-        (rec.gid == here.gid, "group id"),
-        (rec.egid == here.egid, "effective group id"),
-        (rec.sgid == here.sgid, "saved group id"),
-        (rec.fsgid == here.fsgid, "file system group id"),
-        (groups == groups_here, "supplementary groups"),
-        (rec.securebits == here.securebits, "secure bits"),
-        (rec.caps == here.caps, "capabilities"),
-    ];
-    for (ok, name) in same {
-        if !ok {
-            let failure = Failure::new(EPERM, "the caller's credentials differ from the image's");
-            return Err(failure.about(name.as_bytes()));
-        }
     }
     ensure(
         !task::has_seccomp(),
         EPERM,
         "the caller has seccomp, the image has not",
-    )
+    )?;
+    Ok(Wanted { rec, groups })
+}
+
+impl Wanted {
+    /// Prepares them for the current task, which has those of the caller until it commits:
+    /// so it opens its files as the caller.
+    pub(crate) fn prepare(self) -> Outcome<Ready> {
+        let (here, groups_here) = cred::read()?;
+        let rec = &self.rec;
+        let same_groups = self.groups == groups_here;
+        if same_groups && rec.as_bytes() == here.as_bytes() {
+            return Ok(Ready(None));
+        }
+        let mut new = cred::New::copy()?;
+        let [inheritable, permitted, effective, bounding, ambient] = rec.caps;
+        if !same_groups {
+            named("supplementary groups", new.set_groups(&self.groups))?;
+        }
+        named(
+            "group ids",
+            new.set_gids([rec.gid, rec.egid, rec.sgid, rec.fsgid]),
+        )?;
+        named(
+            "user ids",
+            new.set_uids([rec.uid, rec.euid, rec.suid, rec.fsuid]),
+        )?;
+        named(
+            "capabilities",
+            new.set_caps(effective, inheritable, permitted),
+        )?;
+        named("ambient capabilities", new.set_ambient(ambient))?;
+        named("bounding set", new.set_bounding(bounding))?;
+        named("secure bits", new.set_securebits(rec.securebits))?;
+        Ok(Ready(Some(new)))
+    }
+}
+
+fn named(name: &str, done: Result) -> Outcome {
+    done.map_err(|errno| {
+        let why = if errno == EPERM {
+            "the caller may not have the credentials of the image"
+        } else if errno == EINVAL {
+            "the caller's user namespace lacks ids of the image"
+        } else {
+            "the credentials of the image cannot be made"
+        };
+        Failure::new(errno, why)
+            .about(name.as_bytes())
+            .of(format::CREDS)
+    })
+}
+
+/// Credentials that are ready, or nothing when they stay.
+pub(crate) struct Ready(Option<cred::New>);
+
+impl Ready {
+    /// Puts them in force. Cannot fail. What needs the caller's rights is done.
+    pub(crate) fn commit(self) {
+        if let Some(new) = self.0 {
+            new.commit();
+        }
+    }
 }

@@ -25,6 +25,7 @@ use crate::kapi::limits::Sched;
 use crate::kapi::signal;
 use crate::kapi::signal::Stop;
 use crate::kapi::task;
+use crate::res::cred;
 use kernel::bindings::PF_FORKNOEXEC;
 use kernel::bindings::PF_MCE_EARLY;
 use kernel::bindings::PF_MCE_PROCESS;
@@ -251,19 +252,19 @@ impl Ready {
         Ok(())
     }
 
-    /// Sets the values that need no more than a write: of a process.
-    pub(crate) fn commit(&self) {
+    /// Sets the credentials, and the values that need no more than a write: of a process.
+    pub(crate) fn commit(&self, creds: cred::Ready) {
         let rec = &self.values;
-        commit_values(rec);
+        // By the caller's rights.
+        limits::set_oom_score_adj(rec.oom_score_adj);
+        commit_values(rec, creds);
         signal::set_stop(&stop(rec));
         task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);
-        task::set_dumpable(rec.flags & f::DUMPABLE != 0);
-        limits::set_oom_score_adj(rec.oom_score_adj);
     }
 
-    /// Sets the values that each thread has of its own.
-    pub(crate) fn commit_thread(&self) {
-        commit_values(&self.values);
+    /// Sets those that each thread has of its own.
+    pub(crate) fn commit_thread(&self, creds: cred::Ready) {
+        commit_values(&self.values, creds);
     }
 
     /// What it may share with others.
@@ -291,7 +292,11 @@ fn stop(rec: &Task) -> Stop {
     }
 }
 
-fn commit_values(rec: &Task) {
+fn commit_values(rec: &Task, creds: cred::Ready) {
+    // A change makes the process undumpable and forgets the parent-death signal. Threads
+    // come here in any order: each sets what all have in common behind its own change.
+    creds.commit();
+    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
     task::set_comm(&rec.comm);
     task::set_personality(rec.personality);
     let (mut clear, mut set) = (0, 0);

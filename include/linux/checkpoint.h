@@ -31,9 +31,11 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/regset.h>
 #include <linux/sched/exec_state.h>
+#include <linux/securebits.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/sched/user.h>
 #include <linux/shmem_fs.h>
 #include <linux/stat.h>
 #include <linux/task_work.h>
@@ -42,6 +44,7 @@
 #include <linux/timerfd.h>
 #include <linux/types.h>
 #include <linux/uio.h>
+#include <linux/user_namespace.h>
 #include <linux/utsname.h>
 #include <uapi/linux/memfd.h>
 #include <uapi/linux/sched/types.h>
@@ -236,6 +239,13 @@ void ckpt_robust_list_set(struct robust_list_head __user *head);
 struct robust_list_head __user *ckpt_robust_list(void);
 const struct cred *ckpt_current_cred(void);
 struct user_namespace *ckpt_user_ns(void);
+int ckpt_fix_setuid(struct cred *new, const struct cred *old, bool fs);
+int ckpt_fix_setgid(struct cred *new, const struct cred *old, bool fs);
+int ckpt_fix_setgroups(struct cred *new, const struct cred *old);
+int ckpt_capset(struct cred *new, const struct cred *old,
+		const kernel_cap_t *effective, const kernel_cap_t *inheritable,
+		const kernel_cap_t *permitted);
+void ckpt_put_group_info(struct group_info *info);
 pid_t ckpt_pid_of(enum pid_type type);
 pid_t ckpt_ppid(void);
 int ckpt_nice(void);
@@ -431,6 +441,17 @@ enum ckpt_layout {
 enum ckpt_value {
 	CKPT_JOBCTL_STOPPED = JOBCTL_STOPPED,
 	CKPT_NR_RESTART_SYSCALL = __NR_restart_syscall,
+};
+
+/* Masks of the secure bits */
+enum ckpt_secure {
+	CKPT_SECURE_KEEP_CAPS_LOCKED = issecure_mask(SECURE_KEEP_CAPS_LOCKED),
+	CKPT_SECURE_NO_CAP_AMBIENT_RAISE = issecure_mask(SECURE_NO_CAP_AMBIENT_RAISE),
+	CKPT_SECURE_ALL_BITS = SECURE_ALL_BITS,
+	CKPT_SECURE_ALL_LOCKS = SECURE_ALL_LOCKS,
+	CKPT_SECURE_UNPRIVILEGED = SECURE_ALL_UNPRIVILEGED |
+				   SECURE_ALL_UNPRIVILEGED << 1 |
+				   issecure_mask(SECURE_KEEP_CAPS),
 };
 
 enum ckpt_flag {

@@ -73,10 +73,20 @@ impl Desk {
 
     /// Makes an image of a child that has run `arrange`.
     pub fn make(&self, arrange: impl FnOnce()) -> Result<(), String> {
+        self.make_with(arrange, || true)
+    }
+
+    /// The same; `verify` tells the restarted child whether all is as it should be.
+    pub fn make_with(
+        &self,
+        arrange: impl FnOnce(),
+        verify: impl FnOnce() -> bool,
+    ) -> Result<(), String> {
         let ended = sys::in_child(30, || {
             arrange();
             match self.checkpoint() {
-                Ok(0) => RESTARTED,
+                Ok(0) if verify() => RESTARTED,
+                Ok(0) => 2,
                 Ok(_) => RESUMED,
                 Err(_) => 1,
             }

@@ -13,8 +13,8 @@ use crate::handover::Handover;
 const ABOUT: &str = "Brings a process back from the image that checkpoint(1) made of it, with its \
 threads and all processes that were below it. They go on where they were, with the same memory, \
 registers and open files, the first one as a child of this program.\n\nThe \
-files that they had open are opened again by their names, and the ids and capabilities of the caller \
-must be those of the image: see --user. Without --wait this program ends when the process goes on.\n\n\
+files that they had open are opened again by their names and with your rights; their ids and \
+capabilities are those that they had, which you must have or be able to take: see --user. Without --wait this program ends when the process goes on.\n\n\
 To restart an image is to run it, with your rights. Restart only what you would execute.";
 
 const AFTER: &str = "Process ids:\n  \

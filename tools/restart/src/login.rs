@@ -3,9 +3,10 @@
 
 //! Another user for the process.
 //!
-//! The kernel compares ids, groups and capabilities of the caller with those of the
-//! image. Root can take the process id and then become the user that the process ran
-//! as; its capabilities go away with that, as those of a login do.
+//! The kernel opens the files of an image with the rights of the caller. Root can take the
+//! process id and then become the user that the process ran as, so that an image which
+//! that user has changed gets at nothing else; its capabilities go away with that, as
+//! those of a login do.
 
 use std::ffi::CString;
 

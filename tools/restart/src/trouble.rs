@@ -181,9 +181,10 @@ fn of_restart(errno: Errno) -> Option<&'static str> {
             "this kernel has no restart(2); boot one that was built with CONFIG_CHECKPOINT=y"
         }
         Errno::EPERM => {
-            "ids, groups and capabilities must be those that the process had: run this as that \
-             user, or as root with --user; kernel.checkpoint_restart can forbid it as well. \
-             ckptinfo shows what the image asks for"
+            "the caller must have the ids, groups and capabilities of the process, or be able to \
+             take them: run this as that user, or as root, with --user unless the image is to be \
+             trusted; kernel.checkpoint_restart can forbid it as well. ckptinfo shows what the \
+             image asks for"
         }
         Errno::EOPNOTSUPP => {
             "this machine or its kernel is not like the one that made the image; ckptinfo shows \
@@ -262,7 +263,7 @@ mod tests {
         let many = "the caller may not have so many processes";
         assert!(helps(Errno::EAGAIN, many).contains("ulimit -u"));
         // The same errnos with other reasons.
-        assert!(helps(Errno::EPERM, "credentials differ").contains("--user"));
+        assert!(helps(Errno::EPERM, "the caller may not have the credentials").contains("--user"));
         assert!(helps(Errno::EAGAIN, "locked memory").contains("ulimit -l"));
         assert_eq!(helps(Errno::EEXIST, "a mapping cannot be made"), "");
     }

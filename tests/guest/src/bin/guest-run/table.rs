@@ -91,6 +91,7 @@ pub const TESTS: &[Test] = &[
     cycle("rollback"),
     cycle("python"),
     once("affinity", 60),
+    once("creds", 120),
     once("outside", 300),
     once("trees", 600),
     once("delivered", 60),

@@ -167,8 +167,12 @@ pub fn privileges(base: &Base) -> List<'_> {
     set(format::CPU, "nr_restart", &[1, 2, 0xffff_ffff]);
     set(format::HEAD, "flags", &[6, 7, 8, 0xffff_ffff]);
     set(format::CPU, "uses_debug", &[1, 255]);
-    set(format::CREDS, "uid", &[1, 65534, 0xffff_ffff]);
-    set(format::CREDS, "securebits", &[0xff]);
+    for name in [
+        "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid",
+    ] {
+        set(format::CREDS, name, &[0xffff_ffff]);
+    }
+    set(format::CREDS, "securebits", &[1 << 12, 1 << 31]);
     set(format::CREDS, "caps", &[0xffff_ffff_ffff_ffff]);
     let Some(fpu) = base.image.find(format::FPU) else {
         return list(base, changes);
