@@ -92,7 +92,7 @@ impl RestoreCtx {
         let mut sent = res::timer::Signals::none();
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
-        let creds = res::cred::restore(self, task)?.prepare()?;
+        let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
@@ -182,7 +182,7 @@ impl RestoreCtx {
                 objref => Some(res::fdtable::restore_for(self, task, objref)?),
             };
             let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
-            let creds = res::cred::restore(self, task)?;
+            let creds = res::cred::restore(self, task, values.no_new_privs())?;
             let ready = ThreadReady {
                 task: values,
                 thread,

@@ -77,6 +77,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) own: Option<Table>,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
+    /// Filters of system calls by reference.
+    pub(crate) filters: res::seccomp::Filters,
     /// Root directory of the caller, and its absolute name.
     pub(crate) root: PathRef,
     pub(crate) root_name: KVec<u8>,
@@ -122,6 +124,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         handlers: Restored::new(),
         own: Some(Table::current()),
         shmem: Restored::new(),
+        filters: res::seccomp::Filters::of_caller()?,
         same_vdso: false,
         files_left: limits::files_allowed(),
         root_name: PathRef::root()

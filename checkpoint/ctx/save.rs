@@ -151,6 +151,7 @@ fn check(ctx: &mut SaveCtx) -> Outcome {
         return Err(Failure::new(EOPNOTSUPP, why));
     }
     // Looked at anew when they are written.
+    res::seccomp::check()?;
     res::pending::look()?;
     if first || !sharing::like_first_thread() {
         res::fdtable::check(ctx)?;

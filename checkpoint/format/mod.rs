@@ -29,6 +29,7 @@ pub mod head;
 pub mod mm;
 pub mod pending;
 pub mod pipe;
+pub mod seccomp;
 pub mod shmem;
 pub mod signal;
 pub mod socket;
@@ -119,6 +120,12 @@ record_types! {
     THREAD_SIGNAL = 120, "cr_hdr_thread_signal";
     /// CPUs that a task may run on, a bit for each.
     AFFINITY = 121, "bytes";
+    /// Filters of system calls of a task; those that are new follow.
+    SECCOMP = 122, "cr_hdr_seccomp";
+    /// A filter of system calls; its instructions follow.
+    SECCOMP_FILTER = 123, "cr_hdr_seccomp_filter";
+    /// Instructions of the filter before it.
+    SECCOMP_CODE = 124, "cr_sock_filter array";
     /// An address space.
     MM = 201, "cr_hdr_mm";
     /// One mapping.

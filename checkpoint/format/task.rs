@@ -24,6 +24,10 @@ pub const SLICE_MAX: u64 = 100_000_000;
 pub const NR_RLIMITS: usize = 16;
 /// Most supplementary groups.
 pub const GROUPS_MAX: usize = 65536;
+/// [`Creds::seccomp`]: only read, write, exit and sigreturn.
+pub const SECCOMP_STRICT: u32 = 1;
+/// [`Creds::seccomp`]: what the filters allow.
+pub const SECCOMP_FILTER: u32 = 2;
 /// Groups of one record at most.
 pub const GROUPS_CHUNK: usize = 4096;
 
@@ -264,7 +268,7 @@ wire! {
         securebits: u32,
         /// Supplementary groups, in GROUPS records that follow.
         ngroups: u32,
-        /// 0: no seccomp.
+        /// Mode of seccomp: 0 none; 1 strict; 2 filters, in the SECCOMP record that follows.
         seccomp: u32,
         /// Zero.
         reserved: u32,
@@ -281,7 +285,7 @@ impl Record for Creds {
             self.ngroups as usize <= GROUPS_MAX,
             "too many supplementary groups",
         )?;
-        ensure(self.seccomp == 0, "seccomp is not supported")?;
+        ensure(self.seccomp <= SECCOMP_FILTER, "mode of seccomp is unknown")?;
         ensure(
             self.reserved == 0 && self.reserved2 == 0,
             "reserved field is not zero",

@@ -289,11 +289,7 @@ impl New {
                         bindings::rlimit_type_UCOUNT_RLIMIT_NPROC,
                         allowed as c_ulong,
                     );
-                let set = if over {
-                    bindings::PF_NPROC_EXCEEDED
-                } else {
-                    0
-                };
+                let set = if over { bindings::PF_NPROC_EXCEEDED } else { 0 };
                 task::set_flags(bindings::PF_NPROC_EXCEEDED, set);
             }
             bindings::commit_creds(new);
@@ -324,7 +320,7 @@ const SECURE_ALL_LOCKS: u32 = bindings::ckpt_secure_CKPT_SECURE_ALL_LOCKS;
 const SECURE_UNPRIVILEGED: u32 = bindings::ckpt_secure_CKPT_SECURE_UNPRIVILEGED;
 
 #[cfg(CONFIG_CHECKPOINT_KUNIT_TEST)]
-#[kunit_tests(checkpoint_cred)]
+#[kunit_tests(checkpoint_kapi_cred)]
 mod tests {
     use super::*;
 

@@ -28,6 +28,7 @@ pub(crate) mod pending;
 pub(crate) mod pipe;
 pub(crate) mod refuse;
 pub(crate) mod sched;
+pub(crate) mod seccomp;
 pub(crate) mod sharing;
 pub(crate) mod shmem;
 pub(crate) mod signal;

@@ -20,9 +20,6 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_has_sem_undo() {
             return Some("undo lists of System V semaphores are not supported");
         }
-        if bindings::ckpt_seccomp_active() {
-            return Some("seccomp is not supported");
-        }
         if bindings::ckpt_other_child_ns() {
             return Some("a namespace that only children enter is not supported");
         }

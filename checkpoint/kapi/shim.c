@@ -1092,9 +1092,9 @@ bool ckpt_has_spec_ctrl(void)
 	       task_spec_ib_force_disable(current);
 }
 
-bool ckpt_seccomp_active(void)
+int ckpt_seccomp_mode(void)
 {
-	return current->seccomp.mode != SECCOMP_MODE_DISABLED;
+	return seccomp_mode(&current->seccomp);
 }
 
 bool ckpt_has_io_uring(void)
@@ -1853,7 +1853,11 @@ bool ckpt_has_forced_tf(void)
 
 bool ckpt_has_odd_flags(void)
 {
-	return test_thread_flag(TIF_NOTSC) || test_thread_flag(TIF_NOCPUID);
+	/* Strict mode comes without TSC. */
+	if (test_thread_flag(TIF_NOTSC) &&
+	    seccomp_mode(&current->seccomp) != SECCOMP_MODE_STRICT)
+		return true;
+	return test_thread_flag(TIF_NOCPUID);
 }
 
 bool ckpt_has_pkeys(void)

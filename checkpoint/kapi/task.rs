@@ -353,9 +353,3 @@ pub(crate) fn notify_signal() {
     // SAFETY: Sets a flag of the current task, which that way clears.
     unsafe { bindings::ckpt_notify_signal() };
 }
-
-/// Does seccomp restrict the task?
-pub(crate) fn has_seccomp() -> bool {
-    // SAFETY: Looks at the current task.
-    unsafe { bindings::ckpt_seccomp_active() }
-}

@@ -9,7 +9,6 @@
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
-use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format;
@@ -18,43 +17,47 @@ use crate::format::task::GROUPS_CHUNK;
 use crate::format::IntoBytes;
 use crate::image::Written;
 use crate::kapi::cred;
-use crate::kapi::task;
+use crate::kapi::seccomp as kseccomp;
+use crate::res::seccomp;
 use kernel::prelude::*;
 
 /// Writes ids, capabilities and groups.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
-    let (creds, groups) = cred::read()?;
+    let (mut creds, groups) = cred::read()?;
+    creds.seccomp = kseccomp::mode();
     ctx.writer.record(task, &creds).written()?;
     for chunk in groups.chunks(GROUPS_CHUNK) {
         ctx.writer
             .bytes(format::GROUPS, task, chunk.as_bytes())
             .written()?;
     }
-    Ok(())
+    seccomp::save(ctx, task)
 }
 
 /// Credentials that were read.
 pub(crate) struct Wanted {
     rec: Creds,
     groups: KVec<u32>,
+    seccomp: seccomp::Ready,
 }
 
-/// Reads them.
+/// Reads them, of a task that has no_new_privs or not.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Wanted> {
-    let rec: Creds = ctx.reader.record(task)?;
+pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, no_new_privs: bool) -> Outcome<Wanted> {
+    let mut rec: Creds = ctx.reader.record(task)?;
     let mut groups: KVec<u32> = KVec::from_elem(0, rec.ngroups as usize, GFP_KERNEL_ACCOUNT)?;
     for chunk in groups.chunks_mut(GROUPS_CHUNK) {
         ctx.reader
             .bytes(format::GROUPS, task, chunk.as_mut_bytes())?;
     }
-    ensure(
-        !task::has_seccomp(),
-        EPERM,
-        "the caller has seccomp, the image has not",
-    )?;
-    Ok(Wanted { rec, groups })
+    let seccomp = seccomp::restore(ctx, task, rec.seccomp, no_new_privs)?;
+    rec.seccomp = 0;
+    Ok(Wanted {
+        rec,
+        groups,
+        seccomp,
+    })
 }
 
 impl Wanted {
@@ -65,7 +68,7 @@ impl Wanted {
         let rec = &self.rec;
         let same_groups = self.groups == groups_here;
         if same_groups && rec.as_bytes() == here.as_bytes() {
-            return Ok(Ready(None));
+            return Ok(Ready(None, self.seccomp));
         }
         let mut new = cred::New::copy()?;
         let [inheritable, permitted, effective, bounding, ambient] = rec.caps;
@@ -87,7 +90,7 @@ impl Wanted {
         named("ambient capabilities", new.set_ambient(ambient))?;
         named("bounding set", new.set_bounding(bounding))?;
         named("secure bits", new.set_securebits(rec.securebits))?;
-        Ok(Ready(Some(new)))
+        Ok(Ready(Some(new), self.seccomp))
     }
 }
 
@@ -106,8 +109,8 @@ fn named(name: &str, done: Result) -> Outcome {
     })
 }
 
-/// Credentials that are ready, or nothing when they stay.
-pub(crate) struct Ready(Option<cred::New>);
+/// Credentials that are ready, or nothing when they stay; and filters of system calls.
+pub(crate) struct Ready(Option<cred::New>, seccomp::Ready);
 
 impl Ready {
     /// Puts them in force. Cannot fail. What needs the caller's rights is done.
@@ -115,5 +118,6 @@ impl Ready {
         if let Some(new) = self.0 {
             new.commit();
         }
+        self.1.commit();
     }
 }

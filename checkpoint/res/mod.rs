@@ -22,6 +22,7 @@ pub(crate) mod pending;
 pub(crate) mod pipe;
 mod procfs;
 pub(crate) mod rlimit;
+pub(crate) mod seccomp;
 pub(crate) mod sharedfile;
 pub(crate) mod shmem;
 pub(crate) mod signal;

@@ -278,6 +278,11 @@ impl Ready {
         }
     }
 
+    /// Will the task have no_new_privs?
+    pub(crate) fn no_new_privs(&self) -> bool {
+        self.values.flags & f::NO_NEW_PRIVS != 0
+    }
+
     /// The signal that has stopped a task, or 0.
     pub(crate) fn stop_signal(&self) -> u32 {
         self.values.stop_signal
@@ -293,6 +298,10 @@ fn stop(rec: &Task) -> Stop {
 }
 
 fn commit_values(rec: &Task, creds: cred::Ready) {
+    // No filter of system calls without it.
+    if rec.flags & f::NO_NEW_PRIVS != 0 {
+        task::set_no_new_privs();
+    }
     // A change makes the process undumpable and forgets the parent-death signal. Threads
     // come here in any order: each sets what all have in common behind its own change.
     creds.commit();
@@ -309,9 +318,6 @@ fn commit_values(rec: &Task, creds: cred::Ready) {
         }
     }
     task::set_flags(clear, set);
-    if rec.flags & f::NO_NEW_PRIVS != 0 {
-        task::set_no_new_privs();
-    }
     task::set_pdeath_signal(rec.pdeath_signal);
     if rec.rt_priority == 0 {
         // Real-time tasks have none; the scheduler has seen to that.

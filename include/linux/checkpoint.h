@@ -16,6 +16,7 @@
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/filelock.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/futex.h>
@@ -31,10 +32,10 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/regset.h>
 #include <linux/sched/exec_state.h>
-#include <linux/securebits.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/securebits.h>
 #include <linux/sched/user.h>
 #include <linux/shmem_fs.h>
 #include <linux/stat.h>
@@ -226,7 +227,7 @@ bool ckpt_has_mempolicy(void);
 bool ckpt_has_uclamp(void);
 bool ckpt_has_core_cookie(void);
 bool ckpt_has_spec_ctrl(void);
-bool ckpt_seccomp_active(void);
+int ckpt_seccomp_mode(void);
 bool ckpt_has_io_uring(void);
 bool ckpt_has_sem_undo(void);
 bool ckpt_syscall_dispatch(void);

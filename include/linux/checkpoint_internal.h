@@ -9,10 +9,12 @@
 #include <linux/sched/signal.h>
 #include <linux/seccomp.h>
 #include <linux/signal_types.h>
+#include <linux/sockptr.h>
 #include <linux/thread_info.h>
 #include <linux/time64.h>
 #include <linux/types.h>
 
+struct bpf_prog;
 struct epoll_event;
 struct epoll_key;
 struct file;
@@ -22,7 +24,11 @@ struct mm_struct;
 struct pipe_buffer;
 struct pipe_inode_info;
 struct restart_block;
+struct seccomp_filter;
 struct sigqueue;
+struct sock_filter;
+struct sock_fprog;
+struct sock_fprog_kern;
 struct task_struct;
 
 /* kernel/time/hrtimer.c: continues nanosleep, clock_nanosleep */
@@ -74,6 +80,21 @@ struct sigqueue *sigqueue_alloc(int sig, struct task_struct *t, gfp_t gfp_flags,
 void __sigqueue_free(struct sigqueue *q);
 /* kernel/signal.c: has a task that is stopped run the works that it was sent */
 void wake_stopped(struct task_struct *task);
+
+/* net/core/filter.c: a classic program out of user or kernel memory */
+int bpf_prog_create_from(struct bpf_prog **pfp, struct sock_fprog *fprog, sockptr_t insns,
+			 int (*trans)(struct sock_filter *filter, unsigned int flen),
+			 bool save_orig);
+
+/* kernel/seccomp.c: the filters of the current task, and others */
+void seccomp_filter_get(struct seccomp_filter *filter);
+void seccomp_filter_put(struct seccomp_filter *filter);
+struct seccomp_filter *seccomp_filter_next(struct seccomp_filter *filter);
+const struct sock_fprog_kern *seccomp_filter_state(struct seccomp_filter *filter,
+						   bool *log, bool *listener);
+struct seccomp_filter *seccomp_filter_new(const struct sock_fprog_kern *kprog,
+					  struct seccomp_filter *prev, bool log);
+void seccomp_filter_install(struct seccomp_filter *filter);
 
 /* ipc/sem.c: has the current task adjustments of semaphores to undo? */
 bool sem_has_undo(void);

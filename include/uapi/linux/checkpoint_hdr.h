@@ -44,6 +44,9 @@ struct cr_hdr {
 #define CR_HDR_TIMER		114	/* A POSIX timer */
 #define CR_HDR_THREAD_SIGNAL	120	/* Signals of a further thread */
 #define CR_HDR_AFFINITY		121	/* CPUs that a task may run on */
+#define CR_HDR_SECCOMP		122	/* Filters of system calls of a task */
+#define CR_HDR_SECCOMP_FILTER	123	/* A filter */
+#define CR_HDR_SECCOMP_CODE	124	/* Its instructions */
 #define CR_HDR_MM		201	/* An address space */
 #define CR_HDR_VMA		202	/* One mapping */
 #define CR_HDR_MM_CONTEXT	203	/* LDT, protection keys */
@@ -181,6 +184,17 @@ struct cr_hdr_error {
 /* Groups of one record at most */
 #define CR_GROUPS_CHUNK			4096
 
+/* cr_hdr_creds.seccomp: read, write, exit and sigreturn; what filters allow */
+#define CR_SECCOMP_STRICT		1
+#define CR_SECCOMP_FILTER		2
+/* Instructions of a filter, and of one record, at most */
+#define CR_INSNS_MAX			4096
+#define CR_INSNS_CHUNK			2048
+/* Filters of a task at most */
+#define CR_FILTERS_MAX			6553
+/* Bits of cr_hdr_seccomp_filter.flags: what is not allowed is logged */
+#define CR_SECCOMP_FLAG_LOG		1
+
 /* Bits of cr_hdr_task.flags */
 #define CR_TASK_NO_NEW_PRIVS		1	/* no_new_privs is set */
 /* The task adopts orphans below it */
@@ -314,9 +328,33 @@ struct cr_hdr_creds {
 	__u32 securebits;		/* Secure bits */
 	/* Supplementary groups, in GROUPS records that follow */
 	__u32 ngroups;
-	__u32 seccomp;			/* 0: no seccomp */
+	__u32 seccomp;			/* 0, or CR_SECCOMP_* */
 	__u32 reserved;			/* Zero */
 	__u64 reserved2;		/* Zero */
+};
+
+/* struct cr_hdr_seccomp: the filters of a task */
+struct cr_hdr_seccomp {
+	__u32 filter;			/* Reference of the last one */
+	__u32 nr_filters;		/* New ones that follow */
+	__u64 reserved;			/* Zero */
+};
+
+/* struct cr_hdr_seccomp_filter: a filter */
+struct cr_hdr_seccomp_filter {
+	__u32 objref;			/* Its reference */
+	__u32 prev;			/* Of the one before it, or 0 */
+	__u32 flags;			/* CR_SECCOMP_FLAG_* */
+	__u32 len;			/* Instructions that follow */
+	__u64 reserved;			/* Zero */
+};
+
+/* struct cr_sock_filter: an instruction of classic BPF */
+struct cr_sock_filter {
+	__u16 code;			/* Operation */
+	__u8 jt;			/* Instructions to skip if true */
+	__u8 jf;			/* Instructions to skip if not */
+	__u32 k;			/* Operand */
 };
 
 /* struct cr_rlimit: one resource limit; all bits set means unlimited */

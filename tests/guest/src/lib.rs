@@ -8,6 +8,7 @@
 //! code verifies all of them. `guest-run` runs the programs and the restarts.
 
 pub mod act;
+pub mod bpf;
 pub mod cases;
 pub mod check;
 pub mod desk;

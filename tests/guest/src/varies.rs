@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::format;
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     include_str!("../../../checkpoint/format/head.rs"),
     include_str!("../../../checkpoint/format/task.rs"),
     include_str!("../../../checkpoint/format/signal.rs"),
@@ -19,6 +19,7 @@ const SOURCES: [&str; 9] = [
     include_str!("../../../checkpoint/format/files.rs"),
     include_str!("../../../checkpoint/format/pipe.rs"),
     include_str!("../../../checkpoint/format/anon.rs"),
+    include_str!("../../../checkpoint/format/seccomp.rs"),
 ];
 
 /// A field: its name, and its place in the payload.
@@ -46,6 +47,12 @@ pub const LAYOUTS: &[Layout] = &[
     (format::THREAD, "Thread", format::cpu::Thread::FIELDS),
     (format::CPU, "Cpu", format::cpu::Cpu::FIELDS),
     (format::CREDS, "Creds", format::task::Creds::FIELDS),
+    (format::SECCOMP, "Seccomp", format::seccomp::Seccomp::FIELDS),
+    (
+        format::SECCOMP_FILTER,
+        "SeccompFilter",
+        format::seccomp::SeccompFilter::FIELDS,
+    ),
     (format::RLIMITS, "Rlimits", format::task::Rlimits::FIELDS),
     (format::FS, "Fs", format::task::Fs::FIELDS),
     (format::SIGNAL, "Signal", format::signal::Signal::FIELDS),

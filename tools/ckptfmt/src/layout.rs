@@ -10,6 +10,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::seccomp;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::socket;
@@ -51,6 +52,9 @@ layouts! {
     "cr_hdr_tree" = tree::Tree,
     "cr_hdr_task" = task::Task,
     "cr_hdr_creds" = task::Creds,
+    "cr_hdr_seccomp" = seccomp::Seccomp,
+    "cr_hdr_seccomp_filter" = seccomp::SeccompFilter,
+    "cr_sock_filter" = seccomp::SockFilter,
     "cr_rlimit" = task::Rlimit,
     "cr_hdr_rlimits" = task::Rlimits,
     "cr_hdr_fs" = task::Fs,

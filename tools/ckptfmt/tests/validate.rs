@@ -164,8 +164,40 @@ fn task() {
         image.creds,
         &[
             (|r| r.ngroups = 65537, "too many supplementary groups"),
-            (|r| r.seccomp = 2, "seccomp is not supported"),
+            (|r| r.seccomp = 3, "mode of seccomp is unknown"),
             (|r| r.reserved2 = 1, RESERVED),
+        ],
+    );
+    let filters = image.filters.unwrap();
+    check(
+        filters.seccomp,
+        &[
+            (|r| r.filter = 0, "task has no filter of system calls"),
+            (|r| r.nr_filters = 6554, "too many filters of system calls"),
+            (|r| r.reserved = 1, RESERVED),
+        ],
+    );
+    check(
+        filters.new[1].0,
+        &[
+            (
+                |r| r.objref = 0,
+                "filter of system calls has no object reference",
+            ),
+            (
+                |r| r.prev = r.objref,
+                "filter of system calls has no object reference",
+            ),
+            (|r| r.flags = 2, "filter of system calls has unknown flags"),
+            (
+                |r| r.len = 0,
+                "length of a filter of system calls is out of range",
+            ),
+            (
+                |r| r.len = 4097,
+                "length of a filter of system calls is out of range",
+            ),
+            (|r| r.reserved = 1, RESERVED),
         ],
     );
     check(

@@ -7,6 +7,8 @@ use ckptfmt::format;
 use ckptfmt::format::files::file_kind;
 use ckptfmt::format::head::ErrorRec;
 use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::seccomp::seccomp_flags;
+use ckptfmt::format::seccomp::SeccompFilter;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::Stop;
 use serde_json::json;
@@ -266,6 +268,19 @@ fn signals(model: &View<'_>) -> Value {
     })
 }
 
+/// The mode, and the filters, the last one first.
+fn seccomp(model: &View<'_>, mode: u32) -> Value {
+    let filter = |rec: &SeccompFilter| {
+        json!({
+            "id": rec.objref,
+            "instructions": rec.len,
+            "log": rec.flags & seccomp_flags::LOG != 0,
+        })
+    };
+    let filters: Vec<_> = model.filters().map(filter).collect();
+    json!({ "mode": mode, "filters": filters })
+}
+
 fn creds(model: &View<'_>) -> Value {
     let Some(creds) = &model.creds else {
         return Value::Null;
@@ -276,6 +291,7 @@ fn creds(model: &View<'_>) -> Value {
         "gid": [creds.gid, creds.egid, creds.sgid, creds.fsgid],
         "groups": model.groups,
         "securebits": hex(creds.securebits.into()),
+        "seccomp": seccomp(model, creds.seccomp),
         "capabilities": {
             "inheritable": inheritable,
             "permitted": permitted,

@@ -16,6 +16,7 @@ use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
+use ckptfmt::format::seccomp;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::socket;
@@ -100,6 +101,7 @@ pub struct OneTask {
     pub posix: Vec<timer::Timer>,
     pub creds: Option<task::Creds>,
     pub groups: Vec<u32>,
+    pub seccomp: Option<seccomp::Seccomp>,
     pub rlimits: Option<task::Rlimits>,
 }
 
@@ -113,6 +115,8 @@ pub struct Model {
     pub arch: Option<head::HeadArch>,
     /// The forest.
     pub tree: Vec<tree::Tree>,
+    /// Filters of system calls by object reference.
+    pub filters: HashMap<u32, seccomp::SeccompFilter>,
     /// By object reference: the record and the path.
     pub files: HashMap<u32, (files::File, Vec<u8>)>,
     /// By object reference.
@@ -157,6 +161,15 @@ impl View<'_> {
     pub fn shared_with(&self, what: &str) -> Option<u32> {
         let mut shares = self.shares.iter();
         shares.find(|(name, _)| *name == what).map(|(_, pid)| *pid)
+    }
+
+    /// The filters of system calls, the last one first.
+    pub fn filters(&self) -> impl Iterator<Item = &seccomp::SeccompFilter> {
+        let find = |objref| self.image.filters.get(&objref);
+        let last = self.seccomp.and_then(|seccomp| find(seccomp.filter));
+        // Each names one that was read before it.
+        std::iter::successors(last, move |filter| find(filter.prev))
+            .take(seccomp::FILTERS_MAX as usize)
     }
 
     /// An open file: its record and its path.
@@ -379,6 +392,10 @@ impl Model {
             }
             Event::Creds(r) => self.last().creds = Some(*r),
             Event::Affinity(bits) => self.last().affinity = bits.into(),
+            Event::Seccomp(r) => self.last().seccomp = Some(*r),
+            Event::Filter(r, _) => {
+                self.filters.insert(r.objref, *r);
+            }
             Event::Groups(g) => self.last().groups.extend_from_slice(g),
             Event::Rlimits(r) => self.last().rlimits = Some(*r),
             Event::End(totals) => self.totals = Some(*totals),

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use ckptfmt::format::cpuid;
 use ckptfmt::format::files::file_kind;
+use ckptfmt::format::task;
 use ckptfmt::format::task::Task;
 
 use crate::anon;
@@ -323,6 +324,12 @@ fn descriptors(tree: &mut Tree, model: &View<'_>) {
     }
 }
 
+/// How many filters of system calls a task has, and how long they are.
+fn filters(model: &View<'_>) -> String {
+    let len: u64 = model.filters().map(|filter| u64::from(filter.len)).sum();
+    format!("{} filters of {len} instructions", model.filters().count())
+}
+
 fn rights(tree: &mut Tree, model: &View<'_>) {
     if let Some(creds) = &model.creds {
         let ids = format!(
@@ -335,6 +342,11 @@ fn rights(tree: &mut Tree, model: &View<'_>) {
         let [_, permitted, effective, _, _] = creds.caps;
         let caps = format!("permitted {permitted:#x}, effective {effective:#x}");
         tree.line(1, "capabilities", caps);
+        match creds.seccomp {
+            task::SECCOMP_STRICT => tree.line(1, "seccomp", "strict"),
+            task::SECCOMP_FILTER => tree.line(1, "seccomp", filters(model)),
+            _ => {}
+        }
     }
     if let Some(rlimits) = &model.rlimits {
         let limits: Vec<String> = text::LIMITS

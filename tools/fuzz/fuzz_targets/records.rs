@@ -16,6 +16,7 @@ use ckptfmt::format::head;
 use ckptfmt::format::mm;
 use ckptfmt::format::pending;
 use ckptfmt::format::pipe;
+use ckptfmt::format::seccomp;
 use ckptfmt::format::shmem;
 use ckptfmt::format::signal;
 use ckptfmt::format::socket;
@@ -113,6 +114,8 @@ const CHECKS: &[fn(&[u8])] = &[
         }
     },
     check::<shmem::Shmem>,
+    check::<seccomp::Seccomp>,
+    check::<seccomp::SeccompFilter>,
     |bytes| {
         if let Ok((hdr, _)) = Hdr::read_from_prefix(bytes) {
             let _ = hdr.payload();

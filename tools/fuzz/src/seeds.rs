@@ -54,6 +54,8 @@ const ORDER: &[i16] = &[
     format::EPOLL_ITEM,
     format::LDT,
     format::SHMEM,
+    format::SECCOMP,
+    format::SECCOMP_FILTER,
 ];
 
 fn main() -> std::io::Result<()> {

@@ -57,8 +57,8 @@ fn set_gids(ids: [usize; 3]) {
 }
 
 fn set_groups(groups: &[u32]) {
-    // SAFETY: the kernel reads as many numbers.
     let args = [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: the kernel reads as many numbers.
     let done = unsafe { sys::raw(libc::SYS_setgroups as usize, args) };
     if done.is_err() {
         sys::exit(3);

@@ -130,6 +130,7 @@ mod nr {
     pub const EVENTFD: usize = 290;
     pub const EPOLL_CREATE: usize = 291;
     pub const PIPE: usize = 293;
+    pub const SECCOMP: usize = 317;
 }
 
 /// A call that must not fail.
@@ -202,6 +203,12 @@ fn family() {
     must(nr::SIGNALFD, usize::MAX, (&raw const mask) as usize, 8, 0);
     must(nr::SIGPROCMASK, 0, (&raw const mask) as usize, 0, 8);
     must(nr::KILL, must(SYS_GETPID, 0, 0, 0, 0), 10, 0, 0);
+    // Two filters that allow everything: SECCOMP_SET_MODE_FILTER, one with its flag LOG.
+    let allow = [0x7fff_0000_0000_0006u64];
+    let program = [1, allow.as_ptr() as usize];
+    for flags in [0, 2] {
+        must(nr::SECCOMP, 1, flags, (&raw const program) as usize, 0);
+    }
     let ended = must(nr::FORK, 0, 0, 0, 0);
     if ended == 0 {
         exit(7);

@@ -25,6 +25,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::seccomp;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::socket;
@@ -81,9 +82,39 @@ pub enum Other {
         signal: signal::ThreadSignal,
         pending: Vec<pending::Siginfo>,
         creds: task::Creds,
+        filters: Option<Filters>,
     },
     /// A child that has ended.
     Zombie(task::Task),
+}
+
+/// The filters of system calls of a task, and those that are new.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Filters {
+    pub seccomp: seccomp::Seccomp,
+    pub new: Vec<(seccomp::SeccompFilter, Vec<seccomp::SockFilter>)>,
+}
+
+impl Filters {
+    fn settle(&mut self) {
+        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.seccomp.nr_filters = len(self.new.len());
+        for (filter, code) in &mut self.new {
+            filter.len = len(code.len());
+        }
+    }
+
+    fn write<S: Sink>(&self, to: &mut Writer<S>, t: u32) -> Result<(), S::Error> {
+        to.record(t, &self.seccomp)?;
+        for (filter, code) in &self.new {
+            to.record(t, filter)?;
+            for insns in code.chunks(seccomp::INSNS_CHUNK) {
+                to.bytes(format::SECCOMP_CODE, filter.objref, insns.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A pipe and what is in it.
@@ -174,6 +205,7 @@ pub struct Image {
     pub posix: Vec<timer::Timer>,
     pub creds: task::Creds,
     pub groups: Vec<u32>,
+    pub filters: Option<Filters>,
     /// CPUs that the first task may run on, or nothing.
     pub affinity: Vec<u8>,
     pub rlimits: task::Rlimits,
@@ -246,6 +278,9 @@ impl Image {
         self.signal.nr_pending = len(self.pending.len());
         self.timers.nr_timers = len(self.posix.len());
         self.creds.ngroups = len(self.groups.len());
+        if let Some(filters) = &mut self.filters {
+            filters.settle();
+        }
         self.task.affinity_len = len(self.affinity.len());
     }
 
@@ -327,6 +362,9 @@ impl Image {
         for groups in self.groups.chunks(task::GROUPS_CHUNK) {
             to.bytes(format::GROUPS, t, groups.as_bytes())?;
         }
+        if let Some(filters) = &self.filters {
+            filters.write(to, t)?;
+        }
         to.record(t, &self.rlimits)?;
         for other in &self.others {
             other.write(to)?;
@@ -400,6 +438,7 @@ impl Other {
                 signal,
                 pending,
                 creds,
+                filters,
             } => {
                 let t = task.objref;
                 to.record(0, task)?;
@@ -425,7 +464,11 @@ impl Other {
                 for info in pending {
                     to.record(t, info)?;
                 }
-                to.record(t, creds)
+                to.record(t, creds)?;
+                match filters {
+                    Some(filters) => filters.write(to, t),
+                    None => Ok(()),
+                }
             }
         }
     }

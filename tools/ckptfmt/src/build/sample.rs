@@ -2,6 +2,7 @@
 
 //! Images to start from: the smallest one, and one with something of everything.
 
+use super::Filters;
 use super::Image;
 use super::Mapping;
 use super::OpenFile;
@@ -20,6 +21,10 @@ use crate::format::mm::vma_kind;
 use crate::format::pending;
 use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
+use crate::format::seccomp::seccomp_flags;
+use crate::format::seccomp::Seccomp;
+use crate::format::seccomp::SeccompFilter;
+use crate::format::seccomp::SockFilter;
 use crate::format::shmem;
 use crate::format::shmem::shmem_flags;
 use crate::format::shmem::shmem_kind;
@@ -113,6 +118,7 @@ impl Image {
             posix: Vec::new(),
             creds: task::Creds::zeroed(),
             groups: Vec::new(),
+            filters: None,
             affinity: Vec::new(),
             rlimits: task::Rlimits::zeroed(),
             others: Vec::new(),
@@ -201,6 +207,7 @@ impl Image {
         image.wait();
         image.time();
         image.groups = vec![4, 24, 27];
+        image.restrict();
         image.affinity = vec![0b1001_0111, 0, 0, 0, 0, 0, 0, 0x80];
         image.task.ioprio = 2 << 13 | 3;
         image.task.slice_ns = 3_000_000;
@@ -251,13 +258,20 @@ impl Image {
             table: Some((table, vec![fd(1, 12, 0)])),
             signal,
             pending: vec![info, sent],
-            creds: task::Creds::zeroed(),
+            creds: self.creds,
+            filters: Some(filters(32, &[])),
         });
         let mut zombie = self.task;
         (zombie.objref, zombie.pid, zombie.tgid) = (21, 102, 102);
         (zombie.exit_state, zombie.exit_code) = (task::EXIT_ZOMBIE, 7 << 8);
         (zombie.mm, zombie.files, zombie.fs, zombie.handlers) = (0, 0, 0, 0);
         self.others.push(Other::Zombie(zombie));
+    }
+
+    /// Two filters, the first of which a thread has, too.
+    fn restrict(&mut self) {
+        self.creds.seccomp = task::SECCOMP_FILTER;
+        self.filters = Some(filters(33, &[(32, 0), (33, 32)]));
     }
 
     /// Interrupts the task in a nanosleep(2) with 1.5 seconds left.
@@ -392,4 +406,27 @@ impl Image {
         log.vma.file = 19;
         [all, end, log]
     }
+}
+
+/// Filters that allow everything, each with the one before it.
+fn filters(last: u32, new: &[(u32, u32)]) -> Filters {
+    let mut chain = Filters {
+        seccomp: Seccomp::zeroed(),
+        new: Vec::new(),
+    };
+    chain.seccomp.filter = last;
+    for (objref, prev) in new {
+        let mut filter = SeccompFilter::zeroed();
+        (filter.objref, filter.prev) = (*objref, *prev);
+        filter.flags = seccomp_flags::LOG;
+        let code = vec![SockFilter {
+            code: 6,
+            jt: 0,
+            jf: 0,
+            k: 0x7fff_0000,
+        }];
+        chain.new.push((filter, code));
+    }
+    chain.settle();
+    chain
 }

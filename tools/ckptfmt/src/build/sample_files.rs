@@ -53,8 +53,8 @@ impl Image {
         self.fill_memfd();
         self.fill_epoll();
         self.fill_pidfd();
-        self.fill_sockets();
         self.fill_procfs();
+        self.fill_sockets();
     }
 
     /// An epoll that watches a counter, a pipe by a descriptor that is closed, and a
@@ -94,7 +94,7 @@ impl Image {
         let mut status = open(29, file_kind::REGULAR, 0o100_444, 0, b"/proc/100/status");
         (status.file.pid, status.file.pid_at) = (100, 6);
         self.files.push(status);
-        self.fds.push(fd(19, 29, 0));
+        self.fds.push(fd(16, 29, 0));
     }
 
     /// A stream of which one end is done with sending, and messages that the other end
@@ -128,7 +128,7 @@ impl Image {
                 ends: vec![(left, vec![message(b"a message"), message(b"")])],
             },
         ];
-        for (objref, object, number) in [(26, 70, 16), (27, 71, 17), (28, 72, 18)] {
+        for (objref, object, number) in [(26, 70, 17), (27, 71, 18), (28, 72, 19)] {
             let mut file = open(objref, file_kind::SOCKET, 0o140_777, 2, b"");
             file.file.object = object;
             self.files.push(file);

@@ -12,6 +12,7 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("tree_flags", "CR_TREE_"),
     ("task_flags", "CR_TASK_"),
     ("policy", "CR_POLICY_"),
+    ("seccomp_flags", "CR_SECCOMP_FLAG_"),
     ("seg", "CR_SEG_"),
     ("kind", "CR_RESTART_KIND_"),
     ("flags", "CR_RESTART_FLAG_"),

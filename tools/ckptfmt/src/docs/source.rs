@@ -27,6 +27,7 @@ files! {
     "head",
     "tree",
     "task",
+    "seccomp",
     "cpu",
     "call",
     "signal",

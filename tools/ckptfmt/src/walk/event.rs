@@ -10,6 +10,7 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
+use crate::format::seccomp;
 use crate::format::shmem;
 use crate::format::signal;
 use crate::format::socket;
@@ -120,6 +121,10 @@ pub enum Event<'a> {
     Creds(&'a task::Creds),
     /// Supplementary groups.
     Groups(&'a [u32]),
+    /// The filters of the task at hand; those that are new follow.
+    Seccomp(&'a seccomp::Seccomp),
+    /// A filter of system calls and its instructions.
+    Filter(&'a seccomp::SeccompFilter, &'a [seccomp::SockFilter]),
     Rlimits(&'a task::Rlimits),
     /// The image was complete and its checksums are right.
     End(&'a Totals),

@@ -21,12 +21,14 @@
 //!         SOCKET SOCKET { SOCKET_MSG { SOCKET_DATA } } before these  sockets.rs
 //!         EVENTFD, SIGNALFD, TIMERFD, PIDFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
-//!   CREDS GROUPS RLIMITS                             task.rs
+//!   CREDS GROUPS [ SECCOMP { SECCOMP_FILTER SECCOMP_CODE } ]  seccomp.rs
+//!   RLIMITS                                          task.rs
 //! each of its other threads:
 //! TASK [ AFFINITY ]                                  task.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
 //!   [ FS STR STR ] [ FILES { FD_ENT } ]              task.rs
-//!   THREAD_SIGNAL { SIGINFO } CREDS GROUPS           task.rs
+//!   THREAD_SIGNAL { SIGINFO }                        task.rs
+//!   CREDS GROUPS [ SECCOMP { SECCOMP_FILTER SECCOMP_CODE } ]  seccomp.rs
 //! a process that has ended:
 //! TASK                                               task.rs
 //! TAIL
@@ -39,6 +41,7 @@
 mod event;
 mod files;
 mod mm;
+mod seccomp;
 mod sockets;
 mod start;
 mod task;
@@ -170,6 +173,8 @@ struct Walker<'v, S: Source> {
     handlers: HashMap<u32, u32>,
     /// Memory and handlers of the process at hand.
     process: (u32, u32),
+    /// Those of filters of system calls.
+    filters: HashSet<u32>,
     task: u32,
     /// Its thread id.
     tid: u32,
@@ -207,6 +212,7 @@ impl<'v, S: Source> Walker<'v, S> {
             tables: HashSet::new(),
             handlers: HashMap::new(),
             process: (0, 0),
+            filters: HashSet::new(),
             task: 0,
             tid: 0,
             timers: Vec::new(),

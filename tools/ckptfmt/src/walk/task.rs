@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A task: registers, interrupted call, file system view, signals, timers,
-//! credentials, limits.
-
-use zerocopy::FromBytes;
+//! limits.
 
 use super::cut;
 use super::rule;
@@ -22,7 +20,6 @@ use crate::format::signal::ThreadSignal;
 use crate::format::task;
 use crate::format::timer;
 use crate::format::tree::Tree;
-use crate::format::Why;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
@@ -193,27 +190,6 @@ impl<S: Source> Walker<'_, S> {
             )?;
             (self.on)(&Event::Siginfo(&info));
             self.sent(&info)?;
-        }
-        Ok(())
-    }
-
-    fn creds(&mut self) -> Step<S> {
-        let creds: task::Creds = self.record(self.task)?;
-        (self.on)(&Event::Creds(&creds));
-        let mut left = creds.ngroups as usize;
-        while left > 0 {
-            let nr = left.min(task::GROUPS_CHUNK);
-            left = left.saturating_sub(nr);
-            let raw = self.bytes(
-                format::GROUPS,
-                self.task,
-                nr.saturating_mul(size_of::<u32>()),
-            )?;
-            let mut groups = Vec::with_capacity(nr);
-            for gid in raw.chunks_exact(size_of::<u32>()) {
-                groups.push(u32::read_from_bytes(gid).map_err(|_| Why("group is cut off"))?);
-            }
-            (self.on)(&Event::Groups(&groups));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use ckptfmt::build::page;
 use ckptfmt::build::Anon;
+use ckptfmt::build::Filters;
 use ckptfmt::build::Image;
 use ckptfmt::build::Mapping;
 use ckptfmt::build::OpenFile;
@@ -33,6 +34,7 @@ fn thread_part(to: &mut Image, event: &Event<'_>) -> bool {
         signal,
         pending,
         creds,
+        filters,
         ..
     }) = to.others.last_mut()
     else {
@@ -51,9 +53,24 @@ fn thread_part(to: &mut Image, event: &Event<'_>) -> bool {
         Event::ThreadSignal(r) => *signal = **r,
         Event::Siginfo(r) => pending.push(**r),
         Event::Creds(r) => *creds = **r,
+        Event::Seccomp(_) | Event::Filter(..) => filtered(filters, event),
         _ => return false,
     }
     true
+}
+
+/// Takes in the filters of a task.
+fn filtered(filters: &mut Option<Filters>, event: &Event<'_>) {
+    match event {
+        Event::Seccomp(r) => {
+            *filters = Some(Filters {
+                seccomp: **r,
+                new: Vec::new(),
+            });
+        }
+        Event::Filter(r, code) => filters.as_mut().unwrap().new.push((**r, code.to_vec())),
+        _ => panic!("not about filters"),
+    }
 }
 
 /// Walks `bytes`; the image as the events tell it.
@@ -97,6 +114,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
                     signal: ThreadSignal::zeroed(),
                     pending: Vec::new(),
                     creds: Creds::zeroed(),
+                    filters: None,
                 });
             }
             tasks += 1;
@@ -235,6 +253,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
         Event::Timer(r) => to.posix.push(**r),
         Event::Creds(r) => to.creds = **r,
         Event::Groups(g) => to.groups.extend_from_slice(g),
+        event @ (Event::Seccomp(_) | Event::Filter(..)) => filtered(&mut to.filters, event),
         Event::Rlimits(r) => to.rlimits = **r,
         Event::End(_) => {}
     })?;

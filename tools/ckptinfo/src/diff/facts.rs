@@ -17,6 +17,8 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 use ckptfmt::format::mm::Vma;
 use ckptfmt::format::pending::Siginfo;
+use ckptfmt::format::seccomp::SeccompFilter;
+use ckptfmt::format::seccomp::SockFilter;
 use ckptfmt::format::task::Task;
 use ckptfmt::walk::Event;
 
@@ -157,6 +159,27 @@ impl Facts {
         let mut item = Item::default();
         item.add(name, text);
         self.more(section, item.values);
+    }
+
+    fn filter(&mut self, filter: &SeccompFilter, code: &[SockFilter]) {
+        let items = self.section(Section::Credentials);
+        let nr = items.keys().filter(|key| key.1 == "filter").count() as u64;
+        // Behind all groups.
+        let nr = nr.saturating_add(1 << 33);
+        let mut item = Item {
+            label: "filter of system calls".into(),
+            ..Item::default()
+        };
+        item.add("instructions", filter.len.to_string());
+        let mut digest = blake3::Hasher::new();
+        for insn in code {
+            digest.update(&insn.code.to_le_bytes());
+            digest.update(&[insn.jt, insn.jf]);
+            digest.update(&insn.k.to_le_bytes());
+        }
+        item.add("their digest", digest.finalize().to_string());
+        item.add("flags", format!("{:#x}", filter.flags));
+        self.put(Section::Credentials, (nr, "filter".into()), item);
     }
 
     fn path(&self, objref: u32) -> String {
@@ -343,6 +366,9 @@ impl Facts {
                     self.put(Section::Credentials, key, item);
                 }
             }
+            // Numbers of objects: the filters tell what they are.
+            Event::Seccomp(_) => {}
+            Event::Filter(r, code) => self.filter(r, code),
             Event::Rlimits(r) => self.more(Section::Limits, record(r).values),
             // They are compared by what is in them, wherever that is.
             Event::Again(_) => {}

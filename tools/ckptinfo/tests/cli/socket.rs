@@ -25,8 +25,8 @@ fn sockets() {
     let value = json(&image.bytes());
     let ends = value["tasks"][0]["descriptors"].as_array().unwrap();
     let of = |fd: u32| &ends.iter().find(|e| e["fd"] == fd).unwrap()["file"];
-    assert_eq!(of(16)["kind"], "local socket");
-    let socket = &of(16)["socket"];
+    assert_eq!(of(17)["kind"], "local socket");
+    let socket = &of(17)["socket"];
     assert_eq!(socket["peer"], 71);
     assert_eq!(socket["sends"], false);
     assert_eq!(socket["receives"], true);
@@ -34,7 +34,7 @@ fn sockets() {
     assert!(socket["rcvtimeo"].is_null());
     assert_eq!(socket["peek_off"], 2);
     assert_eq!(socket["flags"][0], "passcred");
-    assert_eq!(of(17)["socket"]["bytes"], 20_005);
-    assert_eq!(of(18)["socket"]["peer"], 0);
+    assert_eq!(of(18)["socket"]["bytes"], 20_005);
+    assert_eq!(of(19)["socket"]["peer"], 0);
     assert!(of(7)["socket"].is_null());
 }

@@ -67,6 +67,9 @@ const KINDS: &[i16] = &[
     format::TIMERFD,
     format::EPOLL,
     format::EPOLL_ITEM,
+    format::SECCOMP,
+    format::SECCOMP_FILTER,
+    format::SECCOMP_CODE,
 ];
 /// Images of one sweep at most.
 const MOST: usize = 1500;
