@@ -93,6 +93,12 @@ impl RestoreCtx {
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
         let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
+        // They would tell their peers of the caller.
+        ensure(
+            !core::mem::take(&mut self.made_socket) || !creds.other_ids(),
+            EPERM,
+            "a local socket of another user than the caller is not supported",
+        )?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;

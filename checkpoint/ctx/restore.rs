@@ -75,6 +75,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) handlers: Restored<(u32, ARef<Task>)>,
     /// The caller's own descriptors, for the image's stream, until all files are there.
     pub(crate) own: Option<Table>,
+    /// The process at hand has made a local socket.
+    pub(crate) made_socket: bool,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Filters of system calls by reference.
@@ -122,6 +124,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         tables: Restored::new(),
         views: Restored::new(),
         handlers: Restored::new(),
+        made_socket: false,
         own: Some(Table::current()),
         shmem: Restored::new(),
         filters: res::seccomp::Filters::of_caller()?,

@@ -68,7 +68,11 @@ impl Wanted {
         let rec = &self.rec;
         let same_groups = self.groups == groups_here;
         if same_groups && rec.as_bytes() == here.as_bytes() {
-            return Ok(Ready(None, self.seccomp));
+            return Ok(Ready {
+                new: None,
+                other_ids: false,
+                seccomp: self.seccomp,
+            });
         }
         let mut new = cred::New::copy()?;
         let [inheritable, permitted, effective, bounding, ambient] = rec.caps;
@@ -90,7 +94,12 @@ impl Wanted {
         named("ambient capabilities", new.set_ambient(ambient))?;
         named("bounding set", new.set_bounding(bounding))?;
         named("secure bits", new.set_securebits(rec.securebits))?;
-        Ok(Ready(Some(new), self.seccomp))
+        let ids = |of: &Creds| [[of.uid, of.euid, of.suid], [of.gid, of.egid, of.sgid]];
+        Ok(Ready {
+            new: Some(new),
+            other_ids: !same_groups || ids(rec) != ids(&here),
+            seccomp: self.seccomp,
+        })
     }
 }
 
@@ -110,14 +119,23 @@ fn named(name: &str, done: Result) -> Outcome {
 }
 
 /// Credentials that are ready, or nothing when they stay; and filters of system calls.
-pub(crate) struct Ready(Option<cred::New>, seccomp::Ready);
+pub(crate) struct Ready {
+    new: Option<cred::New>,
+    other_ids: bool,
+    seccomp: seccomp::Ready,
+}
 
 impl Ready {
+    /// Are users or groups others than the caller's?
+    pub(crate) fn other_ids(&self) -> bool {
+        self.other_ids
+    }
+
     /// Puts them in force. Cannot fail. What needs the caller's rights is done.
     pub(crate) fn commit(self) {
-        if let Some(new) = self.0 {
+        if let Some(new) = self.new {
             new.commit();
         }
-        self.1.commit();
+        self.seccomp.commit();
     }
 }

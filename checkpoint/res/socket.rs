@@ -369,6 +369,7 @@ fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
         0 => 0,
         pid => ctx.number_of(pid)?,
     };
+    ctx.made_socket = true;
     socket::set_creator(&end, creator).why("the maker of a pair of sockets cannot be set")?;
     // Sending may have changed it.
     sockopt::buffers(&end, rec)?;

@@ -364,6 +364,17 @@ const TRIES: &[Try] = &[
         },
         "supplementary groups",
     ),
+    (
+        "user-with-a-socket",
+        || (),
+        || {
+            become_user(1000);
+            let mut pair = [0; 2];
+            // SAFETY: an array of two ints. The descriptors stay open.
+            unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) };
+        },
+        "a local socket of another user",
+    ),
     ("fewer-caps", || drop_caps(BIND), || (), "capabilities"),
     ("more-caps", || (), || drop_caps(BIND), ""),
     (
