@@ -103,8 +103,9 @@ fn alarm(args: [usize; 4]) -> Result<(), String> {
     let [sec, nsec] = time(duration());
     let set = [0, 0, sec, nsec / 1000];
     blocked(|| {
-        made(libc::SYS_setitimer, &[0, set.as_ptr() as usize, 0])?;
+        // The timer runs from here on.
         sleeps(Ok(libc::SIGALRM as usize), || {
+            call(libc::SYS_setitimer, &[0, set.as_ptr() as usize, 0])?;
             call(libc::SYS_rt_sigtimedwait, &args)
         })
     })
