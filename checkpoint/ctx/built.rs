@@ -54,6 +54,8 @@ pub(crate) struct ThreadReady {
     files: Option<Table>,
     signal: res::signal::ThreadReady,
     creds: res::cred::Wanted,
+    /// See [`RestoreCtx::tied_to_caller`].
+    tied_to_caller: Option<&'static str>,
 }
 
 impl Handover for ThreadReady {}
@@ -93,12 +95,7 @@ impl RestoreCtx {
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
         let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
-        // They would tell their peers of the caller.
-        ensure(
-            !core::mem::take(&mut self.made_socket) || !creds.other_ids(),
-            EPERM,
-            "a local socket of another user than the caller is not supported",
-        )?;
+        creds.check_files(self.tied_to_caller.take())?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
@@ -196,6 +193,7 @@ impl RestoreCtx {
                 files,
                 signal,
                 creds,
+                tied_to_caller: self.tied_to_caller.take(),
             };
             let pid = self.forest.wanted(&entry, self.new_pids);
             births
@@ -245,6 +243,7 @@ impl Thread {
         let files = ready.files.as_ref().map(NewFiles::join);
         let cpu = ready.thread.load()?;
         let creds = ready.creds.prepare()?;
+        creds.check_files(ready.tied_to_caller)?;
         ready.task.schedule()?;
         Ok(KBox::new(
             Self {

@@ -75,8 +75,9 @@ pub(crate) struct RestoreCtx {
     pub(crate) handlers: Restored<(u32, ARef<Task>)>,
     /// The caller's own descriptors, for the image's stream, until all files are there.
     pub(crate) own: Option<Table>,
-    /// The process at hand has made a local socket.
-    pub(crate) made_socket: bool,
+    /// The task at hand has a file that tells others who has made it, or acts with the
+    /// rights of that one: why it can be no other user than the caller.
+    pub(crate) tied_to_caller: Option<&'static str>,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Filters of system calls by reference.
@@ -124,7 +125,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         tables: Restored::new(),
         views: Restored::new(),
         handlers: Restored::new(),
-        made_socket: false,
+        tied_to_caller: None,
         own: Some(Table::current()),
         shmem: Restored::new(),
         filters: res::seccomp::Filters::of_caller()?,
@@ -297,6 +298,15 @@ impl RestoreCtx {
         Ok(self.notes.push(b'\n', GFP_KERNEL)?)
     }
 
+    /// Counts a file that is opened.
+    pub(crate) fn one_file_more(&mut self) -> Outcome {
+        self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
+            EMFILE,
+            "the image has more files than descriptors and mappings are allowed",
+        ))?;
+        Ok(())
+    }
+
     /// Reads the next pre-header behind any files, pipes, sockets and shared memory before
     /// it.
     pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
@@ -308,10 +318,7 @@ impl RestoreCtx {
             ) {
                 return Ok(hdr);
             }
-            self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
-                EMFILE,
-                "the image has more files than descriptors and mappings are allowed",
-            ))?;
+            self.one_file_more()?;
             if hdr.kind == format::PIPE {
                 res::pipe::restore(self, &hdr)?;
             } else if hdr.kind == format::SOCKET {

@@ -11,7 +11,7 @@ use super::Why;
 /// Messages that wait in a socket at most.
 pub const SOCKET_MSGS_MAX: u32 = 1 << 24;
 /// Bytes of a message at most.
-pub const SOCKET_MSG_MAX: u32 = 1 << 30;
+pub const SOCKET_MSG_MAX: u32 = 1 << 24;
 /// Bytes of a record with a part of a message at most.
 pub const SOCKET_PART_MAX: u32 = 1 << 14;
 /// A call waits for ever.

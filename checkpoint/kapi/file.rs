@@ -215,6 +215,14 @@ pub(crate) fn may_search(dir: &FileRef) -> bool {
     unsafe { bindings::ckpt_may_search(dir.as_ptr()) == 0 }
 }
 
+/// Is it a file of a control group, of either version?
+pub(crate) fn is_cgroup(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file, its inode and the file system.
+    let magic = unsafe { (*(*bindings::ckpt_file_inode(file.as_ptr())).i_sb).s_magic };
+    magic == bindings::CGROUP_SUPER_MAGIC as c_ulong
+        || magic == bindings::CGROUP2_SUPER_MAGIC as c_ulong
+}
+
 /// The address of the file's inode: its identity while a reference is held.
 pub(crate) fn inode_identity(file: &FileRef) -> usize {
     // SAFETY: The reference keeps the file and its inode.

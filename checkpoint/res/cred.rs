@@ -126,9 +126,13 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Are users or groups others than the caller's?
-    pub(crate) fn other_ids(&self) -> bool {
-        self.other_ids
+    /// Fails with this reason, if there is one, when users or groups are others than the
+    /// caller's.
+    pub(crate) fn check_files(&self, tied_to_caller: Option<&'static str>) -> Outcome {
+        match tied_to_caller.filter(|_| self.other_ids) {
+            Some(why) => Err(Failure::new(EPERM, why)),
+            None => Ok(()),
+        }
     }
 
     /// Puts them in force. Cannot fail. What needs the caller's rights is done.

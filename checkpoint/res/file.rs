@@ -374,7 +374,18 @@ pub(super) fn open_flags(rec: &File) -> u32 {
     flags
 }
 
-fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Contents)> {
+/// The paths of an image are without symbolic links: who follows one now is led to
+/// another file, which the caller may open, and whose process it becomes may not.
+pub(super) fn check_path(file: &FileRef, path: &[u8]) -> Outcome {
+    let found = path::file_name(file).why("a file is no longer where it was")?;
+    ensure(
+        *found == *path,
+        ESTALE,
+        "a symbolic link leads to another file than at the checkpoint",
+    )
+}
+
+fn reopen(ctx: &mut RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Contents)> {
     // Never wait for the other end of what is no regular file any more.
     let mut open_flags = open_flags(rec) | O_NOCTTY | O_NONBLOCK;
     match rec.kind {
@@ -389,8 +400,14 @@ fn reopen(ctx: &RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Conten
     let file = ctx
         .below_root(path)
         .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
+    check_path(&file, path)?;
     if rec.pid != 0 {
         procfs::check(ctx, rec, &file)?;
+    }
+    if file::may_write(&file) && file::is_cgroup(&file) {
+        // It acts with the rights of whoever has opened it.
+        ctx.tied_to_caller =
+            Some("a control group that another user than the caller may change is not supported");
     }
     let st = file::stat(&file, true).why("the attributes of a file cannot be read")?;
     ensure(

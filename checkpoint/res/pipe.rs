@@ -296,6 +296,7 @@ fn open_fifo(ctx: &RestoreCtx, name: &[u8]) -> Outcome<FileRef> {
     let end = ctx
         .below_root(name)
         .and_then(|path| file::open(&ctx.root, path, flags).why("a FIFO cannot be opened"))?;
+    super::file::check_path(&end, name)?;
     let pipe = Pipe::of(&end).filter(|pipe| !pipe.is_anonymous());
     let Some(pipe) = pipe else {
         return Err(Failure::new(

@@ -33,7 +33,15 @@ const MEMORY: [&[u8]; 4] = [b"mem", b"pagemap", b"environ", b"auxv"];
 /// As these; they list mappings.
 const MAPS: [&[u8]; 4] = [b"maps", b"smaps", b"smaps_rollup", b"numa_maps"];
 /// Tied to more, which nobody can ask for.
-const TIED: [&[u8]; 4] = [b"mounts", b"mountinfo", b"mountstats", b"attr"];
+const TIED: [&[u8]; 7] = [
+    b"mounts",
+    b"mountinfo",
+    b"mountstats",
+    b"attr",
+    b"uid_map",
+    b"gid_map",
+    b"projid_map",
+];
 
 /// The process at the beginning of a path inside of procfs, and what follows its id.
 fn process_of(inner: &[u8]) -> Option<(u32, &[u8])> {

@@ -54,10 +54,11 @@ const OOB: &str = "out-of-band data in a socket is not supported";
 
 /// An end as it was saved.
 struct Seen {
+    /// Dropped first: messages with files refer to the socket that they wait in.
+    queue: Queue,
     sock: Sock,
     peer: Option<Sock>,
     state: State,
-    queue: Queue,
 }
 
 impl Seen {
@@ -287,6 +288,8 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         let second = ctx.reader.record(0)?;
         one.check_pair(&second)?;
         other = Some(second);
+        // A file of its own, for which nobody has counted yet.
+        ctx.one_file_more()?;
     }
     let [first, second] = socket::pair(one.kind).why("a pair of sockets cannot be created")?;
     sockopt::buffers(&first, &one)?;
@@ -369,7 +372,7 @@ fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
         0 => 0,
         pid => ctx.number_of(pid)?,
     };
-    ctx.made_socket = true;
+    ctx.tied_to_caller = Some("a local socket of another user than the caller is not supported");
     socket::set_creator(&end, creator).why("the maker of a pair of sockets cannot be set")?;
     // Sending may have changed it.
     sockopt::buffers(&end, rec)?;

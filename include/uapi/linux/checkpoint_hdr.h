@@ -995,7 +995,7 @@ struct cr_hdr_pipe_buf {
 /* Messages that wait in a socket at most */
 #define CR_SOCKET_MSGS_MAX		0x1000000
 /* Bytes of a message at most */
-#define CR_SOCKET_MSG_MAX		0x40000000
+#define CR_SOCKET_MSG_MAX		0x1000000
 /* Bytes of a record with a part of a message at most */
 #define CR_SOCKET_PART_MAX		0x4000
 /* A call waits for ever */

@@ -99,6 +99,34 @@ fn file_gone() -> Case {
     refused(&desk, &[libc::ENOENT], &name_of(&path))
 }
 
+/// Somebody else's link leads to a file that the caller may open.
+fn file_is_a_link() -> Case {
+    let desk = Desk::open("link");
+    let path = new_file("link")?;
+    desk.make(|| open(&path, libc::O_RDWR))?;
+    let other = path.with_extension("other");
+    text(std::fs::rename(&path, &other))?;
+    text(std::os::unix::fs::symlink(&other, &path))?;
+    let refused = refused(&desk, &[libc::ESTALE], "a symbolic link");
+    text(std::fs::remove_file(&path))?;
+    text(std::fs::rename(&other, &path))?;
+    refused
+}
+
+fn directory_is_a_link() -> Case {
+    let desk = Desk::open("cwd-link");
+    let path = Path::new("/tmp/restart-errors-cwd-link");
+    text(std::fs::create_dir_all(path))?;
+    desk.make(|| {
+        let _ = std::env::set_current_dir(path);
+    })?;
+    text(std::fs::remove_dir(path))?;
+    text(std::os::unix::fs::symlink("/tmp", path))?;
+    let refused = refused(&desk, &[libc::ESTALE], "a symbolic link");
+    text(std::fs::remove_file(path))?;
+    refused
+}
+
 fn mapped_file_gone() -> Case {
     let desk = Desk::open("mapped-gone");
     let path = new_file("mapped-gone")?;
@@ -285,6 +313,8 @@ fn main() -> ExitCode {
     let mut run = |name: &str, case: fn() -> Case| cases.run_in_child(name, 90, case);
     run("control", control);
     run("file-gone", file_gone);
+    run("file-is-a-link", file_is_a_link);
+    run("directory-is-a-link", directory_is_a_link);
     run("mapped-file-gone", mapped_file_gone);
     run("directory-gone", directory_gone);
     run("file-of-another-kind", file_of_another_kind);
