@@ -175,7 +175,19 @@ impl Stage {
     fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
         let log = self.file("restart");
         self.spoil()?;
-        let ended = sys::in_child(SECONDS, || self.take_on(image));
+        // Programs remember who they are: asyncio finds no loop in another process.
+        let pid = std::fs::read_to_string(self.file("pid")).unwrap_or_default();
+        let pid: i32 = pid.parse().map_err(|_| "it has left no process id")?;
+        let child = match sys::fork_as(pid) {
+            // After a reboot another one may have it, also of the kernel.
+            Err(Errno(libc::EEXIST)) => sys::fork(),
+            made => made,
+        };
+        let child = child.map_err(|e| format!("{what}: process id {pid}: {e}"))?;
+        if child == 0 {
+            sys::exit(self.take_on(image));
+        }
+        let ended = sys::wait_for(child, SECONDS);
         if ended != Ended::Exit(0) {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             return Err(format!("{what}: {ended:?}: {log}"));
@@ -255,6 +267,7 @@ impl Stage {
             step /= 4;
         };
         self.ends(pid)?;
+        std::fs::write(self.file("pid"), pid.to_string()).map_err(|e| e.to_string())?;
         self.same("went on")?;
         // One from the middle is for after the reboot. The last one may be from
         // behind the last write: it is not restarted.
