@@ -85,7 +85,7 @@ impl RestoreCtx {
     fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
         let segments = arch::cpu::Segments::remember();
         let (task, values) = res::task::restore(self, entry)?;
-        let shared = values.shared();
+        let shared = values.values;
         let mm = res::mm::restore(self, task, &values.values)?;
         self.handlers(&shared)?;
         let thread = res::thread::restore(self, task)?;
@@ -129,7 +129,7 @@ impl RestoreCtx {
 
     /// Gives the current process the handlers of another one, if it is to share them,
     /// or lets others have its own.
-    fn handlers(&mut self, shared: &res::task::SharedRefs) -> Outcome {
+    fn handlers(&mut self, shared: &format::task::Task) -> Outcome {
         if let Some((mm, with)) = self.handlers.get(shared.handlers) {
             ensure(
                 *mm == shared.mm,
@@ -154,7 +154,7 @@ impl RestoreCtx {
     ) -> Outcome<Births> {
         let mut births = Births::new();
         let stopped = first.stop_signal() != 0;
-        let all = first.shared();
+        let all = &first.values;
         for place in place.saturating_add(1).. {
             let Some(entry) = self.forest.get(place).copied() else {
                 break;
@@ -169,7 +169,7 @@ impl RestoreCtx {
                 EINVAL,
                 "only some threads of a process are stopped",
             )?;
-            let own = values.shared();
+            let own = values.values;
             ensure(
                 (own.mm, own.handlers) == (all.mm, all.handlers),
                 EINVAL,

@@ -26,6 +26,7 @@ pub(crate) mod park;
 pub(crate) mod path;
 pub(crate) mod pending;
 pub(crate) mod pipe;
+pub(crate) mod procfs;
 pub(crate) mod refuse;
 pub(crate) mod sched;
 pub(crate) mod seccomp;

@@ -9,7 +9,7 @@ use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 
 /// Longest name with its NUL, PATH_MAX.
-const NAME_MAX: usize = 4096;
+pub(super) const NAME_MAX: usize = 4096;
 
 /// A location, with references to its mount and its directory entry.
 pub(crate) struct PathRef(bindings::path);
@@ -99,7 +99,7 @@ pub(crate) fn display_name(file: &FileRef) -> KVec<u8> {
 }
 
 /// The string at `text`, which points into `buf`.
-fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
+pub(super) fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
     let start = (text as usize)
         .checked_sub(buf.as_ptr() as usize)
         .ok_or(EINVAL)?;
@@ -115,44 +115,6 @@ pub(crate) fn file_name(file: &FileRef) -> Result<KVec<u8>> {
     // SAFETY: The reference keeps the file and with it its path.
     let path = unsafe { bindings::ckpt_file_path(file.as_ptr()) };
     name(path)
-}
-
-/// The name of a location from the root of procfs, if it is there, and whether that shows
-/// the caller's PID namespace.
-///
-/// # Errors
-///
-/// ENOMEM; ENAMETOOLONG.
-pub(crate) fn in_procfs(path: &PathRef) -> Result<Option<(KVec<u8>, bool)>> {
-    // SAFETY: `path` is held, and with it the directory entry and the file system.
-    unsafe {
-        let dentry = path.0.dentry;
-        let sb = (*dentry).d_sb;
-        if (*sb).s_magic != bindings::PROC_SUPER_MAGIC as c_ulong {
-            return Ok(None);
-        }
-        let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-        let at = buf.as_mut_ptr().cast();
-        let text = from_err_ptr(bindings::dentry_path_raw(dentry, at, NAME_MAX as c_int))?;
-        Ok(Some((tail(&buf, text)?, bindings::ckpt_procfs_is_own(sb))))
-    }
-}
-
-/// Whether a file of a process in procfs that has an address space, or lists its mappings
-/// (`maps`), has that of the current task.
-///
-/// The file must be one of these, and not opened for its location only.
-pub(crate) fn is_of_own_memory(file: &FileRef, maps: bool) -> bool {
-    // SAFETY: The reference keeps the file, and that what it was opened for; by the
-    // contract of this function its private data is what the calls expect.
-    let mm = unsafe {
-        if maps {
-            bindings::ckpt_proc_maps_mm(file.as_ptr())
-        } else {
-            bindings::ckpt_proc_mm(file.as_ptr())
-        }
-    };
-    core::ptr::eq(mm, super::mm::current_mm())
 }
 
 fn name(path: *const bindings::path) -> Result<KVec<u8>> {

@@ -18,8 +18,9 @@ use crate::error::Text;
 use crate::format::files::File;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
-use crate::kapi::path;
 use crate::kapi::path::PathRef;
+use crate::kapi::procfs;
+use crate::kapi::procfs::Inside;
 use crate::kapi::task;
 use core::fmt::Write;
 use kernel::bindings::O_PATH;
@@ -28,11 +29,7 @@ use kernel::prelude::*;
 /// What is below these is of a thread, of a descriptor, of a mapping: it need not be
 /// there when the file is opened again.
 const NOTHING_BELOW: [&[u8]; 5] = [b"task", b"fd", b"fdinfo", b"map_files", b"ns"];
-/// Tied to the memory that the process has when they are opened.
-const MEMORY: [&[u8]; 4] = [b"mem", b"pagemap", b"environ", b"auxv"];
-/// As these; they list mappings.
-const MAPS: [&[u8]; 4] = [b"maps", b"smaps", b"smaps_rollup", b"numa_maps"];
-/// Tied to more, which nobody can ask for.
+/// Tied to what nobody can ask for, when they are opened.
 const TIED: [&[u8]; 7] = [
     b"mounts",
     b"mountinfo",
@@ -43,49 +40,39 @@ const TIED: [&[u8]; 7] = [
     b"projid_map",
 ];
 
-/// The process at the beginning of a path inside of procfs, and what follows its id.
-fn process_of(inner: &[u8]) -> Option<(u32, &[u8])> {
-    let inner = inner.strip_prefix(b"/")?;
-    let end = inner.iter().position(|c| *c == b'/');
-    let (id, rest) = inner.split_at_checked(end.unwrap_or(inner.len()))?;
-    let id = core::str::from_utf8(id).ok()?.parse().ok()?;
-    Some((id, rest))
-}
-
 /// The process in whose directory a file is, and where its id begins in the path; zeros
 /// for none.
 pub(super) fn look(ctx: &SaveCtx, file: &FileRef, name: &[u8]) -> Outcome<(u32, u32)> {
     const NO: &str = "this file of a process in procfs is not supported";
-    let inner = path::in_procfs(&PathRef::of(file)).why(NO)?;
-    let inner = inner.as_ref().map(|(inner, own)| (&**inner, *own));
-    let Some((inner, own, (pid, rest))) =
-        inner.and_then(|(inner, own)| Some((inner, own, process_of(inner)?)))
-    else {
+    let inside = procfs::look(&PathRef::of(file)).why(NO)?;
+    let found = inside.as_ref().and_then(|at| Some((at, at.process()?)));
+    let Some((inside, (pid, rest))) = found else {
         return Ok((0, 0));
     };
     ensure(
-        own && ctx.processes.binary_search(&pid).is_ok(),
+        inside.own && ctx.processes.binary_search(&pid).is_ok(),
         EOPNOTSUPP,
         "a file in procfs of a process that is not in the image is not supported",
     )?;
     // Another part of procfs may be mounted here.
-    let mount = name.strip_suffix(inner);
+    let mount = name.strip_suffix(&*inside.name);
     let mount = mount.ok_or(Failure::new(EOPNOTSUPP, NO))?;
     let mut parts = rest.split(|c| *c == b'/').filter(|part| !part.is_empty());
     let (first, below) = (parts.next().unwrap_or_default(), parts.next().is_some());
     ensure(!below || !NOTHING_BELOW.contains(&first), EOPNOTSUPP, NO)?;
     // What is open for its location only is tied to nothing.
-    if file::flags(file) & O_PATH == 0 {
-        ensure(!TIED.contains(&first), EOPNOTSUPP, NO)?;
-        let maps = MAPS.contains(&first);
-        // A program may have been executed since it was opened.
-        ensure(
-            !maps && !MEMORY.contains(&first)
-                || pid == task::ids().tgid as u32 && path::is_of_own_memory(file, maps),
-            EOPNOTSUPP,
-            "a file in procfs of other memory than the process's own is not supported",
-        )?;
-    }
+    ensure(
+        file::flags(file) & O_PATH != 0 || !TIED.contains(&first),
+        EOPNOTSUPP,
+        NO,
+    )?;
+    // A program may have been executed since it was opened.
+    let own = procfs::is_own_memory(file).why(NO)?;
+    ensure(
+        own.is_none_or(|own| own && pid == task::ids().tgid as u32),
+        EOPNOTSUPP,
+        "a file in procfs of other memory than the process's own is not supported",
+    )?;
     // Behind the slash.
     Ok((pid, mount.len().saturating_add(1) as u32))
 }
@@ -93,8 +80,8 @@ pub(super) fn look(ctx: &SaveCtx, file: &FileRef, name: &[u8]) -> Outcome<(u32, 
 /// Refuses a directory of a process: it has no record that could tell of that.
 pub(super) fn refuse(dir: &PathRef) -> Outcome {
     const NO: &str = "a root or current directory in procfs of a process is not supported";
-    let inner = path::in_procfs(dir).why(NO)?;
-    let process = inner.as_ref().and_then(|(inner, _)| process_of(inner));
+    let inside = procfs::look(dir).why(NO)?;
+    let process = inside.as_ref().and_then(Inside::process);
     ensure(process.is_none(), EOPNOTSUPP, NO)
 }
 
@@ -103,7 +90,7 @@ pub(super) fn renamed(ctx: &RestoreCtx, rec: &File, name: &[u8]) -> Outcome<KVec
     let bad = || Failure::new(EINVAL, "the path of a file has no process where it should");
     let at = (rec.pid_at as usize).checked_sub(1).ok_or_else(bad)?;
     let (mount, inner) = name.split_at_checked(at).ok_or_else(bad)?;
-    let (pid, rest) = process_of(inner).ok_or_else(bad)?;
+    let (pid, rest) = procfs::process_of(inner).ok_or_else(bad)?;
     ensure(
         pid == rec.pid,
         EINVAL,
@@ -122,8 +109,8 @@ pub(super) fn renamed(ctx: &RestoreCtx, rec: &File, name: &[u8]) -> Outcome<KVec
 
 /// Whether what was opened is in the directory of that process.
 pub(super) fn check(ctx: &RestoreCtx, rec: &File, file: &FileRef) -> Outcome {
-    let inner = path::in_procfs(&PathRef::of(file)).unwrap_or(None);
-    let found = inner.as_ref().and_then(|(inner, _)| process_of(inner));
+    let inside = procfs::look(&PathRef::of(file)).unwrap_or(None);
+    let found = inside.as_ref().and_then(Inside::process);
     let number = ctx.number_of(rec.pid)?;
     ensure(
         found.is_some_and(|(pid, _)| pid == number),

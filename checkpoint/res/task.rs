@@ -154,14 +154,6 @@ pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<[u8;
     Ok(rec.comm)
 }
 
-/// References to what tasks can share.
-pub(crate) struct SharedRefs {
-    pub(crate) mm: u32,
-    pub(crate) files: u32,
-    pub(crate) fs: u32,
-    pub(crate) handlers: u32,
-}
-
 /// What a task will be.
 pub(crate) struct Ready {
     /// The record.
@@ -265,17 +257,6 @@ impl Ready {
     /// Sets those that each thread has of its own.
     pub(crate) fn commit_thread(&self, creds: cred::Ready) {
         commit_values(&self.values, creds);
-    }
-
-    /// What it may share with others.
-    pub(crate) fn shared(&self) -> SharedRefs {
-        let rec = &self.values;
-        SharedRefs {
-            mm: rec.mm,
-            files: rec.files,
-            fs: rec.fs,
-            handlers: rec.handlers,
-        }
     }
 
     /// Will the task have no_new_privs?

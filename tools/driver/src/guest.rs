@@ -109,57 +109,40 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn compile(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
-    let log = layout.log("build-samples");
-    let status = cmd::watch(
-        Command::new("gcc")
-            .args(["-O2", "-Wall", "-o"])
-            .arg(program)
-            .arg(source)
-            .arg("-I")
-            .arg(layout.top.join("include/uapi"))
-            .arg("-I")
-            .arg(layout.top.join("tools/ckptself/include")),
-        &log,
-        None,
-        |_, _| {},
-    )?;
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-O2", "-Wall", "-o"])
+        .arg(program)
+        .arg(source)
+        .arg("-I")
+        .arg(layout.top.join("include/uapi"))
+        .arg("-I")
+        .arg(layout.top.join("tools/ckptself/include"));
+    one_file(&mut gcc, source, &layout.log("build-samples"))
+}
+
+/// Runs the compiler of a program of one file.
+fn one_file(compiler: &mut Command, source: &Path, log: &Path) -> Result<()> {
+    let status = cmd::watch(compiler, log, None, |_, _| {})?;
     if !status.is_some_and(|s| s.success()) {
-        bail!(
-            "the sample {} does not compile; see {}",
-            source.display(),
-            log.display()
-        );
+        bail!("{} does not build; see {}", source.display(), log.display());
     }
     Ok(())
 }
 
 /// Builds a Go program of one file, without a C library and without the network.
 fn go_build(layout: &Layout, source: &Path, program: &Path) -> Result<()> {
-    let log = layout.log("build-go");
-    let status = cmd::watch(
-        Command::new("go")
-            .args(["build", "-trimpath", "-o"])
-            .arg(program)
-            .arg(source)
-            .env("GOCACHE", layout.cache.join("go-cache"))
-            .env("GOPATH", layout.cache.join("go"))
-            .envs([
-                ("CGO_ENABLED", "0"),
-                ("GO111MODULE", "off"),
-                ("GOPROXY", "off"),
-                ("GOTOOLCHAIN", "local"),
-                ("GOTELEMETRY", "off"),
-            ]),
-        &log,
-        None,
-        |_, _| {},
-    )?;
-    if !status.is_some_and(|s| s.success()) {
-        bail!(
-            "the Go program {} does not build; see {}",
-            source.display(),
-            log.display()
-        );
-    }
-    Ok(())
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-o"])
+        .arg(program)
+        .arg(source)
+        .env("GOCACHE", layout.cache.join("go-cache"))
+        .env("GOPATH", layout.cache.join("go"))
+        .envs([
+            ("CGO_ENABLED", "0"),
+            ("GO111MODULE", "off"),
+            ("GOPROXY", "off"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOTELEMETRY", "off"),
+        ]);
+    one_file(&mut go, source, &layout.log("build-go"))
 }
