@@ -34,6 +34,8 @@ files! {
     "pending",
     "timer",
     "mm",
+    "mm/vma",
+    "mm/pages",
     "shmem",
     "files",
     "pipe",
@@ -107,24 +109,35 @@ pub struct Source {
 /// When one of them cannot be read.
 pub fn read() -> io::Result<Vec<Source>> {
     let dir = top().join("checkpoint/format");
-    FILES
+    let texts: io::Result<Vec<String>> = FILES
         .iter()
-        .map(|file| {
-            Ok(parse(
-                file,
-                &fs::read_to_string(dir.join(file).with_extension("rs"))?,
-            ))
-        })
-        .collect()
+        .map(|file| fs::read_to_string(dir.join(file).with_extension("rs")))
+        .collect();
+    Ok(sources(texts?.iter().map(String::as_str)))
 }
 
 /// All record sources, as they were when this crate was compiled.
 pub fn compiled() -> Vec<Source> {
-    FILES
-        .iter()
-        .zip(TEXTS)
-        .map(|(file, text)| parse(file, text))
-        .collect()
+    sources(TEXTS.iter().copied())
+}
+
+/// The sources of the texts of all files. What a file in a directory declares is part of
+/// the source that the directory is called after.
+fn sources<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Source> {
+    let mut all: Vec<Source> = Vec::new();
+    for (file, text) in FILES.iter().zip(texts) {
+        let part = parse(file, text);
+        let whole = file.split_once('/').map(|(directory, _)| directory);
+        match all.last_mut().filter(|last| Some(&*last.file) == whole) {
+            Some(last) => {
+                last.structs.extend(part.structs);
+                last.consts.extend(part.consts);
+                last.modules.extend(part.modules);
+            }
+            None => all.push(part),
+        }
+    }
+    all
 }
 
 /// Parses the text of one file.
