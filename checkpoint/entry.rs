@@ -11,6 +11,7 @@ use crate::error::Text;
 use crate::herd::Member;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
+use crate::kapi::imagefile::ImageFile;
 use crate::kapi::park;
 use crate::kapi::task;
 use crate::kapi::tree;
@@ -162,7 +163,7 @@ fn report(call: &str, pid: i32, log: Option<FileRef>, failure: &Failure) -> isiz
         }
         let line = line.get(..len.saturating_add(1)).unwrap_or_default();
         // The log is a courtesy: when it cannot be written, the errno remains.
-        let _ = file::ImageFile::new(log).write_log(line);
+        let _ = ImageFile::new(log).write_log(line);
     }
     match failure.errno.to_errno() {
         // A call that is restarted would begin a second image.

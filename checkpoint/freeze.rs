@@ -14,7 +14,7 @@ use crate::ctx::save::Part;
 use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
-use crate::kapi::file::ImageFile;
+use crate::kapi::imagefile::ImageFile;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park;
 use crate::kapi::park::Fate;

@@ -10,7 +10,7 @@ use crate::format::Why;
 use crate::freeze::Freight;
 use crate::freeze::Relay;
 use crate::kapi::file::FileRef;
-use crate::kapi::file::ImageFile;
+use crate::kapi::imagefile::ImageFile;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::sched::crc32c;
 use crate::stream::reader::Fault;

@@ -30,7 +30,7 @@ use crate::image::ImageReader;
 use crate::kapi::birth;
 use crate::kapi::common::Space;
 use crate::kapi::file::FileRef;
-use crate::kapi::file::ImageFile;
+use crate::kapi::imagefile::ImageFile;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park::Handover;

@@ -22,7 +22,8 @@ use crate::image::Written;
 use crate::kapi::common::Known;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
-use crate::kapi::file::ImageFile;
+use crate::kapi::imagefile::ImageFile;
+use crate::kapi::inode;
 use crate::kapi::mm;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::refuse;
@@ -79,7 +80,7 @@ pub(crate) struct SaveCtx {
     /// Identity of the file that the image goes to.
     pub(crate) image: usize,
     /// What it is open on.
-    pub(crate) image_on: file::On,
+    pub(crate) image_on: inode::On,
     /// Its position before the image.
     pub(crate) image_start: i64,
     /// Which timers have sent signals to threads that are still to be saved.
@@ -175,7 +176,7 @@ pub(crate) fn checkpoint(
 ) -> Outcome<i32> {
     // Whoever reads it may be one of those that stand still.
     ensure(
-        !file::On::of(&image).is_terminal,
+        !inode::On::of(&image).is_terminal,
         EINVAL,
         "an image cannot go to a terminal",
     )?;
@@ -283,7 +284,7 @@ impl SaveCtx {
         let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
         Ok(Self {
             image: file::identity(image),
-            image_on: file::On::of(image),
+            image_on: inode::On::of(image),
             written_back: Saved::new(),
             // Whoever shares the open file has moved it until now.
             image_start: file::position(image),

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files: the image's own, and those of the task.
+//! Open files.
 
-use crate::kapi::pages::PageBatch;
-use crate::kapi::socket::Sock;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
@@ -86,15 +84,6 @@ pub(crate) fn position(file: &LocalFile) -> i64 {
     unsafe { (*file.as_ptr()).f_pos }
 }
 
-/// Sets the position of the file that an image goes to or comes from. Others may have
-/// the open file: as read(2) and write(2) of theirs would do without a lock, the last
-/// one wins.
-fn set_position(file: &LocalFile, pos: i64) {
-    // SAFETY: The reference keeps the file. The position is one word, written at once;
-    // whoever else moves it by lseek(2) or read(2) finds the old or the new one.
-    unsafe { (&raw mut (*file.as_ptr()).f_pos).write_volatile(pos) };
-}
-
 /// Changes the flags that fcntl(F_SETFL) can change. Asks for no rights: the file was
 /// opened with the flags that need them.
 pub(crate) fn set_flags(file: &FileRef, clear: u32, set: u32) {
@@ -126,45 +115,6 @@ pub(crate) fn close(file: FileRef) {
 pub(crate) fn has_owner(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file; what is looked at are single words.
     unsafe { bindings::ckpt_file_has_owner(file.as_ptr()) }
-}
-
-/// What stat(2) tells of a file.
-pub(crate) struct Stat {
-    /// Type and permissions.
-    pub(crate) mode: u16,
-    /// Size in bytes.
-    pub(crate) size: i64,
-    /// Inode number.
-    pub(crate) ino: u64,
-    /// Number of names.
-    pub(crate) nlink: u32,
-    /// Last change of the contents: seconds and nanoseconds.
-    pub(crate) mtime: (i64, u32),
-    /// Device number of a device file: major and minor.
-    pub(crate) rdev: (u32, u32),
-}
-
-/// Attributes of an open file. Without `ask`, what is known here will do: whoever
-/// serves the file elsewhere is not waited for.
-pub(crate) fn stat(file: &FileRef, ask: bool) -> Result<Stat> {
-    let mut st = bindings::kstat::default();
-    // SAFETY: The reference keeps the file and with it its path; `st` is ours.
-    to_result(unsafe {
-        bindings::vfs_getattr(
-            bindings::ckpt_file_path(file.as_ptr()),
-            &mut st,
-            bindings::STATX_BASIC_STATS,
-            if ask { 0 } else { bindings::AT_STATX_DONT_SYNC },
-        )
-    })?;
-    Ok(Stat {
-        mode: st.mode,
-        size: st.size,
-        ino: st.ino,
-        nlink: st.nlink,
-        mtime: (st.mtime.tv_sec, st.mtime.tv_nsec as u32),
-        rdev: (st.rdev >> 20, st.rdev & 0xf_ffff),
-    })
 }
 
 /// The kind of lock that the current task holds on an open file.
@@ -213,70 +163,6 @@ pub(crate) fn may_execute(file: &FileRef) -> bool {
 pub(crate) fn may_search(dir: &FileRef) -> bool {
     // SAFETY: The reference keeps the file.
     unsafe { bindings::ckpt_may_search(dir.as_ptr()) == 0 }
-}
-
-/// Is it a file of a control group, of either version?
-pub(crate) fn is_cgroup(file: &FileRef) -> bool {
-    // SAFETY: The reference keeps the file, its inode and the file system.
-    let magic = unsafe { (*(*bindings::ckpt_file_inode(file.as_ptr())).i_sb).s_magic };
-    magic == bindings::CGROUP_SUPER_MAGIC as c_ulong
-        || magic == bindings::CGROUP2_SUPER_MAGIC as c_ulong
-}
-
-/// The address of the file's inode: its identity while a reference is held.
-pub(crate) fn inode_identity(file: &FileRef) -> usize {
-    // SAFETY: The reference keeps the file and its inode.
-    unsafe { bindings::ckpt_file_inode(file.as_ptr()) as usize }
-}
-
-/// What a file is open on: the same for all that are open on the same.
-#[derive(Clone, Copy)]
-pub(crate) struct On {
-    inode: usize,
-    /// A pipe or a FIFO.
-    pub(crate) is_pipe: bool,
-    /// A socket.
-    pub(crate) is_socket: bool,
-    /// The address of a local socket, else 0.
-    socket: usize,
-    /// A terminal, at either end.
-    pub(crate) is_terminal: bool,
-}
-
-impl On {
-    /// Of an open file, which is held as long as the answer is of use.
-    pub(crate) fn of(file: &FileRef) -> Self {
-        // SAFETY: The reference keeps the file and its inode, whose type does not change.
-        let (mode, dev) = unsafe {
-            let inode = bindings::ckpt_file_inode(file.as_ptr());
-            ((*inode).i_mode, (*inode).i_rdev)
-        };
-        let kind = u32::from(mode) & bindings::S_IFMT;
-        let major = dev >> 20;
-        Self {
-            inode: inode_identity(file),
-            is_pipe: kind == bindings::S_IFIFO,
-            is_socket: kind == bindings::S_IFSOCK,
-            socket: Sock::of(file).map_or(0, |sock| sock.identity()),
-            is_terminal: kind == bindings::S_IFCHR && matches!(major, 4 | 5 | 136..=143),
-        }
-    }
-
-    /// Is the file open on the same inode? Both ends of a pipe are.
-    pub(crate) fn is_on(&self, file: &FileRef) -> bool {
-        self.inode == inode_identity(file)
-    }
-
-    /// A socket of which is not known what it is connected to.
-    pub(crate) fn is_other_socket(&self) -> bool {
-        self.is_socket && self.socket == 0
-    }
-
-    /// Is the file the local socket that receives what is sent to this one?
-    pub(crate) fn is_received_by(&self, file: &FileRef) -> bool {
-        let peer = Sock::of(file).and_then(|sock| sock.peer());
-        self.socket != 0 && peer.is_some_and(|peer| peer.identity() == self.socket)
-    }
 }
 
 /// Writes the contents of a file back, as fdatasync(2) does.
@@ -342,157 +228,5 @@ pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Resu
             0,
         ))?;
         adopt(file).ok_or(EBADF)
-    }
-}
-
-fn kvec(base: *mut u8, len: usize) -> bindings::kvec {
-    bindings::kvec {
-        iov_base: base.cast(),
-        iov_len: len,
-    }
-}
-
-/// A file that an image goes to or comes from.
-///
-/// Keeps the position as read(2) and write(2) do, and never accepts less than
-/// was asked for.
-#[derive(Clone)]
-pub(crate) struct ImageFile {
-    file: ARef<File>,
-}
-
-/// RWF_NOSIGNAL, a macro with a cast.
-const RWF_NOSIGNAL: bindings::rwf_t = 0x100;
-
-impl ImageFile {
-    /// Wraps a file that was opened for the direction in question.
-    pub(crate) fn new(file: FileRef) -> Self {
-        // SAFETY: The reference is one of its own, from fget(): this system call
-        // has not taken any with fdget_pos().
-        let file = unsafe { LocalFile::assume_no_fdget_pos(file) };
-        Self { file }
-    }
-
-    fn advance(&self, done: isize, pos: i64) -> Result<usize> {
-        if done < 0 {
-            let errno = to_result(done as i32).err().unwrap_or(EIO);
-            // A restarted call would begin the image anew.
-            let interrupted = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND];
-            return Err(if interrupted.contains(&errno) {
-                EINTR
-            } else {
-                errno
-            });
-        }
-        // SAFETY: The reference keeps the file.
-        if !unsafe { bindings::ckpt_file_is_stream(self.file.as_ptr()) } {
-            set_position(&self.file, pos);
-        }
-        Ok(done as usize)
-    }
-
-    /// Writes all of `bytes`.
-    pub(crate) fn write_all(&self, bytes: &[u8]) -> Result {
-        self.write(bytes, 0)
-    }
-
-    /// Writes lines of a log. When nobody reads it any more, no SIGPIPE is sent: the
-    /// program would get that which is restarted, or the caller whose restart failed.
-    pub(crate) fn write_log(&self, lines: &[u8]) -> Result {
-        self.write(lines, RWF_NOSIGNAL)
-    }
-
-    fn write(&self, mut bytes: &[u8], flags: bindings::rwf_t) -> Result {
-        while !bytes.is_empty() {
-            let mut pos = position(&self.file);
-            let vec = kvec(bytes.as_ptr().cast_mut(), bytes.len());
-            let mut iter = bindings::iov_iter::default();
-            // SAFETY: The file is open for writing; the slice is valid, and
-            // only read.
-            let done = unsafe {
-                let source = bindings::ITER_SOURCE;
-                bindings::iov_iter_kvec(&mut iter, source, &vec, 1, bytes.len());
-                bindings::vfs_iter_write(self.file.as_ptr(), &mut iter, &mut pos, flags)
-            };
-            let done = self.advance(done, pos)?;
-            if done == 0 {
-                return Err(EIO);
-            }
-            bytes = bytes.get(done..).ok_or(EIO)?;
-            super::sched::breathe()?;
-        }
-        Ok(())
-    }
-
-    /// Is it a regular file, of which more can be read than is used?
-    pub(crate) fn is_regular(&self) -> bool {
-        // SAFETY: The reference keeps the file and its inode, whose type does
-        // not change.
-        unsafe {
-            let inode = bindings::ckpt_file_inode(self.file.as_ptr());
-            u32::from((*inode).i_mode) & bindings::S_IFMT == bindings::S_IFREG
-                && !bindings::ckpt_file_is_stream(self.file.as_ptr())
-        }
-    }
-
-    /// Moves the position of a regular file back over bytes that were read.
-    pub(crate) fn rewind(&self, bytes: usize) {
-        // Whoever shares the file may have moved it meanwhile: never below 0.
-        let pos = position(&self.file).saturating_sub(bytes as i64);
-        set_position(&self.file, pos.max(0));
-    }
-
-    /// How far the position is from the next multiple of `align`.
-    pub(crate) fn to_boundary(&self, align: usize) -> usize {
-        let pos = position(&self.file) as usize;
-        align.saturating_sub(pos.checked_rem(align).unwrap_or(0))
-    }
-
-    /// Fills all of `buf`; EIO when the file ends before.
-    pub(crate) fn read_exact(&self, mut buf: &mut [u8]) -> Result {
-        while !buf.is_empty() {
-            let done = self.read_some(buf)?;
-            if done == 0 {
-                return Err(EIO);
-            }
-            buf = buf.get_mut(done..).ok_or(EIO)?;
-        }
-        super::sched::breathe()
-    }
-
-    /// Reads once; returns the number of bytes, 0 at the end.
-    pub(crate) fn read_some(&self, buf: &mut [u8]) -> Result<usize> {
-        let mut pos = position(&self.file);
-        let vec = kvec(buf.as_mut_ptr(), buf.len());
-        let mut iter = bindings::iov_iter::default();
-        // SAFETY: The file is open for reading; the slice is valid.
-        let done = unsafe {
-            let dest = bindings::ITER_DEST;
-            bindings::iov_iter_kvec(&mut iter, dest, &vec, 1, buf.len());
-            bindings::vfs_iter_read(self.file.as_ptr(), &mut iter, &mut pos, 0)
-        };
-        self.advance(done, pos)
-    }
-
-    /// Writes the contents of pages; one copy, made by the file system.
-    pub(crate) fn write_pages(&self, pages: &PageBatch) -> Result {
-        pages.transfer(true, |iter| {
-            let mut pos = position(&self.file);
-            // SAFETY: The file is open for writing; `iter` describes pages
-            // that the batch holds references to.
-            let done = unsafe { bindings::vfs_iter_write(self.file.as_ptr(), iter, &mut pos, 0) };
-            self.advance(done, pos)
-        })
-    }
-
-    /// Fills pages; one copy, made by the file system.
-    pub(crate) fn read_pages(&self, pages: &PageBatch) -> Result {
-        pages.transfer(false, |iter| {
-            let mut pos = position(&self.file);
-            // SAFETY: The file is open for reading; `iter` describes pages
-            // that the batch holds references to.
-            let done = unsafe { bindings::vfs_iter_read(self.file.as_ptr(), iter, &mut pos, 0) };
-            self.advance(done, pos)
-        })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) mod cred;
 pub(crate) mod epoll;
 pub(crate) mod file;
 pub(crate) mod fs;
+pub(crate) mod imagefile;
+pub(crate) mod inode;
 pub(crate) mod layout;
 pub(crate) mod limits;
 pub(crate) mod memfile;

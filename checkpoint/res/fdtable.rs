@@ -19,6 +19,7 @@ use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::fs::NewFiles;
+use crate::kapi::inode;
 use crate::kapi::path;
 use crate::kapi::sharing::Table;
 use kernel::prelude::*;
@@ -46,7 +47,7 @@ pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
             );
         }
         // It may be the peer.
-        if other && ctx.image_on.is_socket && file::On::of(&file).is_other_socket() {
+        if other && ctx.image_on.is_socket && inode::On::of(&file).is_other_socket() {
             return refuse(EOPNOTSUPP, super::filekind::OTHER_SOCKETS);
         }
         next = fd.saturating_add(1);

@@ -35,8 +35,9 @@ use crate::kapi::anon::Anon;
 use crate::kapi::epoll;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
-use crate::kapi::file::Stat;
 use crate::kapi::fs;
+use crate::kapi::inode;
+use crate::kapi::inode::Stat;
 use crate::kapi::memfile;
 use crate::kapi::path;
 use kernel::bindings::O_ACCMODE;
@@ -167,7 +168,7 @@ fn describe(
     owner: Owner,
     anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
-    let st = file::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
+    let st = inode::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
     ensure(
         file::flags(file) & O_ACCMODE != 3,
@@ -404,12 +405,12 @@ fn reopen(ctx: &mut RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Co
     if rec.pid != 0 {
         procfs::check(ctx, rec, &file)?;
     }
-    if file::may_write(&file) && file::is_cgroup(&file) {
+    if file::may_write(&file) && inode::is_cgroup(&file) {
         // It acts with the rights of whoever has opened it.
         ctx.tied_to_caller =
             Some("a control group that another user than the caller may change is not supported");
     }
-    let st = file::stat(&file, true).why("the attributes of a file cannot be read")?;
+    let st = inode::stat(&file, true).why("the attributes of a file cannot be read")?;
     ensure(
         u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
             && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor)),

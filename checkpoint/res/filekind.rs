@@ -6,7 +6,7 @@
 use crate::format::files::file_kind as kind;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
-use crate::kapi::file::Stat;
+use crate::kapi::inode::Stat;
 use kernel::bindings::O_PATH;
 
 pub(super) const OTHER_SOCKETS: &str = "sockets other than local ones are not supported";

@@ -34,6 +34,7 @@ use crate::kapi::attr;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Kept;
+use crate::kapi::inode;
 use crate::kapi::path;
 use crate::kapi::pipe;
 use crate::kapi::pipe::Buffer;
@@ -214,7 +215,7 @@ fn describe(
     rec.objref = objref;
     rec.slots = state.slots;
     rec.nr_bufs = state.used;
-    let st = file::stat(end, !ctx.outside).why("the attributes of a file cannot be read")?;
+    let st = inode::stat(end, !ctx.outside).why("the attributes of a file cannot be read")?;
     rec.mode = st.mode.into();
     let name = if pipe.is_anonymous() {
         (rec.uid, rec.gid) = attr::owner(end);

@@ -18,6 +18,7 @@ use crate::error::Outcome;
 use crate::error::Place;
 use crate::format;
 use crate::kapi::file;
+use crate::kapi::inode;
 use crate::kapi::mm;
 use crate::kapi::path;
 use crate::kapi::vma;
@@ -28,7 +29,7 @@ pub(crate) fn write_back(ctx: &mut SaveCtx) -> Outcome {
     let list = vma::written_files(&mm::ReadLock::new(mm::current_mm())?)?;
     for (range, file) in &list {
         // The mapping holds the inode as long as the process stands still.
-        if ctx.written_back.refer(file::inode_identity(file))?.1 {
+        if ctx.written_back.refer(inode::identity(file))?.1 {
             file::write_back(file)
                 .why("what was written to a mapped file cannot be written back")
                 .map_err(|f| f.about(&path::display_name(file)).of(format::VMA))

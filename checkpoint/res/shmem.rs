@@ -32,6 +32,7 @@ use crate::format::Hdr;
 use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
+use crate::kapi::inode;
 use crate::kapi::limits;
 use crate::kapi::memfile;
 use crate::kapi::sched;
@@ -72,7 +73,7 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
     )?;
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
-        let st = file::stat(file, false).why("the attributes of a file cannot be read")?;
+        let st = inode::stat(file, false).why("the attributes of a file cannot be read")?;
         let name = memfile::name(file).why("the name of a file is too long")?;
         let mut rec = Shmem::zeroed();
         rec.objref = objref;
