@@ -13,10 +13,10 @@
 //! Not saved: the settings of a terminal; the access time.
 
 use super::filekind::classify;
-use super::filekind::is_simple_device;
-use super::filekind::is_terminal;
-use super::filekind::S_IFCHR;
-use super::filekind::S_IFMT;
+use super::namedfile;
+use super::namedfile::Contents;
+use super::openflags::open_flags;
+use super::openflags::FLAGS;
 use super::procfs;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
@@ -37,35 +37,10 @@ use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::fs;
 use crate::kapi::inode;
-use crate::kapi::inode::Stat;
 use crate::kapi::memfile;
 use crate::kapi::path;
 use kernel::bindings::O_ACCMODE;
-use kernel::bindings::O_APPEND;
-use kernel::bindings::O_DIRECT;
-use kernel::bindings::O_DIRECTORY;
-use kernel::bindings::O_DSYNC;
-use kernel::bindings::O_LARGEFILE;
-use kernel::bindings::O_NOATIME;
-use kernel::bindings::O_NOCTTY;
-use kernel::bindings::O_NOFOLLOW;
-use kernel::bindings::O_NONBLOCK;
-use kernel::bindings::O_PATH;
-use kernel::bindings::O_SYNC;
 use kernel::prelude::*;
-
-/// Image bits and the open flags that they stand for.
-const FLAGS: [(u32, u32); 9] = [
-    (f::APPEND, O_APPEND),
-    (f::NONBLOCK, O_NONBLOCK),
-    (f::DSYNC, O_DSYNC),
-    (f::SYNC, O_SYNC & !O_DSYNC),
-    (f::DIRECT, O_DIRECT),
-    (f::NOATIME, O_NOATIME),
-    (f::PATH, O_PATH),
-    (f::NOFOLLOW, O_NOFOLLOW),
-    (f::LARGEFILE, O_LARGEFILE),
-];
 
 /// FASYNC: signals are sent on I/O.
 const O_ASYNC: u32 = kernel::bindings::FASYNC;
@@ -245,49 +220,10 @@ fn describe(
         rec.size = 0;
         (rec.mtime_sec, rec.mtime_nsec) = (0, 0);
     }
-    let path = name(file, &st)?;
+    let path = namedfile::name(file, &st)?;
     (rec.pid, rec.pid_at) = procfs::look(ctx, file, &path)?;
     rec.path_len = path.len() as u32;
     Ok((rec, path))
-}
-
-/// The path of an open file, by which it can be opened again.
-pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
-    let path = path::file_name(file).map_err(|errno| {
-        if st.nlink == 0 && (errno == ENOENT || errno == EINVAL) {
-            Failure::new(EOPNOTSUPP, "the file has been unlinked")
-        } else if errno == ENOENT || errno == EINVAL {
-            Failure::new(
-                EOPNOTSUPP,
-                "the file has been unlinked or has no path in a file system",
-            )
-        } else {
-            Failure::new(errno, "the path of a file cannot be found")
-        }
-    })?;
-    ensure(
-        path.len() <= crate::format::STR_MAX,
-        ENAMETOOLONG,
-        "the path of a file is too long",
-    )?;
-    Ok(path)
-}
-
-/// How the contents of a regular file are to those of the checkpoint.
-#[derive(Clone, Copy)]
-struct Contents {
-    /// The same, as far as size and time tell.
-    same: bool,
-    /// At least as long.
-    long: bool,
-}
-
-impl Contents {
-    /// Of files that hold nothing, or what the image has.
-    const RESTORED: Self = Self {
-        same: true,
-        long: true,
-    };
 }
 
 /// A file that was opened for an image.
@@ -297,7 +233,7 @@ pub(crate) struct Opened {
     /// See [`kind`].
     pub(crate) kind: u32,
     /// What may be mapped of it.
-    contents: Contents,
+    pub(super) contents: Contents,
     /// It is the file of the image, which began at this position.
     behind_image: Option<u64>,
 }
@@ -326,7 +262,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         if rec.pid != 0 {
             path = procfs::renamed(ctx, &rec, &path).about(&path)?;
         }
-        let (file, found) = reopen(ctx, &rec, &path).about(&path)?;
+        let (file, found) = namedfile::reopen(ctx, &rec, &path).about(&path)?;
         contents = found;
         file
     };
@@ -364,98 +300,6 @@ fn inherit(ctx: &RestoreCtx, rec: &File) -> Outcome<FileRef> {
     } else {
         Err(fail())
     }
-}
-
-/// The flags of open(2) that a record stands for.
-pub(super) fn open_flags(rec: &File) -> u32 {
-    let mut flags = rec.flags & f::ACCMODE;
-    for (image, kernel) in FLAGS {
-        flags |= if rec.flags & image != 0 { kernel } else { 0 };
-    }
-    flags
-}
-
-/// The paths of an image are without symbolic links: who follows one now is led to
-/// another file, which the caller may open, and whose process it becomes may not.
-pub(super) fn check_path(file: &FileRef, path: &[u8]) -> Outcome {
-    let found = path::file_name(file).why("a file is no longer where it was")?;
-    ensure(
-        *found == *path,
-        ESTALE,
-        "a symbolic link leads to another file than at the checkpoint",
-    )
-}
-
-fn reopen(ctx: &mut RestoreCtx, rec: &File, path: &[u8]) -> Outcome<(FileRef, Contents)> {
-    // Never wait for the other end of what is no regular file any more.
-    let mut open_flags = open_flags(rec) | O_NOCTTY | O_NONBLOCK;
-    match rec.kind {
-        kind::DIRECTORY => open_flags |= O_DIRECTORY,
-        // The path had no symbolic links: one that is there now is another file.
-        kind::PATH if rec.mode & S_IFMT == 0o120000 => open_flags |= O_NOFOLLOW,
-        _ => {}
-    }
-    if rec.flags & f::PATH != 0 {
-        open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
-    }
-    let file = ctx
-        .below_root(path)
-        .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
-    check_path(&file, path)?;
-    if rec.pid != 0 {
-        procfs::check(ctx, rec, &file)?;
-    }
-    if file::may_write(&file) && inode::is_cgroup(&file) {
-        // It acts with the rights of whoever has opened it.
-        ctx.tied_to_caller =
-            Some("a control group that another user than the caller may change is not supported");
-    }
-    let st = inode::stat(&file, true).why("the attributes of a file cannot be read")?;
-    ensure(
-        u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
-            && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor)),
-        ESTALE,
-        "a file is of another type than at the checkpoint",
-    )?;
-    if matches!(rec.kind, kind::CHARDEV | kind::TTY) {
-        ensure(
-            is_simple_device(&st) || is_terminal(&st),
-            EOPNOTSUPP,
-            "this character device is not supported",
-        )?;
-    }
-    let mut contents = Contents::RESTORED;
-    if rec.kind == kind::REGULAR {
-        let time = (rec.mtime_sec, rec.mtime_nsec);
-        contents.same = st.size as u64 == rec.size && st.mtime == time;
-        contents.long = st.size as u64 >= rec.size;
-    }
-    if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
-        file::set_flags(&file, O_NONBLOCK, 0);
-    }
-    if matches!(rec.kind, kind::REGULAR | kind::DIRECTORY)
-        && rec.flags & f::IMAGE == 0
-        && rec.pos != 0
-    {
-        file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
-    }
-    Ok((file, contents))
-}
-
-/// Refuses contents that are mapped and are not those of the checkpoint any more. It is
-/// asked for each mapping: what one process has as a descriptor another one may map.
-pub(crate) fn check_mapped(ctx: &RestoreCtx, objref: u32, shared: bool) -> Outcome {
-    let Some(Opened { file, contents, .. }) = ctx.files.get(objref) else {
-        return Ok(());
-    };
-    let why = if shared && !contents.long {
-        "a mapped file is shorter than at the checkpoint"
-    } else if !shared && !contents.same {
-        "a mapped file has changed since the checkpoint"
-    } else {
-        return Ok(());
-    };
-    Err(Failure::new(ESTALE, why).about(&path::display_name(file)))
 }
 
 /// Gives the image's own file its position, once the image's length is known, and

@@ -260,7 +260,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
             EACCES,
             "the program's file may not be executed",
         )?;
-        super::file::check_mapped(ctx, rec.exe_file, false)?;
+        super::namedfile::check_mapped(ctx, rec.exe_file, false)?;
         mm::set_exe_file(exe).why("the program's file cannot be set")?;
     }
     for (start, end) in &seals {

@@ -17,6 +17,8 @@ mod filekind;
 pub(crate) mod fs;
 pub(crate) mod head;
 pub(crate) mod mm;
+mod namedfile;
+mod openflags;
 pub(crate) mod pages;
 pub(crate) mod pending;
 pub(crate) mod pipe;

@@ -221,7 +221,7 @@ fn describe(
         (rec.uid, rec.gid) = attr::owner(end);
         KVec::new()
     } else {
-        super::file::name(end, &st)?
+        super::namedfile::name(end, &st)?
     };
     rec.path_len = name.len() as u32;
     ctx.writer.record(0, &rec).written()?;
@@ -297,7 +297,7 @@ fn open_fifo(ctx: &RestoreCtx, name: &[u8]) -> Outcome<FileRef> {
     let end = ctx
         .below_root(name)
         .and_then(|path| file::open(&ctx.root, path, flags).why("a FIFO cannot be opened"))?;
-    super::file::check_path(&end, name)?;
+    super::namedfile::check_path(&end, name)?;
     let pipe = Pipe::of(&end).filter(|pipe| !pipe.is_anonymous());
     let Some(pipe) = pipe else {
         return Err(Failure::new(
@@ -357,7 +357,7 @@ pub(super) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
                 .below_root(name)
                 .and_then(|path| {
                     // Packets are for fcntl(2); all other flags are asked for here.
-                    let flags = super::file::open_flags(rec) & !O_DIRECT;
+                    let flags = super::openflags::open_flags(rec) & !O_DIRECT;
                     file::open(&ctx.root, path, flags | O_NONBLOCK | O_NOCTTY)
                         .why("a FIFO cannot be opened")
                 })

@@ -235,7 +235,7 @@ pub(crate) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
         }
         object.file.clone()
     } else {
-        memfile::open_again(&object.file, super::file::open_flags(rec))
+        memfile::open_again(&object.file, super::openflags::open_flags(rec))
             .why("a file cannot be opened")?
     };
     if rec.pos != 0 {

@@ -324,7 +324,7 @@ fn make(ctx: &RestoreCtx, rec: &Vma) -> Outcome {
         EINVAL,
         "a shared mapping of what is no regular file",
     )?;
-    super::file::check_mapped(ctx, rec.file, shared)?;
+    super::namedfile::check_mapped(ctx, rec.file, shared)?;
     // PROT_* and the image's bits are the same three numbers.
     let prot = rec.flags & (f::READ | f::WRITE | f::EXEC);
     let extra = decode(rec.flags, DIRECT) | u64::from(rec.pkey) << PKEY_SHIFT;
