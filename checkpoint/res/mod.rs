@@ -35,3 +35,4 @@ pub(crate) mod thread;
 pub(crate) mod timer;
 pub(crate) mod tree;
 pub(crate) mod vma;
+mod vmaflags;
