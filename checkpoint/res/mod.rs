@@ -29,6 +29,7 @@ pub(crate) mod sharedfile;
 pub(crate) mod shmem;
 pub(crate) mod signal;
 pub(crate) mod socket;
+mod sockmsg;
 pub(crate) mod sockopt;
 pub(crate) mod task;
 pub(crate) mod thread;
