@@ -68,7 +68,7 @@ pub(crate) struct SaveCtx {
     /// References of shared objects.
     pub(crate) objects: Saved,
     /// Pipes, and who has them.
-    pub(crate) pipes: res::pipe::Met,
+    pub(crate) pipes: res::holders::Met,
     /// Local sockets.
     pub(crate) sockets: res::socket::Met,
     /// The processes of the image, by their ids.
@@ -290,7 +290,7 @@ impl SaveCtx {
             image_start: file::position(image),
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
-            pipes: res::pipe::Met::new(),
+            pipes: res::holders::Met::new(),
             sockets: res::socket::Met::new(),
             processes,
             stopped_by: 0,

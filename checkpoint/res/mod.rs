@@ -16,6 +16,7 @@ pub(crate) mod file;
 mod filekind;
 pub(crate) mod fs;
 pub(crate) mod head;
+pub(crate) mod holders;
 pub(crate) mod mm;
 mod namedfile;
 mod openflags;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+#![forbid(unsafe_code)]
+
+//! Who holds pipes, and files whose contents are saved.
+//!
+//! While an image is written, the ends and descriptors that are met are counted against
+//! those that the kernel knows. Once everything has been written, nothing may be left.
+
+use crate::error::Failure;
+use crate::error::Outcome;
+use crate::error::Place;
+use crate::format;
+use crate::kapi::file;
+use crate::kapi::file::FileRef;
+use crate::kapi::file::Kept;
+use crate::kapi::path;
+use crate::kapi::pipe::Look;
+use crate::kapi::pipe::Pipe;
+use kernel::prelude::*;
+use kernel::rbtree::RBTree;
+
+pub(super) const PIPE_HELD: &str = "a pipe is also held by a process that is not saved";
+
+/// A pipe that is saved: ends that there are, and ends that were met.
+pub(super) struct Ends {
+    /// Keeps the pipe until the last look.
+    pub(super) end: Option<Kept>,
+    pub(super) look: Look,
+    pub(super) fd: u32,
+    pub(super) name: KVec<u8>,
+    pub(super) readers: u32,
+    pub(super) writers: u32,
+}
+
+/// A file whose contents are saved: references that there are, and descriptors that
+/// were met.
+struct Held {
+    fd: u32,
+    name: KVec<u8>,
+    why: &'static str,
+    references: u64,
+}
+
+/// The pipes of an image that is written, and their ends, by address. What is left
+/// in a counter is somewhere else.
+pub(crate) struct Met {
+    pub(super) pipes: RBTree<usize, Ends>,
+    ends: RBTree<usize, Held>,
+    /// Files that epolls watch, and that no descriptor has led to yet.
+    watched: RBTree<usize, (u32, KVec<u8>)>,
+}
+
+impl Met {
+    /// None.
+    pub(crate) fn new() -> Self {
+        Self {
+            pipes: RBTree::new(),
+            ends: RBTree::new(),
+            watched: RBTree::new(),
+        }
+    }
+
+    /// One more descriptor of an open file.
+    pub(crate) fn descriptor(&mut self, file: &FileRef) {
+        if let Some(held) = self.ends.get_mut(&file::identity(file)) {
+            held.references = held.references.wrapping_sub(1);
+        }
+        self.watched.remove(&file::identity(file));
+    }
+
+    /// A new file that an epoll watches: a descriptor or a mapping must lead to it, or
+    /// nothing would keep it after a restart.
+    pub(super) fn watch(&mut self, file: &FileRef, fd: u32) -> Result {
+        let about = (fd, path::display_name(file));
+        self.watched
+            .try_create_and_insert(file::identity(file), about, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// A file whose contents are saved: others must not have it.
+    pub(super) fn hold(&mut self, file: &FileRef, fd: u32, why: &'static str) -> Result {
+        let held = Held {
+            fd,
+            name: path::display_name(file),
+            why,
+            // One of them is ours.
+            references: file::references(file).wrapping_sub(1),
+        };
+        self.ends
+            .try_create_and_insert(file::identity(file), held, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Refuses what somebody else has, too.
+    pub(crate) fn check(&self) -> Outcome {
+        let fail = |why, fd, name: &[u8], kind| {
+            let failure = Failure::new(EOPNOTSUPP, why).at(Place::Fd(fd));
+            Err(failure.about(name).of(kind))
+        };
+        for ends in self.pipes.values() {
+            if ends.readers != 0 || ends.writers != 0 {
+                return fail(PIPE_HELD, ends.fd, &ends.name, format::PIPE);
+            }
+            let end = ends.end.as_ref().map(Kept::get).ok_or(EBADF)?;
+            let pipe = Pipe::of(&end).ok_or(EBADF)?;
+            if pipe.state()?.look != ends.look {
+                let why = "a pipe has changed during the checkpoint, by another process";
+                let failure = Failure::new(EBUSY, why).at(Place::Fd(ends.fd));
+                return Err(failure.about(&ends.name).of(format::PIPE));
+            }
+        }
+        if let Some(held) = self.ends.values().find(|held| held.references != 0) {
+            return fail(held.why, held.fd, &held.name, format::FILE);
+        }
+        match self.watched.values().next() {
+            Some((fd, name)) => {
+                let why = "an epoll watches a file that no process of the image has";
+                fail(why, *fd, name, format::FILE)
+            }
+            None => Ok(()),
+        }
+    }
+}
