@@ -4,5 +4,6 @@
 //! One checkpoint, one restart: the order of things.
 
 pub(crate) mod built;
+mod lookup;
 pub(crate) mod restore;
 pub(crate) mod save;

@@ -21,10 +21,8 @@ use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
-use crate::error::Text;
 use crate::format;
 use crate::format::task::COMM_LEN;
-use crate::format::Hdr;
 use crate::image::FileSource;
 use crate::image::ImageReader;
 use crate::kapi::birth;
@@ -43,7 +41,6 @@ use crate::kapi::task;
 use crate::objhash::Restored;
 use crate::res;
 use crate::res::tree::Forest;
-use core::fmt::Write;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::task::Task;
@@ -55,7 +52,7 @@ pub(crate) struct RestoreCtx {
     /// Who there is.
     pub(crate) forest: Forest,
     /// What the processes of the forest have as ids, by their places; 0 for threads.
-    numbers: KVVec<u32>,
+    pub(super) numbers: KVVec<u32>,
     /// The tasks that are made take any ids.
     pub(crate) new_pids: bool,
     /// Open files by reference.
@@ -94,11 +91,8 @@ pub(crate) struct RestoreCtx {
     /// Room for a string.
     pub(crate) text: KVec<u8>,
     /// Lines about what is not as it was, for the log.
-    notes: KVec<u8>,
+    pub(super) notes: KVec<u8>,
 }
-
-/// Bytes of notes at most: what is behind is left out.
-const NOTES_MAX: usize = 1 << 16;
 
 /// Becomes the first process of an image, with all below it; returns what its system
 /// call returns.
@@ -270,122 +264,3 @@ impl Course {
 }
 
 impl Handover for RestoreCtx {}
-
-impl RestoreCtx {
-    /// What the id of a process of the image has become.
-    pub(crate) fn number_of(&self, pid: u32) -> Outcome<u32> {
-        let place = self.forest.process(pid).ok_or(Failure::new(
-            EINVAL,
-            "reference to a process that is not in the image",
-        ))?;
-        match self.numbers.get(place) {
-            Some(number) if *number != 0 => Ok(*number),
-            _ => Err(Failure::new(ESRCH, "a new task was killed")),
-        }
-    }
-
-    /// Tells the log of something about a task that will not be as it was.
-    pub(crate) fn note(&mut self, pid: u32, what: &str) -> Outcome {
-        if self.notes.len() > NOTES_MAX {
-            return Ok(());
-        }
-        let mut line = [0u8; 160];
-        let mut text = Text::new(&mut line);
-        // A cut line is still of use.
-        let _ = write!(text, "restart: process {pid} of the image: {what}");
-        let line = text.done();
-        self.notes.extend_from_slice(line, GFP_KERNEL)?;
-        Ok(self.notes.push(b'\n', GFP_KERNEL)?)
-    }
-
-    /// Counts a file that is opened.
-    pub(crate) fn one_file_more(&mut self) -> Outcome {
-        self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
-            EMFILE,
-            "the image has more files than descriptors and mappings are allowed",
-        ))?;
-        Ok(())
-    }
-
-    /// Reads the next pre-header behind any files, pipes, sockets and shared memory before
-    /// it.
-    pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
-        loop {
-            let hdr = self.reader.header()?;
-            if !matches!(
-                hdr.kind,
-                format::FILE | format::PIPE | format::SOCKET | format::SHMEM
-            ) {
-                return Ok(hdr);
-            }
-            self.one_file_more()?;
-            if hdr.kind == format::PIPE {
-                res::pipe::restore(self, &hdr)?;
-            } else if hdr.kind == format::SOCKET {
-                res::socket::restore(self, &hdr)?;
-            } else if hdr.kind == format::SHMEM {
-                res::shmem::restore(self, &hdr)?;
-            } else {
-                res::file::restore(self, &hdr)?;
-            }
-        }
-    }
-
-    /// A path of the image, which is absolute, as the caller would name it.
-    pub(crate) fn below_root<'a>(&self, path: &'a [u8]) -> Outcome<&'a [u8]> {
-        ensure(
-            path.first() == Some(&b'/'),
-            EINVAL,
-            "a path is not absolute",
-        )?;
-        if *self.root_name == *b"/" {
-            return Ok(path);
-        }
-        match path.strip_prefix(&*self.root_name) {
-            Some([]) => Ok(b"/"),
-            Some(rest) if rest.first() == Some(&b'/') => Ok(rest),
-            _ => Err(Failure::new(
-                ENOENT,
-                "a path is outside of the caller's root",
-            )),
-        }
-    }
-
-    /// Reads a string of exactly `len` bytes that belongs to `parent`.
-    pub(crate) fn string(&mut self, parent: u32, len: u32) -> Outcome<KVec<u8>> {
-        let text = self.any_string(parent)?;
-        ensure(
-            text.len() == len as usize,
-            EINVAL,
-            "string has another length than announced",
-        )?;
-        Ok(text)
-    }
-
-    /// Reads a string that belongs to `parent`.
-    pub(crate) fn any_string(&mut self, parent: u32) -> Outcome<KVec<u8>> {
-        let len = self.reader.string(parent, &mut self.text)?;
-        let mut text = KVec::new();
-        text.extend_from_slice(self.text.get(..len).unwrap_or_default(), GFP_KERNEL)?;
-        Ok(text)
-    }
-
-    /// Is it a regular file that is open for more than its location?
-    pub(crate) fn is_regular(&self, objref: u32) -> bool {
-        use format::files::file_kind as kind;
-        self.files
-            .get(objref)
-            .is_some_and(|opened| matches!(opened.kind, kind::REGULAR | kind::SHMEM))
-    }
-
-    /// The open file behind a reference.
-    pub(crate) fn file(&self, objref: u32) -> Outcome<&FileRef> {
-        self.files
-            .get(objref)
-            .map(|opened| &opened.file)
-            .ok_or(Failure::new(
-                EINVAL,
-                "reference to a file that is not in the image",
-            ))
-    }
-}
