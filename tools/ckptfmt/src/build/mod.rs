@@ -6,13 +6,15 @@
 //! [`Image::sample`], change it, call [`Image::settle`] to make the counts
 //! follow the lists (or do not, to make an image that lies), and write it.
 
+mod memory;
+mod others;
 mod sample;
 mod sample_files;
+mod sink;
 mod splice;
 mod storage;
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 
 use zerocopy::IntoBytes;
 
@@ -25,8 +27,6 @@ use crate::format::head;
 use crate::format::mm;
 use crate::format::pending;
 use crate::format::pipe;
-use crate::format::seccomp;
-use crate::format::shmem;
 use crate::format::signal;
 use crate::format::socket;
 use crate::format::task;
@@ -34,25 +34,17 @@ use crate::format::timer;
 use crate::format::tree;
 use crate::stream::writer::Writer;
 use crate::stream::Sink;
+use sink::SinkRef;
 
+pub use memory::page;
+pub use memory::Mapping;
+pub use memory::Shared;
+pub use others::Filters;
+pub use others::Other;
+pub use sink::Memory;
 pub use splice::join;
 pub use splice::reseal;
 pub use splice::split;
-
-/// A mapping and what follows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mapping {
-    /// The record.
-    pub vma: mm::Vma,
-    /// Its name, or nothing.
-    pub name: Vec<u8>,
-    /// Its guard ranges.
-    pub guards: Vec<mm::GuardRange>,
-    /// Its runs of pages; the contents are those of [`page`].
-    pub runs: Vec<Vec<u64>>,
-    /// Its pages that are in the image already.
-    pub again: Vec<mm::Pgref>,
-}
 
 /// An open file and its path.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,60 +53,6 @@ pub struct OpenFile {
     pub file: files::File,
     /// The path, or nothing.
     pub path: Vec<u8>,
-}
-
-/// A task that is not the first one.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-#[allow(clippy::large_enum_variant, reason = "there are few")]
-pub enum Other {
-    /// A thread of the first process. Its files are those that it has as well.
-    Thread {
-        task: task::Task,
-        thread: cpu::Thread,
-        cpu: cpu::Cpu,
-        fpu: Vec<u8>,
-        restart_block: Option<call::RestartBlock>,
-        /// A file system view of its own: with root and current directory.
-        fs: Option<(task::Fs, [Vec<u8>; 2])>,
-        /// A descriptor table of its own.
-        table: Option<(files::Files, Vec<files::FdEnt>)>,
-        signal: signal::ThreadSignal,
-        pending: Vec<pending::Siginfo>,
-        creds: task::Creds,
-        filters: Option<Filters>,
-    },
-    /// A child that has ended.
-    Zombie(task::Task),
-}
-
-/// The filters of system calls of a task, and those that are new.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct Filters {
-    pub seccomp: seccomp::Seccomp,
-    pub new: Vec<(seccomp::SeccompFilter, Vec<seccomp::SockFilter>)>,
-}
-
-impl Filters {
-    fn settle(&mut self) {
-        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        self.seccomp.nr_filters = len(self.new.len());
-        for (filter, code) in &mut self.new {
-            filter.len = len(code.len());
-        }
-    }
-
-    fn write<S: Sink>(&self, to: &mut Writer<S>, t: u32) -> Result<(), S::Error> {
-        to.record(t, &self.seccomp)?;
-        for (filter, code) in &self.new {
-            to.record(t, filter)?;
-            for insns in code.chunks(seccomp::INSNS_CHUNK) {
-                to.bytes(format::SECCOMP_CODE, filter.objref, insns.as_bytes())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A pipe and what is in it.
@@ -147,17 +85,6 @@ pub enum Anon {
     Timerfd(anon::Timerfd),
     Pidfd(anon::Pidfd),
     Epoll(Vec<anon::EpollItem>),
-}
-
-/// A shared memory object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shared {
-    /// The record.
-    pub object: shmem::Shmem,
-    /// Its name, or nothing.
-    pub name: Vec<u8>,
-    /// Its runs of pages; the contents are those of [`page`].
-    pub runs: Vec<Vec<u64>>,
 }
 
 /// All of an image, in the order of the stream.
@@ -211,30 +138,6 @@ pub struct Image {
     pub rlimits: task::Rlimits,
     /// The other tasks, in the order of the forest. They have no groups.
     pub others: Vec<Other>,
-}
-
-/// Contents of the page at `addr` in every image that is built here.
-pub fn page(addr: u64) -> Vec<u8> {
-    (0..512u64)
-        .flat_map(|i| (addr ^ i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
-        .collect()
-}
-
-/// A sink that keeps an image in memory.
-#[derive(Debug, Default)]
-pub struct Memory(pub Vec<u8>);
-
-impl Sink for Memory {
-    type Error = Infallible;
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc, bytes)
-    }
 }
 
 impl Image {
@@ -378,126 +281,5 @@ impl Image {
             to.bytes(format::STR, 0, string)?;
         }
         to.record(0, &self.arch)
-    }
-}
-
-/// Writes runs of pages, and the record that ends them.
-fn write_runs<S: Sink>(
-    to: &mut Writer<S>,
-    owner: u32,
-    runs: &[Vec<u64>],
-    again: &[mm::Pgref],
-) -> Result<(), S::Error> {
-    for run in runs.iter().filter(|r| !r.is_empty()) {
-        to.pages(owner, run)?;
-        for addr in run {
-            let contents = page(*addr);
-            to.sink().put(&contents)?;
-            to.wrote_pages(&contents);
-        }
-    }
-    for pages in again {
-        to.record(owner, pages)?;
-    }
-    to.pages(owner, &[])
-}
-
-impl Other {
-    fn settle(&mut self) {
-        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        if let Other::Thread {
-            cpu,
-            fpu,
-            restart_block,
-            table,
-            signal,
-            pending,
-            ..
-        } = self
-        {
-            if let Some((table, fds)) = table {
-                table.nr_fds = len(fds.len());
-            }
-            cpu.xstate_size = len(fpu.len());
-            cpu.nr_restart = u32::from(restart_block.is_some());
-            signal.nr_pending = len(pending.len());
-        }
-    }
-
-    fn write<S: Sink>(&self, to: &mut Writer<S>) -> Result<(), S::Error> {
-        match self {
-            Other::Zombie(task) => to.record(0, task),
-            Other::Thread {
-                task,
-                thread,
-                cpu,
-                fpu,
-                restart_block,
-                fs,
-                table,
-                signal,
-                pending,
-                creds,
-                filters,
-            } => {
-                let t = task.objref;
-                to.record(0, task)?;
-                to.record(t, thread)?;
-                to.record(t, cpu)?;
-                to.bytes(format::FPU, t, fpu)?;
-                if let Some(block) = restart_block {
-                    to.record(t, block)?;
-                }
-                if let Some((fs, paths)) = fs {
-                    to.record(t, fs)?;
-                    for path in paths {
-                        to.bytes(format::STR, t, path)?;
-                    }
-                }
-                if let Some((table, fds)) = table {
-                    to.record(t, table)?;
-                    for entry in fds {
-                        to.record(table.objref, entry)?;
-                    }
-                }
-                to.record(t, signal)?;
-                for info in pending {
-                    to.record(t, info)?;
-                }
-                to.record(t, creds)?;
-                match filters {
-                    Some(filters) => filters.write(to, t),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-impl Mapping {
-    fn write<S: Sink>(&self, to: &mut Writer<S>, m: u32) -> Result<(), S::Error> {
-        to.record(m, &self.vma)?;
-        if !self.name.is_empty() {
-            to.bytes(format::STR, m, &self.name)?;
-        }
-        for ranges in self.guards.chunks(mm::GUARD_CHUNK) {
-            to.bytes(format::GUARD, m, ranges.as_bytes())?;
-        }
-        write_runs(to, m, &self.runs, &self.again)
-    }
-}
-
-/// Lends a sink to a writer.
-struct SinkRef<'a, S>(&'a mut S);
-
-impl<S: Sink> Sink for SinkRef<'_, S> {
-    type Error = S::Error;
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), S::Error> {
-        self.0.put(bytes)
-    }
-
-    fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
-        S::crc32c(crc, bytes)
     }
 }

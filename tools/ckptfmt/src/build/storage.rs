@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::write_runs;
+use super::memory::write_runs;
 use super::Anon;
 use super::Image;
 use super::Sockets;
