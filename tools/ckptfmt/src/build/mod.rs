@@ -10,6 +10,8 @@ mod memory;
 mod others;
 mod sample;
 mod sample_files;
+mod sample_memory;
+mod sample_waits;
 mod sink;
 mod splice;
 mod storage;

@@ -4,30 +4,19 @@
 
 use super::Filters;
 use super::Image;
-use super::Mapping;
 use super::OpenFile;
 use super::Other;
-use super::Shared;
-use crate::format::call;
-use crate::format::call::RestartBlock;
 use crate::format::cpu;
 use crate::format::cpu::seg;
 use crate::format::files;
 use crate::format::head;
 use crate::format::mm;
-use crate::format::mm::mm_flags;
-use crate::format::mm::vma_flags as vf;
-use crate::format::mm::vma_kind;
 use crate::format::pending;
-use crate::format::pending::queue;
 use crate::format::pending::Siginfo;
 use crate::format::seccomp::seccomp_flags;
 use crate::format::seccomp::Seccomp;
 use crate::format::seccomp::SeccompFilter;
 use crate::format::seccomp::SockFilter;
-use crate::format::shmem;
-use crate::format::shmem::shmem_flags;
-use crate::format::shmem::shmem_kind;
 use crate::format::signal;
 use crate::format::signal::ThreadSignal;
 use crate::format::task;
@@ -38,29 +27,13 @@ use crate::format::tree::Tree;
 /// Object references of the task, the address space, the descriptor table, the file system
 /// view, the signal handlers.
 const TASK: u32 = 1;
-const MM: u32 = 2;
+pub(super) const MM: u32 = 2;
 const TABLE: u32 = 3;
 const VIEW: u32 = 4;
 const HANDLERS: u32 = 5;
 /// Those that a thread has of its own.
 const THREAD_VIEW: u32 = 50;
 const THREAD_TABLE: u32 = 51;
-
-/// A mapping of `how` from `start` on, `nr_pages` long.
-pub(super) fn mapping(how: u32, start: u64, nr_pages: u64, flags: u64) -> Mapping {
-    let mut vma = mm::Vma::zeroed();
-    vma.how = how;
-    vma.start = start;
-    vma.end = start.wrapping_add(nr_pages.wrapping_mul(4096));
-    vma.flags = flags;
-    Mapping {
-        vma,
-        name: Vec::new(),
-        guards: Vec::new(),
-        runs: Vec::new(),
-        again: Vec::new(),
-    }
-}
 
 pub(super) fn open(objref: u32, kind: u32, mode: u32, flags: u32, path: &[u8]) -> OpenFile {
     let mut file = files::File::zeroed();
@@ -272,139 +245,6 @@ impl Image {
     fn restrict(&mut self) {
         self.creds.seccomp = task::SECCOMP_FILTER;
         self.filters = Some(filters(33, &[(32, 0), (33, 32)]));
-    }
-
-    /// Interrupts the task in a nanosleep(2) with 1.5 seconds left.
-    fn sleep(&mut self) {
-        self.cpu.orig_ax = 35;
-        self.cpu.ax = call::CONTINUE.cast_unsigned();
-        let mut block = RestartBlock::zeroed();
-        block.kind = call::kind::NANOSLEEP;
-        block.flags = call::flags::TIMEOUT;
-        block.clock = 1;
-        block.addr = 0x7ffd_0001_fff0;
-        block.remaining_ns = 1_500_000_000;
-        self.restart_block = Some(block);
-    }
-
-    /// Lets blocked signals wait, and the timer of the wall clock run: 0.25 seconds
-    /// are left, and it comes again every 2 seconds.
-    fn wait(&mut self) {
-        // From tkill(2), and from sigqueue(3) with the value 42.
-        for (queue, signo, code, sender, value) in [
-            (queue::TASK, 10, -6, (100, 0), 0),
-            (queue::PROCESS, 34, -1, (7, 1000), 42),
-        ] {
-            let mut info = Siginfo::zeroed();
-            (info.queue, info.signo, info.code) = (queue, signo, code);
-            let (pid, uid): (u64, u64) = sender;
-            info.fields = [pid | uid << 32, value, 0, 0];
-            self.pending.push(info);
-        }
-        let [real, ..] = &mut self.itimers.timers;
-        (real.value, real.interval) = (250_000_000, 2_000_000_000);
-    }
-
-    /// Four POSIX timers: one that runs, one whose signal 36 waits, one of the time on a
-    /// processor that has the first thread as its target, and one whose signal 38
-    /// waits for the other thread.
-    fn time(&mut self) {
-        let new = |id, clock, notify, signo| {
-            let mut timer = timer::Timer::zeroed();
-            (timer.id, timer.clock, timer.notify, timer.signo) = (id, clock, notify, signo);
-            timer.overrun = -1;
-            timer
-        };
-        let mut runs = new(0, 0, timer::notify::SIGNAL, 14);
-        runs.flags = timer::timer_flags::ABSOLUTE;
-        runs.value = 3_000_000_000;
-        let mut waits = new(2, 1, timer::notify::SIGNAL, 36);
-        waits.flags = timer::timer_flags::PENDING;
-        (waits.value, waits.interval) = (500_000, 1_000_000);
-        (waits.sigval, waits.overrun, waits.overrun_last) = (7, 40, 3);
-        let mut of_thread = new(
-            5,
-            timer::cpu_clock::THREAD_SCHED,
-            timer::notify::THREAD_ID,
-            37,
-        );
-        (of_thread.tid, of_thread.clock_tid) = (self.task.pid, self.task.pid);
-        let mut of_other = new(9, 1, timer::notify::THREAD_ID, 38);
-        (of_other.tid, of_other.flags) = (101, timer::timer_flags::PENDING);
-        (of_other.sigval, of_other.overrun) = (8, 0);
-        self.posix = vec![runs, waits, of_thread, of_other];
-        self.timers.next_id = 10;
-        let mut info = Siginfo::zeroed();
-        (info.queue, info.signo, info.code) = (queue::PROCESS, 36, pending::SI_TIMER);
-        info.flags = pending::siginfo_flags::TIMER;
-        info.fields = [2, 7, 0, 0];
-        self.pending.push(info);
-    }
-
-    fn fill_memory(&mut self) {
-        let rw = vf::READ | vf::WRITE;
-        let mut code = mapping(vma_kind::FILE, 0x40_0000, 2, vf::READ | vf::EXEC);
-        code.vma.file = 10;
-        let mut data = mapping(vma_kind::FILE, 0x40_2000, 1, rw | vf::ACCOUNT);
-        data.vma.file = 10;
-        data.vma.pgoff = 2;
-        data.runs = vec![vec![0x40_2000]];
-        let mut heap = mapping(vma_kind::ANON, 0x50_0000, 16, rw | vf::GUARD | vf::ACCOUNT);
-        heap.name = b"arena".to_vec();
-        heap.guards = vec![mm::GuardRange {
-            start: 0x50_8000,
-            end: 0x50_a000,
-        }];
-        heap.runs = vec![vec![0x50_0000, 0x50_2000], vec![0x50_f000]];
-        // The page of the data, once more.
-        heap.vma.origin = MM;
-        let mut page = mm::Pgref::zeroed();
-        (page.addr, page.from) = (0x50_4000, 0x40_2000);
-        (page.nr_pages, page.mm) = (1, MM);
-        heap.again = vec![page];
-        let stack = mapping(vma_kind::ANON, 0x7ffd_0000_0000, 33, rw | vf::GROWSDOWN);
-        let vdso = mapping(vma_kind::VDSO, 0x7ffe_0000_0000, 2, vf::READ | vf::EXEC);
-        self.mm.vdso = vdso.vma.start;
-        self.mappings = vec![code, data, heap, stack, vdso];
-        let shared = self.share();
-        self.mappings.extend(shared);
-        self.mm.exe_file = 10;
-        self.mm.start_code = 0x40_0000;
-        self.mm.end_code = 0x40_2000;
-        self.mm.start_brk = 0x50_0000;
-        self.mm.brk = 0x51_0000;
-        self.mm.flags = mm_flags::TOPDOWN | 0x33;
-        self.auxv = vec![6, 4096, 0, 0];
-        self.arch.vdso_size = 8192;
-    }
-
-    /// Shares memory of 8 pages, one of them used, in two mappings; and a page of a
-    /// file.
-    fn share(&mut self) -> [Mapping; 3] {
-        let mut object = shmem::Shmem::zeroed();
-        object.objref = 40;
-        object.how = shmem_kind::ANON;
-        object.size = 8 << 12;
-        object.flags = shmem_flags::NORESERVE;
-        self.shmem = vec![Shared {
-            object,
-            name: Vec::new(),
-            runs: vec![vec![0x3000]],
-        }];
-        let rw = vf::READ | vf::WRITE;
-        let mut all = mapping(vma_kind::SHMEM, 0x7fff_0000_0000, 8, rw | vf::NORESERVE);
-        all.name = b"ring".to_vec();
-        let mut end = mapping(
-            vma_kind::SHMEM,
-            0x7fff_0000_8000,
-            2,
-            vf::READ | vf::NORESERVE,
-        );
-        end.vma.pgoff = 6;
-        (all.vma.file, end.vma.file) = (40, 40);
-        let mut log = mapping(vma_kind::SHARED, 0x7fff_0001_0000, 1, rw);
-        log.vma.file = 19;
-        [all, end, log]
     }
 }
 
