@@ -8,6 +8,7 @@
 
 mod compare;
 mod facts;
+mod item;
 mod pages;
 mod registers;
 mod section;

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::facts::Facts;
-use super::facts::Group;
-use super::facts::Item;
-use super::facts::Key;
+use super::item::Group;
+use super::item::Item;
+use super::item::Key;
 use super::pages::Range;
 use super::pages::Ranges;
 use super::section::Section;
@@ -134,7 +134,7 @@ impl Changes {
             if value.varies && !self.all || old.map(|v| &v.text) == new.map(|v| &v.text) {
                 continue;
             }
-            let text = |v: Option<&super::facts::Value>| v.map(|v| v.text.clone());
+            let text = |v: Option<&super::item::Value>| v.map(|v| v.text.clone());
             let what = What::Value(value.name.clone(), text(old), text(new));
             self.add(Some(section), a.label.clone(), what);
         }

@@ -7,81 +7,27 @@
 //! are replaced by what they refer to: their numbers mean nothing in another
 //! image.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
-use ckptfmt::fields;
-use ckptfmt::fields::Structure;
 use ckptfmt::format::files;
-use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
-use ckptfmt::format::mm::Vma;
-use ckptfmt::format::pending::Siginfo;
-use ckptfmt::format::seccomp::SeccompFilter;
-use ckptfmt::format::seccomp::SockFilter;
-use ckptfmt::format::task::Task;
 use ckptfmt::walk::Event;
 
+use super::item::record;
+use super::item::Group;
+use super::item::Item;
+use super::item::Key;
+use super::item::Value;
 use super::registers::registers;
 use super::section::Section;
-use super::words;
-use crate::json::hex;
-use crate::pending;
 use crate::text;
-use crate::text::count;
 use crate::text::escape;
 
 /// Bytes that the facts of one image may take, about.
 const BUDGET: usize = 512 << 20;
-
-/// What an item is found by in the other image: a number or a name.
-pub type Key = (u64, String);
-
-/// A named value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
-    pub name: String,
-    pub text: String,
-    /// May differ between images of the same state.
-    pub varies: bool,
-}
-
-/// A mapping, a descriptor, the registers, ...
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Item {
-    /// What a person calls it; nothing for the only item of a section.
-    pub label: String,
-    pub values: Vec<Value>,
-    /// Addresses, of a mapping.
-    pub range: std::ops::Range<u64>,
-}
-
-impl Item {
-    fn add(&mut self, name: &str, text: String) {
-        self.values.push(Value {
-            name: name.into(),
-            text,
-            varies: false,
-        });
-    }
-
-    /// The value of a name.
-    pub fn value(&self, name: &str) -> Option<&Value> {
-        self.values.iter().find(|v| v.name == name)
-    }
-
-    fn bytes(&self) -> usize {
-        let values = self.values.iter().map(|v| {
-            let text = v.name.len().saturating_add(v.text.len());
-            text.saturating_add(size_of::<Value>())
-        });
-        let own = size_of::<(Section, Key, Self)>().saturating_add(self.label.len());
-        values.fold(own, usize::saturating_add)
-    }
-}
-
-/// The items of an image or of a task.
-pub type Group = BTreeMap<Section, BTreeMap<Key, Item>>;
 
 /// An image.
 #[derive(Default)]
@@ -106,21 +52,6 @@ pub struct Facts {
     sharing: Option<(Item, blake3::Hasher)>,
     bytes: usize,
     full: bool,
-}
-
-/// The values of a record.
-fn record<T: Structure>(record: &T) -> Item {
-    let mut item = Item::default();
-    for part in fields::parts(record, &words::element) {
-        if !words::skipped(&part) {
-            item.values.push(Value {
-                name: words::title(&part),
-                text: words::value(&part),
-                varies: part.varies,
-            });
-        }
-    }
-    item
 }
 
 const ONLY: Key = (0, String::new());
@@ -161,51 +92,10 @@ impl Facts {
         self.more(section, item.values);
     }
 
-    fn filter(&mut self, filter: &SeccompFilter, code: &[SockFilter]) {
-        let items = self.section(Section::Credentials);
-        let nr = items.keys().filter(|key| key.1 == "filter").count() as u64;
-        // Behind all groups.
-        let nr = nr.saturating_add(1 << 33);
-        let mut item = Item {
-            label: "filter of system calls".into(),
-            ..Item::default()
-        };
-        item.add("instructions", filter.len.to_string());
-        let mut digest = blake3::Hasher::new();
-        for insn in code {
-            digest.update(&insn.code.to_le_bytes());
-            digest.update(&[insn.jt, insn.jf]);
-            digest.update(&insn.k.to_le_bytes());
-        }
-        item.add("their digest", digest.finalize().to_string());
-        item.add("flags", format!("{:#x}", filter.flags));
-        self.put(Section::Credentials, (nr, "filter".into()), item);
-    }
-
     fn path(&self, objref: u32) -> String {
         match self.files.get(&objref) {
             Some((_, path)) => path.clone(),
             None => "none".into(),
-        }
-    }
-
-    /// What a task has in common with one before it.
-    fn shares(&mut self, task: &Task) {
-        for (what, objref) in [
-            ("memory", task.mm),
-            ("descriptors", task.files),
-            ("directories", task.fs),
-            ("handlers", task.handlers),
-        ] {
-            if objref != 0 {
-                let first = *self.first.entry(objref).or_insert(task.pid);
-                let text = if first == task.pid {
-                    "its own".into()
-                } else {
-                    format!("those of {first}")
-                };
-                self.text(Section::Task, what, text);
-            }
         }
     }
 
@@ -386,106 +276,5 @@ impl Facts {
             }
             Event::End(_) => {}
         }
-    }
-
-    /// Something behind descriptors, by its place in the image.
-    fn object(&mut self, what: &str, mut item: Item) {
-        self.objects = self.objects.saturating_add(1);
-        item.label = format!("{what}, object {} of the image", self.objects);
-        self.put(Section::Objects, (self.objects, String::new()), item);
-    }
-
-    fn auxv(&mut self, vector: &[u64]) {
-        let mut item = Item::default();
-        for (pair, i) in vector.chunks(2).zip(0..) {
-            if let [kind, value] = *pair {
-                item.add(&format!("entry {i}, type {kind}"), hex(value));
-            }
-        }
-        self.more(Section::Auxv, item.values);
-    }
-
-    /// The file under a mapping or the program, once for each path.
-    fn mapped_file(&mut self, objref: u32) {
-        if let Some((file, path)) = self.files.get(&objref) {
-            let item = Item {
-                label: path.clone(),
-                ..record(file)
-            };
-            let key = (0, path.clone());
-            self.put(Section::MappedFiles, key, item);
-        }
-    }
-
-    fn mapping(&mut self, vma: &Vma, name: &[u8]) {
-        let what = self.what(vma, name);
-        let pages = vma.end.saturating_sub(vma.start) / 4096;
-        let mut item = record(vma);
-        item.label = format!(
-            "{:#x}-{:#x} {what}, {}",
-            vma.start,
-            vma.end,
-            count(pages, "page")
-        );
-        item.range = vma.start..vma.end;
-        item.add("what", what);
-        self.mapping = (vma.start, String::new());
-        self.put(Section::Mappings, self.mapping.clone(), item);
-        self.mapped_file(vma.file);
-    }
-
-    /// What a mapping is: path, name or role.
-    fn what(&self, vma: &Vma, name: &[u8]) -> String {
-        let holds = |address: u64| (vma.start..vma.end).contains(&address);
-        let mm = self.mm.as_ref();
-        if let Some(title) = self.shmem.get(&vma.file) {
-            title.clone()
-        } else if vma.file != 0 {
-            self.path(vma.file)
-        } else if vma.how == vma_kind::VDSO {
-            let code = mm.is_some_and(|mm| mm.vdso == vma.start);
-            if code { "[vdso]" } else { "[vvar]" }.into()
-        } else if !name.is_empty() {
-            format!("[anon:{}]", escape(name))
-        } else if mm.is_some_and(|mm| holds(mm.start_stack)) {
-            "[stack]".into()
-        } else if mm.is_some_and(|mm| vma.start < mm.brk && mm.start_brk < vma.end) {
-            "[heap]".into()
-        } else {
-            "anonymous".into()
-        }
-    }
-
-    fn descriptor(&mut self, entry: &files::FdEnt) {
-        let mut item = record(entry);
-        item.label = entry.fd.to_string();
-        let own = (self.task, entry.fd);
-        let first = *self.first_fd.entry(entry.file).or_insert(own);
-        let shared = match first {
-            _ if first == own => "no".into(),
-            (Some(task), fd) if self.task != Some(task) => {
-                format!("as descriptor {fd} of task {task}")
-            }
-            (_, fd) => format!("as descriptor {fd}"),
-        };
-        if let Some((file, path)) = self.files.get(&entry.file) {
-            item.label = format!("{} {path}", entry.fd);
-            item.add("path", path.clone());
-            // What is shared is told of its first descriptor.
-            if first == own {
-                item.values.extend(record(file).values);
-            }
-        }
-        item.add("shared", shared);
-        self.put(Section::Descriptors, (entry.fd.into(), String::new()), item);
-    }
-
-    fn signal(&mut self, info: &Siginfo) {
-        let item = Item {
-            label: format!("{}, {}", pending::name(info), pending::signal(info)),
-            ..record(info)
-        };
-        self.put(Section::Pending, (self.pending, String::new()), item);
-        self.pending = self.pending.saturating_add(1);
     }
 }
