@@ -51,6 +51,8 @@ pub mod kind {
     pub const SIGTIMEDWAIT: u32 = 6;
     /// semtimedop(2) with a timeout.
     pub const SEMTIMEDOP: u32 = 7;
+    /// A call that reads from or writes to a socket with SO_RCVTIMEO or SO_SNDTIMEO.
+    pub const SOCKET: u32 = 8;
 }
 
 /// Bits of [`RestartBlock::flags`].
@@ -67,6 +69,10 @@ pub mod flags {
 
 /// Clocks that a sleep may use: realtime, monotonic, boottime, TAI.
 pub const CLOCKS: [u32; 4] = [0, 1, 7, 11];
+
+/// Calls that may wait at a socket with a timeout, by their numbers: read, write, readv,
+/// writev, sendto, recvfrom, sendmsg, recvmsg, recvmmsg, sendmmsg, preadv2, pwritev2.
+pub const SOCKET_CALLS: [u32; 12] = [0, 1, 19, 20, 44, 45, 46, 47, 299, 307, 327, 328];
 
 /// Longest time that is left, in nanoseconds: about 146 years.
 pub const REMAINING_MAX: u64 = i64::MAX as u64 / 2;
@@ -91,8 +97,10 @@ wire! {
         bitset: u32,
         /// Nanoseconds that were left of the timeout. Varies from image to image.
         remaining_ns: u64,
+        /// Socket: number of the call.
+        call: u32,
         /// Zero.
-        reserved: [u64; 3],
+        reserved: [u32; 5],
     }
 }
 
@@ -102,7 +110,7 @@ impl Record for RestartBlock {
     fn validate(&self) -> Result<(), Why> {
         let timeout = self.flags & flags::TIMEOUT != 0;
         let allowed = match self.kind {
-            kind::NANOSLEEP | kind::POLL | kind::EPOLL_WAIT..=kind::SEMTIMEDOP => flags::TIMEOUT,
+            kind::NANOSLEEP | kind::POLL | kind::EPOLL_WAIT..=kind::SOCKET => flags::TIMEOUT,
             kind::FUTEX => flags::ALL,
             _ => return Err(Why("restart block of an unknown kind")),
         };
@@ -150,6 +158,14 @@ impl Record for RestartBlock {
             self.addr < TASK_SIZE_MAX,
             "restart block has a kernel address",
         )?;
-        ensure(self.reserved == [0; 3], "reserved field is not zero")
+        ensure(
+            if self.kind == kind::SOCKET {
+                SOCKET_CALLS.contains(&self.call)
+            } else {
+                self.call == 0
+            },
+            "restart block has an unknown call",
+        )?;
+        ensure(self.reserved == [0; 5], "reserved field is not zero")
     }
 }

@@ -7,6 +7,7 @@ use crate::format::call::flags;
 use crate::format::call::kind;
 use crate::format::call::RestartBlock;
 use crate::format::call::REMAINING_MAX;
+use crate::format::call::SOCKET_CALLS;
 use crate::format::cpu::TASK_SIZE_MAX;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -33,6 +34,7 @@ const WAITS: &[(u32, Function)] = &[
     (kind::SIGTIMEDWAIT, bindings::do_restart_sigtimedwait),
     #[cfg(CONFIG_SYSVIPC)]
     (kind::SEMTIMEDOP, bindings::do_restart_semtimedop),
+    (kind::SOCKET, bindings::do_restart_socket),
 ];
 
 /// restart_syscall(2), with which an interrupted call is continued.
@@ -142,7 +144,14 @@ pub(crate) fn save() -> Option<RestartBlock> {
         } else if let Some((wait, _)) = WAITS.iter().find(|wait| is(wait.1)) {
             rec.kind = *wait;
             rec.flags = flags::TIMEOUT;
-            rec.remaining_ns = left(CLOCK_MONOTONIC, until(&block.__bindgen_anon_1.poll));
+            let poll = &block.__bindgen_anon_1.poll;
+            rec.remaining_ns = left(CLOCK_MONOTONIC, until(poll));
+            if rec.kind == kind::SOCKET {
+                rec.call = poll.nfds as u32;
+                if !SOCKET_CALLS.contains(&rec.call) {
+                    return None;
+                }
+            }
         } else {
             return None;
         }
@@ -207,6 +216,8 @@ pub(crate) fn restore(rec: Option<&RestartBlock>) {
                 if let Some((_, function)) = WAITS.iter().find(|known| known.0 == wait) {
                     let poll = &raw mut (*union).poll;
                     (*poll).has_timeout = 1;
+                    // The number of the call, where one is needed.
+                    (*poll).nfds = rec.call as c_int;
                     set_until(&mut *poll, rec.remaining_ns);
                     (*block).fn_ = Some(*function);
                 }
@@ -279,10 +290,17 @@ mod tests {
 
     #[test]
     fn waits_survive() {
-        for (kind, _) in WAITS {
-            let mut rec = record(*kind, flags::TIMEOUT);
+        for (known, _) in WAITS {
+            let mut rec = record(*known, flags::TIMEOUT);
             rec.addr = 0;
-            survives(&rec);
+            if rec.kind != kind::SOCKET {
+                survives(&rec);
+                continue;
+            }
+            for call in SOCKET_CALLS {
+                rec.call = call;
+                survives(&rec);
+            }
         }
     }
 

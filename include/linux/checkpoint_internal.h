@@ -37,11 +37,12 @@ long hrtimer_nanosleep_restart(struct restart_block *restart);
 long do_restart_poll(struct restart_block *restart_block);
 /* kernel/futex/waitwake.c: continues FUTEX_WAIT with a timeout */
 long futex_wait_restart(struct restart_block *restart);
-/* fs/eventpoll.c, kernel/signal.c, ipc/sem.c: continue waits with a timeout */
+/* fs/eventpoll.c, kernel/signal.c, ipc/sem.c, net/socket.c: continue waits with a timeout */
 long do_restart_epoll_wait(struct restart_block *restart);
 long do_restart_epoll_pwait(struct restart_block *restart);
 long do_restart_sigtimedwait(struct restart_block *restart);
 long do_restart_semtimedop(struct restart_block *restart);
+long do_restart_socket(struct restart_block *restart);
 
 /*
  * What a system call returns that has waited with @error: when it was
@@ -58,7 +59,8 @@ static inline long interrupted_until(long error, const struct timespec64 *deadli
 {
 	struct restart_block *restart = &current->restart_block;
 
-	if (error != -EINTR || !signal_pending(current))
+	if (!IS_ENABLED(CONFIG_CHECKPOINT) || error != -EINTR ||
+	    !signal_pending(current))
 		return error;
 	if (!deadline)
 		return -ERESTARTNOHAND;

@@ -512,6 +512,8 @@ struct cr_hdr_mm_context {
 #define CR_RESTART_KIND_EPOLL_PWAIT	5	/* epoll_pwait(2), epoll_pwait2(2) */
 #define CR_RESTART_KIND_SIGTIMEDWAIT	6	/* rt_sigtimedwait(2) */
 #define CR_RESTART_KIND_SEMTIMEDOP	7	/* semtimedop(2) */
+/* A call on a socket with SO_RCVTIMEO or SO_SNDTIMEO */
+#define CR_RESTART_KIND_SOCKET		8
 
 /* Bits of cr_hdr_restart_block.flags */
 /* There is a timeout: remaining_ns counts */
@@ -537,7 +539,8 @@ struct cr_hdr_restart_block {
 	__u32 bitset;			/* Futex: which wakers are heard */
 	/* Nanoseconds that were left of the timeout. Varies from image to image */
 	__u64 remaining_ns;
-	__u64 reserved[3];		/* Zero */
+	__u32 call;			/* Socket: number of the call */
+	__u32 reserved[5];		/* Zero */
 };
 
 /* Number of signals */

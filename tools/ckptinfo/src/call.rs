@@ -99,6 +99,7 @@ fn kind_name(number: u32) -> &'static str {
         kind::EPOLL_PWAIT => "epoll_pwait",
         kind::SIGTIMEDWAIT => "rt_sigtimedwait",
         kind::SEMTIMEDOP => "semtimedop",
+        kind::SOCKET => "socket",
         _ => "unknown",
     }
 }
@@ -134,6 +135,7 @@ pub fn block(block: &RestartBlock) -> String {
             let fds = count(block.nr_fds.into(), "descriptor");
             format!("{kind} of {fds} at {:#x}, {left}", block.addr)
         }
+        kind::SOCKET => format!("call {} on a {kind}, {left}", block.call),
         // Its arguments are in the registers.
         kind::EPOLL_WAIT.. => format!("{kind}, {left}"),
         _ => {
@@ -183,6 +185,7 @@ fn block_json(block: &RestartBlock) -> Value {
     let own = match block.kind {
         kind::NANOSLEEP => json!({ "clock": clock_name(block.clock) }),
         kind::POLL => json!({ "nr_fds": block.nr_fds }),
+        kind::SOCKET => json!({ "call": block.call }),
         kind::EPOLL_WAIT.. => json!({}),
         _ => json!({
             "value": block.value,
@@ -271,5 +274,10 @@ mod tests {
         );
         assert_eq!(block_json(&futex)["remaining_ns"], "1");
         assert_eq!(block_json(&futex)["shared"], true);
+        let mut socket = RestartBlock::zeroed();
+        (socket.kind, socket.flags, socket.call) = (kind::SOCKET, flags::TIMEOUT, 45);
+        socket.remaining_ns = 2;
+        assert_eq!(block(&socket), "call 45 on a socket, 2 ns left");
+        assert_eq!(block_json(&socket)["call"], 45);
     }
 }

@@ -7,6 +7,8 @@ use ckptfmt::build::split;
 use ckptfmt::build::Image;
 use ckptfmt::build::Other;
 use ckptfmt::format;
+use ckptfmt::format::call::flags;
+use ckptfmt::format::call::kind;
 use ckptfmt::format::call::RestartBlock;
 use ckptfmt::format::files::File;
 use ckptfmt::format::pending::Siginfo;
@@ -32,6 +34,14 @@ fn a_restart_block_that_lies() {
     lie(
         "time that is left is out of range",
         change(|b| b.remaining_ns = u64::MAX),
+    );
+    // Whatever a socket may be asked for, execve(2) it is not.
+    lie(
+        "restart block has an unknown call",
+        change(|b| {
+            *b = RestartBlock::zeroed();
+            (b.kind, b.flags, b.call) = (kind::SOCKET, flags::TIMEOUT, 59);
+        }),
     );
     of_another_object(format::RESTART_BLOCK);
 }

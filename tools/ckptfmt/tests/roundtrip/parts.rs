@@ -13,7 +13,7 @@ use proptest::prelude::*;
 /// A restart block as a kernel writes it.
 pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
     (
-        1..=7u32,
+        1..=8u32,
         any::<bool>(),
         0..4usize,
         0..TASK_SIZE_MAX / 4,
@@ -33,6 +33,9 @@ pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
             match kind {
                 call::kind::NANOSLEEP => block.clock = call::CLOCKS[clock],
                 call::kind::POLL => block.nr_fds = value,
+                call::kind::SOCKET => {
+                    block.call = call::SOCKET_CALLS[value as usize % call::SOCKET_CALLS.len()];
+                }
                 call::kind::EPOLL_WAIT.. => {}
                 _ => {
                     block.flags |= clock as u32 * call::flags::FUTEX_SHARED;

@@ -9,6 +9,7 @@ use ckptfmt::format::call::kind;
 use ckptfmt::format::call::RestartBlock;
 use ckptfmt::format::call::CLOCKS;
 use ckptfmt::format::call::REMAINING_MAX;
+use ckptfmt::format::call::SOCKET_CALLS;
 use ckptfmt::format::cpu::TASK_SIZE_MAX;
 use ckptfmt::format::Record;
 use ckptfmt::format::Why;
@@ -26,6 +27,7 @@ const FDS: &str = "restart block has descriptors";
 const NO_FUTEX: &str = "restart block has a futex";
 const FUTEX: &str = "futex of a restart block is not valid";
 const ADDRESS: &str = "restart block has a kernel address";
+const CALL: &str = "restart block has an unknown call";
 
 /// A block of `kind` with a timeout.
 fn block(kind: u32) -> RestartBlock {
@@ -75,9 +77,14 @@ fn results_that_make_a_call_go_on() {
 
 #[test]
 fn any_restart_block() {
-    for known in kind::EPOLL_WAIT..=kind::SEMTIMEDOP {
+    for known in kind::EPOLL_WAIT..=kind::SOCKET {
         let mut wait = block(known);
         wait.addr = 0;
+        if known != kind::SOCKET {
+            check(wait, &[(|r| r.call = 45, CALL)]);
+        } else {
+            wait.call = 45;
+        }
         check(
             wait,
             &[
@@ -107,7 +114,7 @@ fn any_restart_block() {
             good,
             &[
                 (|r| r.kind = 0, "restart block of an unknown kind"),
-                (|r| r.kind = 8, "restart block of an unknown kind"),
+                (|r| r.kind = 9, "restart block of an unknown kind"),
                 (|r| r.flags |= 8, FLAGS),
                 (|r| r.flags |= 1 << 31, FLAGS),
                 (|r| r.remaining_ns = REMAINING_MAX + 1, TIME),
@@ -115,7 +122,8 @@ fn any_restart_block() {
                 (|r| r.addr = TASK_SIZE_MAX, ADDRESS),
                 (|r| r.addr = KERNEL, ADDRESS),
                 (|r| r.reserved[0] = 1, RESERVED),
-                (|r| r.reserved[2] = 1, RESERVED),
+                (|r| r.reserved[4] = 1, RESERVED),
+                (|r| r.call = 1, CALL),
             ],
         );
         for (addr, remaining_ns) in [(0, 0), (TASK_SIZE_MAX - 4, REMAINING_MAX)] {
@@ -126,6 +134,27 @@ fn any_restart_block() {
             });
         }
     }
+}
+
+#[test]
+fn calls_on_sockets() {
+    let mut good = block(kind::SOCKET);
+    for call in SOCKET_CALLS {
+        good.call = call;
+        accepted(good);
+    }
+    check(
+        good,
+        &[
+            // open, sendfile, connect, execve, restart_syscall.
+            (|r| r.call = 2, CALL),
+            (|r| r.call = 40, CALL),
+            (|r| r.call = 42, CALL),
+            (|r| r.call = 59, CALL),
+            (|r| r.call = 219, CALL),
+            (|r| r.call = u32::MAX, CALL),
+        ],
+    );
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn number(part: &Part, number: u64) -> String {
         ("Rlimit", _) => text::limit(number),
         ("Creds", "caps" | "securebits") | ("Timer", "sigval") => hex(number),
         ("HeadArch", "xsave_size" | "vdso_size")
-        | ("RestartBlock", "remaining_ns")
+        | ("RestartBlock", "remaining_ns" | "call")
         | ("Signal" | "ThreadSignal", "ss_size") => number.to_string(),
         (owner, _) if number > 9 && IN_HEX.contains(&owner) => hex(number),
         _ => number.to_string(),

@@ -94,7 +94,7 @@ pub const TESTS: &[Test] = &[
     once("affinity", 60),
     once("creds", 120),
     once("filters", 120),
-    once("outside", 300),
+    once("outside", 420),
     once("trees", 600),
     once("delivered", 60),
     once("commands", 120),

@@ -9,6 +9,8 @@
 mod calls;
 mod kills;
 mod refused;
+mod sockets;
+mod unsaved;
 mod waits;
 mod work;
 
@@ -21,10 +23,15 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    for act in work::ACTS.iter().chain(calls::ACTS).chain(waits::ACTS) {
+    let waits = calls::ACTS.iter().chain(waits::ACTS).chain(sockets::ACTS);
+    for act in work::ACTS.iter().chain(waits) {
         cases.run(act.name, || play(act, seed));
     }
-    for (name, case) in kills::CASES.iter().chain(refused::CASES) {
+    for (name, case) in kills::CASES
+        .iter()
+        .chain(refused::CASES)
+        .chain(unsaved::CASES)
+    {
         cases.run(name, case);
     }
     cases.verdict()

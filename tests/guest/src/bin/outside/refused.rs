@@ -2,6 +2,9 @@
 
 //! Tasks that cannot be checkpointed from outside: each is named, and runs on.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
@@ -114,6 +117,30 @@ fn not_ours() -> Case {
     }
 }
 
+/// The mappings that it had before an execve(2), through a file that stays open.
+fn memory_of_before() -> Case {
+    let scene = Scene::new("refused-memory-of-before");
+    let victim = scene.start(|scene| {
+        let opened = sys::open(c"/proc/self/maps", libc::O_RDONLY, 0);
+        opened.map_err(|e| format!("maps: {e}"))?;
+        scene.announce();
+        let why = Command::new("sleep").arg("1000").exec();
+        Err(format!("exec: {why}"))
+    })?;
+    scene.until_there()?;
+    let comm = format!("/proc/{}/comm", victim.pid);
+    while std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep") {
+        scene.pause(5);
+    }
+    let said = victim.refuses(libc::EOPNOTSUPP, "other memory than")?;
+    let gone = victim.has_ended();
+    victim.end();
+    if gone {
+        return Err("it did not go on".into());
+    }
+    pass_with(said.trim())
+}
+
 /// Two wishes that exclude each other, and an unknown one.
 fn flags() -> Case {
     let scene = Scene::new("refused-flags");
@@ -147,5 +174,6 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("refused-zombie", zombie),
     ("refused-not-ours", not_ours),
+    ("refused-memory-of-before", memory_of_before),
     ("refused-flags", flags),
 ];

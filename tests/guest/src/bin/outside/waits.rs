@@ -22,7 +22,8 @@ static MASK: u64 = 1 << (libc::SIGUSR2 - 1);
 static ALARM: u64 = 1 << (libc::SIGALRM - 1);
 const EVENT: usize = 12;
 
-fn made(nr: libc::c_long, args: &[usize]) -> Result<usize, String> {
+/// A call that must succeed.
+pub fn made(nr: libc::c_long, args: &[usize]) -> Result<usize, String> {
     call(nr, args).map_err(|e| format!("call {nr}: {e:?}"))
 }
 
