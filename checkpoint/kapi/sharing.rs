@@ -97,6 +97,8 @@ pub(crate) fn with_outsiders(processes: &[u32]) -> Option<&'static str> {
     let current = current_ptr();
     let own = Shared::of_current();
     let (mut inside, mut outside) = (Users::default(), Users::default());
+    // Under the lock, too: handlers lose users with it held.
+    let counted;
     // SAFETY: The lock is held while the lists are walked, so that no task in them is
     // released; pointers of others are only compared. The closures do not fail.
     unsafe {
@@ -112,18 +114,21 @@ pub(crate) fn with_outsiders(processes: &[u32]) -> Option<&'static str> {
             let _ = tree::each(head, offset_of!(task_struct, tasks), |process| {
                 let number = bindings::ckpt_pid_nr(process, bindings::pid_type_PIDTYPE_TGID);
                 let member = processes.binary_search(&(number as u32)).is_ok();
-                let users = if member { &mut inside } else { &mut outside };
                 tree::each_thread(process, |thread| {
+                    // Whoever has ended keeps handlers until somebody waits for it, and
+                    // does nothing with them.
+                    let harmless = member || (*thread).exit_state != 0;
                     if (*thread).flags & bindings::PF_KTHREAD == 0 {
+                        let users = if harmless { &mut inside } else { &mut outside };
                         users.add(&own, &Shared::of(thread));
                     }
                     Ok(())
                 })
             });
         }
+        counted = Users::counted();
         bindings::ckpt_tasklist_read_unlock();
     }
-    let counted = Users::counted();
     // Readers of procfs count as users of memory for a moment, too.
     if outside.mm != 0 {
         return Some("memory shared with a process outside of the image is not supported");

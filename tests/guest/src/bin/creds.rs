@@ -14,6 +14,7 @@ use ckpt_guest::cases::Cases;
 use ckpt_guest::desk::Desk;
 use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::desk::RESUMED;
+use ckpt_guest::life::c_path;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::victim::Scene;
@@ -26,6 +27,9 @@ const SETUID: u64 = 1 << 7;
 const SETPCAP: u64 = 1 << 8;
 const BIND: u64 = 1 << 10;
 const ALL: u64 = !0;
+
+/// Where control groups are mounted.
+const GROUP_DIR: &str = "/tmp/control-groups";
 
 /// SECBIT_NOROOT and its lock
 const NOROOT: usize = 3;
@@ -374,6 +378,24 @@ const TRIES: &[Try] = &[
             unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) };
         },
         "a local socket of another user",
+    ),
+    (
+        "user-with-a-control-group",
+        || (),
+        || {
+            // Opened by one who may change it.
+            let _ = std::fs::create_dir(GROUP_DIR);
+            let dir = c_path(GROUP_DIR.as_ref());
+            let kind = c"cgroup2".as_ptr();
+            // SAFETY: strings that end with NUL, and no data.
+            unsafe { libc::mount(kind, dir.as_ptr(), kind, 0, std::ptr::null()) };
+            let file = c_path(format!("{GROUP_DIR}/cgroup.procs").as_ref());
+            if sys::open(&file, libc::O_RDWR, 0).is_err() {
+                sys::exit(3);
+            }
+            become_user(1000);
+        },
+        "a control group that another user",
     ),
     ("fewer-caps", || drop_caps(BIND), || (), "capabilities"),
     ("more-caps", || (), || drop_caps(BIND), ""),

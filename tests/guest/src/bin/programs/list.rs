@@ -48,7 +48,7 @@ pub const PROGRAMS: &[Program] = &[
         &[
             "-c",
             "trap 's=$((s + 1))' USR1; for ((i = 0; i < 12000; i++)); do \
-             ((s = (s * 31 + i) % 1000003)); ((i % 200)) || echo $i $s; done; echo $s",
+             ((s = (s * 31 + i) % 1000003)); ((i % 200)) || { kill -USR1 $$; echo $i $s; }; done; echo $s",
         ],
     ),
     ("sha256sum", "/usr/bin/sha256sum", &[INPUT, INPUT, INPUT]),
@@ -96,9 +96,10 @@ pub const PROGRAMS: &[Program] = &[
         "/usr/bin/sqlite3",
         &[
             ":memory:",
-            "create table t (a integer primary key, b text); \
+            "begin; create table t (a integer primary key, b text); \
              with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000) \
              insert into t select i, hex(i * 7919 % 65536) from n; \
+             update t set b = b || 'x' where a % 3 = 0; commit; \
              select count(*), sum(a), max(b) from t; \
              select substr(b, 1, 2), count(*) from t group by 1 order by 1;",
         ],

@@ -361,6 +361,38 @@ fn outsiders() -> Case {
     pass_with("memory, descriptors, directories")
 }
 
+/// One that has ended had our handlers, and nobody waits for it.
+fn ended_outsider() -> Case {
+    let scene = Scene::new("shared-with-the-ended");
+    STOP.store(0, SeqCst);
+    timer::block(timer::bit(libc::SIGUSR1)).map_err(|e| format!("mask: {e}"))?;
+    let adopts = |on: usize| sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[on]);
+    adopts(1).map_err(|e| format!("prctl: {e}"))?;
+    let [told, tell] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    let first = clone(0, || {
+        let pid = start_beside(VM | HANDLERS)?;
+        let sent = sys::write(tell, &pid.to_ne_bytes());
+        sent.map(|_| ()).map_err(|e| e.to_string())
+    })?;
+    let mut bytes = [0; 4];
+    sys::read(told, &mut bytes).map_err(|e| format!("read: {e}"))?;
+    for fd in [told, tell] {
+        let _ = sys::close(fd);
+    }
+    Victim::other(first, &scene).until_ended();
+    let second = Victim::other(i32::from_ne_bytes(bytes), &scene);
+    let saved = second.checkpoint("shared-with-the-ended", 0);
+    let alive = !second.has_ended();
+    second.end();
+    let _ = adopts(0);
+    ends_well(first)?;
+    saved?;
+    if !alive {
+        return Err("it did not go on".into());
+    }
+    pass_with("handlers")
+}
+
 /// Two threads that share what the I/O scheduler knows of them.
 fn io_context() -> Case {
     let scene = Scene::new("refused-io-context");
@@ -379,5 +411,6 @@ fn io_context() -> Case {
 /// Sharing with those who are not in the image.
 pub const CASES: &[(&str, crate::stress::Body)] = &[
     ("refused-shared", outsiders),
+    ("shared-with-the-ended", ended_outsider),
     ("refused-io-context", io_context),
 ];

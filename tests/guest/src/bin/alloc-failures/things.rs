@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a task can have besides private memory: some of all that takes allocations.
+
+use ckpt_guest::bpf;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::PAGE;
+use ckpt_guest::mem::RW;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Errno;
+use ckpt_guest::timer;
+
+const TEXT: &[u8] = b"what nobody has read yet";
+const GROUPS: [u32; 3] = [7, 1001, 2002];
+const SIGNAL: i32 = 40;
+/// The call that the filters let fail, and how.
+const FILTERED: (libc::c_long, i32) = (libc::SYS_getppid, libc::EDOM);
+const SHARED_PAGES: usize = 3;
+
+/// All of them, of the calling task.
+pub struct Things {
+    pair: [i32; 2],
+    pipe: [i32; 2],
+    memfd: i32,
+    event: i32,
+    shared: Map,
+    timer: usize,
+}
+
+fn number(fd: sys::Ret) -> Result<i32, Errno> {
+    fd.map(|fd| fd as i32)
+}
+
+fn pair(kind: i32) -> Result<[i32; 2], Errno> {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two numbers.
+    sys::libc_result(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    Ok(ends)
+}
+
+/// An epoll that watches `fds`.
+fn watch(fds: &[i32]) -> Result<(), Errno> {
+    let epoll = number(sys::plain(libc::SYS_epoll_create1, &[0]))?;
+    for fd in fds {
+        let event = [libc::EPOLLOUT as u32, 17, 0];
+        let args = [epoll as usize, 1, *fd as usize, event.as_ptr() as usize];
+        sys::plain(libc::SYS_epoll_ctl, &args)?;
+    }
+    Ok(())
+}
+
+impl Things {
+    /// Makes all of them.
+    pub fn new() -> Result<Self, Errno> {
+        let (pair, datagrams) = (pair(libc::SOCK_STREAM)?, pair(libc::SOCK_DGRAM)?);
+        let pipe = sys::pipe(0)?;
+        for fd in [pair[1], datagrams[0], datagrams[0], datagrams[1], pipe[1]] {
+            sys::write(fd, TEXT)?;
+        }
+        let memfd = number(sys::plain(
+            libc::SYS_memfd_create,
+            &[c"things".as_ptr() as usize, 0],
+        ))?;
+        sys::write(memfd, TEXT)?;
+        let shared = Map::new(Spec {
+            len: SHARED_PAGES * PAGE,
+            flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            ..Spec::default()
+        })?;
+        (0..SHARED_PAGES).for_each(|page| shared.fill_page(page, page as u64));
+        // The memory of the file, mapped too.
+        Map::new(Spec {
+            prot: RW,
+            flags: libc::MAP_SHARED,
+            fd: memfd,
+            ..Spec::default()
+        })?;
+        let event = number(sys::plain(libc::SYS_eventfd2, &[5, 0]))?;
+        let clock = number(sys::plain(libc::SYS_timerfd_create, &[1, 0]))?;
+        watch(&[event, clock, pipe[0], pair[0]])?;
+        let signals = timer::Signals {
+            notify: timer::SIGEV_SIGNAL,
+            signo: SIGNAL,
+            value: 1,
+            tid: 0,
+        };
+        let timer = timer::create(libc::CLOCK_MONOTONIC, signals, 0)?;
+        timer::set(timer, 0, 5000 * timer::SECOND, 0)?;
+        timer::block(timer::bit(SIGNAL))?;
+        for value in 0..3 {
+            timer::queue(SIGNAL, value, None)?;
+        }
+        let args = [GROUPS.len(), GROUPS.as_ptr() as usize];
+        sys::plain(libc::SYS_setgroups, &args)?;
+        for _ in 0..2 {
+            bpf::install(&bpf::failing(&[FILTERED]), 0)?;
+        }
+        Ok(Self {
+            pair,
+            pipe,
+            memfd,
+            event,
+            shared,
+            timer,
+        })
+    }
+
+    /// Are they as they were made? Takes what was queued.
+    pub fn are_there(&self) -> bool {
+        let wrong = self.first_wrong();
+        if let Some(what) = wrong {
+            println!("FAILED: {what}");
+        }
+        wrong.is_none()
+    }
+
+    fn first_wrong(&self) -> Option<&'static str> {
+        let holds = |fd: i32| {
+            let mut bytes = [0; TEXT.len() + 1];
+            sys::read(fd, &mut bytes) == Ok(TEXT.len()) && bytes.starts_with(TEXT)
+        };
+        let mut bytes = [0; TEXT.len()];
+        let in_file = sys::pread(self.memfd, &mut bytes, 0);
+        let mut count = [0u8; 8];
+        let mut groups = [0u32; GROUPS.len()];
+        // SAFETY: the kernel writes as many numbers as there is room for.
+        let nr_groups = unsafe { libc::getgroups(GROUPS.len() as i32, groups.as_mut_ptr()) };
+        let queued = (0..3).all(|value| {
+            timer::wait(timer::bit(SIGNAL), 1).is_some_and(|info| info.value == value)
+        });
+        let checks = [
+            (holds(self.pair[0]), "a socket"),
+            (holds(self.pipe[0]), "a pipe"),
+            (in_file == Ok(TEXT.len()) && bytes == *TEXT, "a memfd"),
+            (
+                (0..SHARED_PAGES).all(|page| self.shared.page_is(page, page as u64)),
+                "shared memory",
+            ),
+            (
+                sys::read(self.event, &mut count) == Ok(8) && count[0] == 5,
+                "an eventfd",
+            ),
+            (
+                timer::get(self.timer).is_ok_and(|[left, _]| left > 1000 * timer::SECOND),
+                "a timer",
+            ),
+            (queued, "the queue of signals"),
+            (
+                nr_groups == GROUPS.len() as i32 && groups == GROUPS,
+                "the groups",
+            ),
+            (
+                sys::plain(FILTERED.0, &[]) == Err(Errno(FILTERED.1)),
+                "the filters",
+            ),
+        ];
+        checks.iter().find(|check| !check.0).map(|check| check.1)
+    }
+}
