@@ -9,12 +9,14 @@ use std::ops::Range;
 
 use crate::format;
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 12] = [
     include_str!("../../../checkpoint/format/head.rs"),
     include_str!("../../../checkpoint/format/task.rs"),
     include_str!("../../../checkpoint/format/signal.rs"),
     include_str!("../../../checkpoint/format/cpu.rs"),
     include_str!("../../../checkpoint/format/mm.rs"),
+    include_str!("../../../checkpoint/format/mm/vma.rs"),
+    include_str!("../../../checkpoint/format/mm/pages.rs"),
     include_str!("../../../checkpoint/format/shmem.rs"),
     include_str!("../../../checkpoint/format/files.rs"),
     include_str!("../../../checkpoint/format/pipe.rs"),
