@@ -2,6 +2,8 @@
 
 //! A victim, and where it plays.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,13 +102,23 @@ impl Scene {
 
     /// The victim is where the test wants it.
     pub fn announce(&self) {
-        let _ = std::fs::write(self.dir.join("there"), "");
+        let mark = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("there"));
+        let _ = mark.and_then(|mut mark| mark.write_all(b"."));
     }
 
     /// Waits until the victim is there.
     pub fn until_there(&self) -> Result<(), String> {
+        self.until_all_there(1)
+    }
+
+    /// The same, where `count` of its tasks announce that.
+    pub fn until_all_there(&self, count: u64) -> Result<(), String> {
         let start = Instant::now();
-        while !self.dir.join("there").exists() {
+        let there = || std::fs::metadata(self.dir.join("there")).map_or(0, |mark| mark.len());
+        while there() < count {
             if start.elapsed() > ms(10_000 * pace::factor()) {
                 return Err(format!("the victim does not get there; {}", self.said()));
             }

@@ -107,6 +107,7 @@ fn threads(scene: &Scene) -> Result<(), String> {
                 Ok(other)
             })
             .collect::<Result<_, String>>()?;
+        scene.announce();
         for other in others {
             other.join().map_err(|_| "it panicked")??;
         }
@@ -198,6 +199,8 @@ fn threads_of_a_child(scene: &Scene) -> Result<(), String> {
 fn new_ids() -> Case {
     let scene = Scene::new("timers-new-ids");
     let victim = scene.start(threads_of_a_child)?;
+    // Whoever has asked for an id, and has no timer yet, would ask for that of another.
+    scene.until_all_there(2)?;
     scene.pause(TIME / 4);
     let image = victim.checkpoint("image", 0)?;
     let log = scene.dir.join("log");
