@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processes on the same memory, with the same handlers or not.
+
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+
+use ckpt_guest::sys;
+use ckpt_guest::timer;
+use ckpt_guest::victim::Scene;
+
+use super::nap;
+use super::until;
+use super::HANDLERS;
+use super::VM;
+use crate::family::ends_well;
+
+/// What processes with the same memory say to each other.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+pub static STOP: AtomicI32 = AtomicI32::new(0);
+static DUMPABLE: AtomicI32 = AtomicI32::new(9);
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The address that handles a signal.
+fn handler_of(signal: i32) -> usize {
+    let mut action = [0usize; 4];
+    let args = [signal as usize, 0, action.as_mut_ptr() as usize, 8];
+    // The kernel writes to `action`, which lives as long as this.
+    let done = sys::plain(libc::SYS_rt_sigaction, &args);
+    done.map_or(0, |_| std::hint::black_box(action)[0])
+}
+
+/// Runs beside its parent on the same memory: no library may be used that has
+/// thread-local memory.
+extern "C" fn beside(_: *mut libc::c_void) -> libc::c_int {
+    while STOP.load(SeqCst) == 0 {
+        ROUNDS.fetch_add(1, SeqCst);
+        nap();
+    }
+    SEEN.store(handler_of(libc::SIGUSR2), SeqCst);
+    let dumpable = sys::plain(libc::SYS_prctl, &[libc::PR_GET_DUMPABLE as usize]);
+    DUMPABLE.store(dumpable.unwrap_or(9) as i32, SeqCst);
+    // Of its own: SIGUSR1 waits since before.
+    let mut pending = 0u64;
+    let args = [(&raw mut pending) as usize, 8];
+    let _ = sys::plain(libc::SYS_rt_sigpending, &args);
+    let waits = std::hint::black_box(pending) & timer::bit(libc::SIGUSR1) != 0;
+    libc::c_int::from(!waits)
+}
+
+pub fn start_beside(flags: i32) -> Result<i32, String> {
+    let stack: &mut [u64] = Box::leak(vec![0; 16384].into_boxed_slice());
+    // SAFETY: the child has a stack of its own that is never freed.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.len()).cast();
+        libc::clone(beside, top, flags | libc::SIGCHLD, std::ptr::null_mut())
+    };
+    match pid {
+        -1 => Err(format!("clone: {}", sys::last())),
+        pid => Ok(pid),
+    }
+}
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn handle(_: libc::c_int) {
+    HANDLED.fetch_add(1, SeqCst);
+}
+
+/// One that shares handlers is stopped, and a signal for one of these waits until it goes
+/// on.
+pub fn stopped(scene: &Scene) -> Result<(), String> {
+    timer::block(timer::bit(libc::SIGUSR1)).map_err(|e| format!("mask: {e}"))?;
+    let handler: extern "C" fn(libc::c_int) = handle;
+    // SAFETY: The handler only counts.
+    unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    let flags = VM | HANDLERS;
+    let pids = [start_beside(flags)?, start_beside(flags)?];
+    let send = |pid: i32, signal: i32| {
+        let args = [pid as usize, signal as usize];
+        sys::plain(libc::SYS_kill, &args).map_err(|e| format!("kill: {e}"))
+    };
+    for pid in pids {
+        send(pid, libc::SIGUSR1)?;
+    }
+    let [_, last] = pids;
+    send(last, libc::SIGSTOP)?;
+    let mut status = 0;
+    // SAFETY: an int of ours.
+    unsafe { libc::waitpid(last, &mut status, libc::WUNTRACED) };
+    send(last, libc::SIGUSR2)?;
+    scene.wait();
+    if HANDLED.load(SeqCst) != 0 {
+        return Err("the signal did not wait".to_string());
+    }
+    send(last, libc::SIGCONT)?;
+    until(scene, "the signal", || HANDLED.load(SeqCst) == 1)?;
+    // For all that share it.
+    timer::handler(libc::SIGUSR2, 0x1234).map_err(|e| format!("handler: {e}"))?;
+    STOP.store(1, SeqCst);
+    for pid in pids {
+        ends_well(pid)?;
+    }
+    match SEEN.load(SeqCst) {
+        0x1234 => Ok(()),
+        seen => Err(format!("the handler {seen:#x}")),
+    }
+}
+
+/// Processes on the same memory, with the same handlers or not.
+pub fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
+    const ADDRESS: usize = 0x1234;
+    ROUNDS.store(0, SeqCst);
+    timer::block(timer::bit(libc::SIGUSR1)).map_err(|e| format!("mask: {e}"))?;
+    let pids = [start_beside(flags)?, start_beside(flags)?];
+    for pid in pids {
+        let args = [pid as usize, libc::SIGUSR1 as usize];
+        sys::plain(libc::SYS_kill, &args).map_err(|e| format!("kill: {e}"))?;
+    }
+    // A thread is one more user of the memory.
+    let thread = thread::spawn(|| {
+        while STOP.load(SeqCst) == 0 {
+            nap();
+        }
+    });
+    scene.wait();
+    let rounds = ROUNDS.load(SeqCst);
+    until(scene, "a round", || ROUNDS.load(SeqCst) > rounds + 4)?;
+    timer::handler(libc::SIGUSR2, ADDRESS as u64).map_err(|e| format!("handler: {e}"))?;
+    // Whoever has this memory must not be traced any more.
+    sys::prctl(libc::PR_SET_DUMPABLE, &[0]).map_err(|e| format!("prctl: {e}"))?;
+    STOP.store(1, SeqCst);
+    thread.join().map_err(|_| "it panicked")?;
+    for pid in pids {
+        ends_well(pid)?;
+    }
+    let seen = SEEN.load(SeqCst);
+    let wanted = if flags & HANDLERS != 0 { ADDRESS } else { 0 };
+    if seen != wanted {
+        return Err(format!("the handler {seen:#x}, not {wanted:#x}"));
+    }
+    match DUMPABLE.load(SeqCst) {
+        0 => Ok(()),
+        dumpable => Err(format!("another one may be traced: {dumpable}")),
+    }
+}
