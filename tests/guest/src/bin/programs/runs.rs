@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is done to a program on its way, and behind a reboot.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::rng::Rng;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
+
+use crate::list::CHANGING;
+use crate::Stage;
+use crate::SECONDS;
+
+/// Checkpoints of one run, and which images are restarted.
+const MOMENTS: usize = 20;
+const EVERY: usize = 5;
+/// The least number of them.
+const FEWEST: usize = 5;
+/// CHECKPOINT_KILL: all are killed when the image is complete.
+const KILL: usize = 2;
+/// How often a program with changing files is killed and restarted.
+const KILLS: u64 = 5;
+
+impl Stage {
+    /// Checkpoints a run at its moments, until it has ended; returns the images.
+    fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
+        let mut images = Vec::new();
+        let mut refused = 0;
+        while images.len() < MOMENTS {
+            std::thread::sleep(Duration::from_micros(rng.below(step)));
+            let name = format!("{}.{}.img", self.program.0, images.len());
+            let image = std::env::temp_dir().join(name);
+            match self.checkpoint(pid, &image, 0) {
+                Ok(()) => images.push(image),
+                Err((errno, _)) if errno.0 == libc::ESRCH => break,
+                Err((errno, said))
+                    if errno.0 == libc::EOPNOTSUPP && passes(&said) && refused < 200 =>
+                {
+                    refused += 1;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err((errno, said)) => {
+                    return Err(format!("moment {}: {errno}: {said}", images.len()))
+                }
+            }
+        }
+        Ok(images)
+    }
+
+    /// Undisturbed, then stopped again and again, then restarted.
+    pub fn first(&self, seed: u64) -> Case {
+        // The first run reads the program's files from the host.
+        let mut time = Duration::ZERO;
+        for _ in 0..2 {
+            let start = Instant::now();
+            let pid = self.start(&self.file("want"))?;
+            self.ends(pid)?;
+            time = start.elapsed();
+        }
+        let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
+        let mut rng = Rng::new(seed);
+        let (pid, images) = loop {
+            let pid = self.start(&self.file("out"))?;
+            let images = self.moments(pid, step, &mut rng)?;
+            // Shorter steps if it was over before; on a slow kernel some must do.
+            if images.len() == MOMENTS || step < 50 && images.len() >= FEWEST {
+                break (pid, images);
+            }
+            self.ends(pid)?;
+            if step < 50 {
+                return Err(format!("it is over after {} checkpoints", images.len()));
+            }
+            step /= 4;
+        };
+        self.ends(pid)?;
+        std::fs::write(self.file("pid"), pid.to_string()).map_err(|e| e.to_string())?;
+        self.same("went on")?;
+        // One from the middle is for after the reboot. The last one may be from
+        // behind the last write: it is not restarted.
+        let middle = images.get(images.len() / 2).ok_or("no image")?;
+        let bytes = std::fs::copy(middle, self.file("img")).map_err(|e| e.to_string())?;
+        let before_last = images.iter().take(images.len() - 1);
+        let chosen = before_last.skip(EVERY / 2).step_by(EVERY);
+        let mut restarts = 0;
+        for image in chosen {
+            restarts += 1;
+            self.restart(image, &format!("restart {restarts}"))?;
+        }
+        let count = images.len();
+        for image in images {
+            let _ = std::fs::remove_file(image);
+        }
+        pass_with(format!(
+            "{} ms, {count} checkpoints, {restarts} restarts, {} KiB",
+            time.as_millis(),
+            bytes / 1024
+        ))
+    }
+
+    /// Killed with the last byte of its image and restarted at once, again and again;
+    /// the last image is for after the reboot.
+    pub fn changing(&self, seed: u64) -> Case {
+        let mut time = Duration::ZERO;
+        for _ in 0..2 {
+            let start = Instant::now();
+            let pid = self.start(&self.file("want"))?;
+            self.ends(pid)?;
+            time = start.elapsed();
+        }
+        let mut rng = Rng::new(seed);
+        let image = self.file("img");
+        let moment = |rng: &mut Rng, pid: i32| {
+            let step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
+            std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
+            let mut refused = 0;
+            while let Err((errno, said)) = self.checkpoint(pid, &image, KILL) {
+                if errno.0 != libc::EOPNOTSUPP || !passes(&said) || refused == 200 {
+                    return Err(format!("{errno}: {said}"));
+                }
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            match sys::wait_for(pid, SECONDS) {
+                Ended::Signal(libc::SIGKILL) => {}
+                other => return Err(format!("{other:?}, and not killed")),
+            }
+            // Those below it come to us, and keep their ids until they are asked for.
+            // SAFETY: waits for children of ours, and stores nothing.
+            while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+            Ok(())
+        };
+        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
+        let mut pid = self.start(&self.file("out"))?;
+        for kill in 1..=KILLS {
+            moment(&mut rng, pid).map_err(|why| {
+                let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+                format!("kill {kill}: {why}; {log}")
+            })?;
+            pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+            if pid == 0 {
+                sys::exit(self.take_on(&image));
+            }
+            // It is still reading the image as long as it is this program.
+            let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
+            while name(&pid.to_string()).ok() == name("self").ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.ends(pid).map_err(|why| {
+            let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+            format!("restarted {KILLS} times: {why}: {log}")
+        })?;
+        self.same("killed and restarted")?;
+        let pid = self.start(&self.file("out"))?;
+        moment(&mut rng, pid).map_err(|why| format!("the last one: {why}"))?;
+        pass_with(format!(
+            "{} ms, {KILLS} times killed and restarted",
+            time.as_millis()
+        ))
+    }
+
+    /// The kept image, after a reboot of the guest.
+    pub fn reboot(&self) -> Case {
+        let image = self.file("img");
+        if !image.exists() {
+            return Err("there is no image".to_string());
+        }
+        if CHANGING.contains(&self.program) {
+            let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+            match sys::in_child(SECONDS, || self.take_on(&image)) {
+                Ended::Exit(0) => self.same("restarted after a reboot")?,
+                other => return Err(format!("{other:?}: {}", log())),
+            }
+        } else {
+            self.restart(&image, "restarted after a reboot")?;
+        }
+        pass_with("the same output")
+    }
+}
+
+/// Is it a refusal that a program's start explains? A name service is asked through a
+/// socket with a name.
+fn passes(said: &str) -> bool {
+    said.contains("a local socket")
+}
