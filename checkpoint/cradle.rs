@@ -333,12 +333,21 @@ impl Births {
     /// Has all become what they built, but for those that only end.
     pub(crate) fn commit(&self, forest: &[Tree]) {
         let lives = |born: &&Born| !forest.get(born.place).is_some_and(|task| task.is_zombie());
-        for born in self.born.iter().filter(lives) {
-            born.visit.order(Order::Commit);
-        }
-        for born in self.born.iter().filter(lives) {
-            // It may be killed, and says so.
-            born.visit.last_report();
+        // A process arms timers of its threads' times, which these have by then.
+        for thread in [true, false] {
+            let round = || {
+                self.born
+                    .iter()
+                    .filter(lives)
+                    .filter(|b| b.thread == thread)
+            };
+            for born in round() {
+                born.visit.order(Order::Commit);
+            }
+            for born in round() {
+                // It may be killed, and says so.
+                born.visit.last_report();
+            }
         }
     }
 

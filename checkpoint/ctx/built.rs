@@ -225,11 +225,14 @@ impl Process {
         process.mm.commit();
         process.files.commit();
         process.fs.commit();
+        // What was used counts for the limits of the image, not for those of before, nor
+        // for the timers.
+        process.rlimits.commit();
         process.signal.begin();
+        process.task.count_used();
         process.timers.publish();
         process.signal.commit();
         process.timers.start();
-        process.rlimits.commit();
         process.task.commit(process.creds);
         process.cpu.commit()
     }
@@ -268,6 +271,7 @@ impl Thread {
         if let Some(fs) = thread.fs {
             fs.commit();
         }
+        thread.task.count_used_by_thread();
         thread.task.commit_thread(thread.creds);
         let stop = thread.task.stop_signal();
         (thread.cpu.commit(), ThreadLast(thread.signal, stop))

@@ -69,9 +69,12 @@ pub mod policy {
     pub const IDLE: u32 = 5;
 }
 
+/// Largest time, in nanoseconds, or number of anything, that a task has used.
+pub const USED_MAX: u64 = 1 << 60;
+
 wire! {
     /// `struct cr_hdr_task`: one task.
-    pub struct Task [264] {
+    pub struct Task [368] {
         /// Object reference of the task: owner of its records.
         objref: u32,
         /// Running or asleep: 0; stopped by a signal: [`STATE_STOPPED`].
@@ -157,8 +160,38 @@ wire! {
         fs: u32,
         /// Signal handlers, which are those of the process's SIGNAL record.
         handlers: u32,
+        /// Of the first thread: user time of all threads, also ended ones, in nanoseconds. Varies.
+        group_utime: u64,
+        /// Their system time in nanoseconds. Varies.
+        group_stime: u64,
+        /// Their time on a CPU in nanoseconds. Varies.
+        group_runtime: u64,
+        /// Their reported user time in nanoseconds. Varies.
+        group_prev_utime: u64,
+        /// Their reported system time in nanoseconds. Varies.
+        group_prev_stime: u64,
+        /// Their voluntary context switches. Varies.
+        group_nvcsw: u64,
+        /// Their involuntary context switches. Varies.
+        group_nivcsw: u64,
+        /// Their faults without I/O. Varies.
+        group_min_flt: u64,
+        /// Their faults with I/O. Varies.
+        group_maj_flt: u64,
+        /// Of the first thread: user time of children that were waited for, in nanoseconds. Varies.
+        children_utime: u64,
+        /// Their system time in nanoseconds. Varies.
+        children_stime: u64,
+        /// Their voluntary context switches. Varies.
+        children_nvcsw: u64,
+        /// Their involuntary context switches. Varies.
+        children_nivcsw: u64,
+        /// Their faults without I/O. Varies.
+        children_min_flt: u64,
+        /// Their faults with I/O. Varies.
+        children_maj_flt: u64,
         /// Zero.
-        reserved: [u64; 3],
+        reserved: u64,
     }
 }
 
@@ -239,7 +272,53 @@ impl Record for Task {
                 .all(|objref| (*objref == 0) == (self.exit_state != 0)),
             "memory, descriptors, view or handlers do not fit the state of the task",
         )?;
-        ensure(self.reserved == [0; 3], "reserved field is not zero")
+        ensure(
+            self.used().iter().flatten().all(|used| *used <= USED_MAX),
+            "what the task has used is out of range",
+        )?;
+        ensure(self.reserved == 0, "reserved field is not zero")
+    }
+}
+
+impl Task {
+    /// What the task itself has used, its process, and the children of that: user time,
+    /// system time, time on a CPU, both reported times, switches and faults of either kind.
+    pub fn used(&self) -> [[u64; 9]; 3] {
+        [
+            [
+                self.utime,
+                self.stime,
+                self.sum_exec_runtime,
+                self.prev_utime,
+                self.prev_stime,
+                self.nvcsw,
+                self.nivcsw,
+                self.min_flt,
+                self.maj_flt,
+            ],
+            [
+                self.group_utime,
+                self.group_stime,
+                self.group_runtime,
+                self.group_prev_utime,
+                self.group_prev_stime,
+                self.group_nvcsw,
+                self.group_nivcsw,
+                self.group_min_flt,
+                self.group_maj_flt,
+            ],
+            [
+                self.children_utime,
+                self.children_stime,
+                0,
+                0,
+                0,
+                self.children_nvcsw,
+                self.children_nivcsw,
+                self.children_min_flt,
+                self.children_maj_flt,
+            ],
+        ]
     }
 }
 

@@ -242,43 +242,56 @@ pub(crate) fn set_timer_slack(current: u64, default: u64) {
     }
 }
 
-/// Accounting of the task, as the TASK record has it.
-#[derive(Default)]
-pub(crate) struct Accounting {
-    pub(crate) utime: u64,
-    pub(crate) stime: u64,
-    pub(crate) adjusted: (u64, u64),
+/// What a task, its process, and the children of that have used.
+pub(crate) type Used = bindings::ckpt_used;
+
+/// The times of the current task that nothing is added to.
+pub(crate) struct Times {
     pub(crate) gtime: u64,
-    pub(crate) sum_exec_runtime: u64,
-    pub(crate) nvcsw: u64,
-    pub(crate) nivcsw: u64,
     pub(crate) start_time: u64,
     pub(crate) start_boottime: u64,
-    pub(crate) min_flt: u64,
-    pub(crate) maj_flt: u64,
 }
 
-/// See [`Accounting`].
-pub(crate) fn accounting() -> Accounting {
-    let mut adjusted = (0, 0);
+/// See [`Times`].
+pub(crate) fn times() -> Times {
     // SAFETY: Looks at the current task; each is one word.
-    unsafe {
-        bindings::ckpt_cputime(&mut adjusted.0, &mut adjusted.1);
-        let t = &*current_ptr();
-        Accounting {
-            utime: t.utime,
-            stime: t.stime,
-            adjusted,
-            gtime: t.gtime,
-            sum_exec_runtime: t.se.sum_exec_runtime,
-            nvcsw: t.nvcsw as u64,
-            nivcsw: t.nivcsw as u64,
-            start_time: t.start_time,
-            start_boottime: t.start_boottime,
-            min_flt: t.min_flt as u64,
-            maj_flt: t.maj_flt as u64,
-        }
+    let t = unsafe { &*current_ptr() };
+    Times {
+        gtime: t.gtime,
+        start_time: t.start_time,
+        start_boottime: t.start_boottime,
     }
+}
+
+/// What the current task has used.
+pub(crate) fn used() -> Used {
+    let mut own = Used::default();
+    // SAFETY: Looks at the current task.
+    unsafe { bindings::ckpt_used(&mut own) };
+    own
+}
+
+/// What all threads of the current process have used, also those that have ended; and the
+/// children that it has waited for.
+pub(crate) fn used_by_process() -> (Used, Used) {
+    let (mut all, mut children) = (Used::default(), Used::default());
+    // SAFETY: Looks at the current process, under the lock of its sums.
+    unsafe { bindings::ckpt_used_by_group(&mut all, &mut children) };
+    (all, children)
+}
+
+/// Counts for the current task what it has used in an earlier life, as part of what its
+/// process has used.
+pub(crate) fn count_used(own: &Used) {
+    // SAFETY: Of the current task, under the locks of its run queue and of the sums.
+    unsafe { bindings::ckpt_use(own) };
+}
+
+/// Counts for the current process what it has used in an earlier life, before its threads
+/// take their parts, or behind that.
+pub(crate) fn count_used_by_process(all: &Used, children: &Used) {
+    // SAFETY: Of the current process, under the lock of the sums.
+    unsafe { bindings::ckpt_use_by_group(all, children) };
 }
 
 /// Signal that the parent gets at the end; 0 for threads that are not the first.

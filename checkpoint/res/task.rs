@@ -18,6 +18,7 @@ use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
 use crate::format::task::EXIT_ZOMBIE;
 use crate::format::task::STATE_STOPPED;
+use crate::format::task::USED_MAX;
 use crate::format::tree::Tree;
 use crate::image::Written;
 use crate::kapi::limits;
@@ -25,6 +26,7 @@ use crate::kapi::limits::Sched;
 use crate::kapi::signal;
 use crate::kapi::signal::Stop;
 use crate::kapi::task;
+use crate::kapi::task::Used;
 use crate::res::cred;
 use kernel::bindings::PF_FORKNOEXEC;
 use kernel::bindings::PF_MCE_EARLY;
@@ -98,18 +100,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
-    let acct = task::accounting();
-    rec.utime = acct.utime;
-    rec.stime = acct.stime;
-    rec.gtime = acct.gtime;
-    (rec.prev_utime, rec.prev_stime) = acct.adjusted;
-    rec.sum_exec_runtime = acct.sum_exec_runtime;
-    rec.nvcsw = acct.nvcsw;
-    rec.nivcsw = acct.nivcsw;
-    rec.start_time = acct.start_time;
-    rec.real_start_time = acct.start_boottime;
-    rec.min_flt = acct.min_flt;
-    rec.maj_flt = acct.maj_flt;
+    save_used(&mut rec);
     crate::format::Record::validate(&rec)
         .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
     ctx.writer.record(0, &rec).written()?;
@@ -119,6 +110,35 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
             .written()?;
     }
     Ok(rec.objref)
+}
+
+/// Notes what the task has used, the first thread for the process as well.
+fn save_used(rec: &mut Task) {
+    // A child that claims to have used more than can be must not be in the way.
+    let within = |u: Used| used(values(&u).map(|value| value.min(USED_MAX)));
+    let times = task::times();
+    rec.gtime = times.gtime;
+    rec.start_time = times.start_time;
+    rec.real_start_time = times.start_boottime;
+    let own = within(task::used());
+    (rec.utime, rec.stime) = (own.utime, own.stime);
+    rec.sum_exec_runtime = own.runtime;
+    (rec.prev_utime, rec.prev_stime) = (own.prev_utime, own.prev_stime);
+    (rec.nvcsw, rec.nivcsw) = (own.nvcsw, own.nivcsw);
+    (rec.min_flt, rec.maj_flt) = (own.min_flt, own.maj_flt);
+    if !task::is_first_thread() {
+        return;
+    }
+    let (all, children) = task::used_by_process();
+    let (all, children) = (within(all), within(children));
+    (rec.group_utime, rec.group_stime) = (all.utime, all.stime);
+    rec.group_runtime = all.runtime;
+    (rec.group_prev_utime, rec.group_prev_stime) = (all.prev_utime, all.prev_stime);
+    (rec.group_nvcsw, rec.group_nivcsw) = (all.nvcsw, all.nivcsw);
+    (rec.group_min_flt, rec.group_maj_flt) = (all.min_flt, all.maj_flt);
+    (rec.children_utime, rec.children_stime) = (children.utime, children.stime);
+    (rec.children_nvcsw, rec.children_nivcsw) = (children.nvcsw, children.nivcsw);
+    (rec.children_min_flt, rec.children_maj_flt) = (children.min_flt, children.maj_flt);
 }
 
 /// Writes the task record of a process that has ended.
@@ -259,6 +279,20 @@ impl Ready {
         commit_values(&self.values, creds);
     }
 
+    /// Counts what the process has used before its checkpoint, so that its clocks of time
+    /// on a processor go on. The limit of that time is in place, timers come behind it.
+    pub(crate) fn count_used(&self) {
+        let [_, all, children] = self.values.used().map(used);
+        task::count_used_by_process(&all, &children);
+        self.count_used_by_thread();
+    }
+
+    /// Counts what a thread has used, as part of that.
+    pub(crate) fn count_used_by_thread(&self) {
+        let [own, ..] = self.values.used().map(used);
+        task::count_used(&own);
+    }
+
     /// Will the task have no_new_privs?
     pub(crate) fn no_new_privs(&self) -> bool {
         self.values.flags & f::NO_NEW_PRIVS != 0
@@ -267,6 +301,36 @@ impl Ready {
     /// The signal that has stopped a task, or 0.
     pub(crate) fn stop_signal(&self) -> u32 {
         self.values.stop_signal
+    }
+}
+
+/// In the order of [`Task::used`].
+fn values(used: &Used) -> [u64; 9] {
+    [
+        used.utime,
+        used.stime,
+        used.runtime,
+        used.prev_utime,
+        used.prev_stime,
+        used.nvcsw,
+        used.nivcsw,
+        used.min_flt,
+        used.maj_flt,
+    ]
+}
+
+fn used(values: [u64; 9]) -> Used {
+    let [utime, stime, runtime, prev_utime, prev_stime, nvcsw, nivcsw, min_flt, maj_flt] = values;
+    Used {
+        utime,
+        stime,
+        runtime,
+        prev_utime,
+        prev_stime,
+        nvcsw,
+        nivcsw,
+        min_flt,
+        maj_flt,
     }
 }
 

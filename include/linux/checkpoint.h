@@ -250,7 +250,25 @@ void ckpt_put_group_info(struct group_info *info);
 pid_t ckpt_pid_of(enum pid_type type);
 pid_t ckpt_ppid(void);
 int ckpt_nice(void);
-void ckpt_cputime(u64 *utime, u64 *stime);
+
+/* What a task, a process or children have used; times are in nanoseconds. */
+struct ckpt_used {
+	u64 utime;
+	u64 stime;
+	u64 runtime;
+	/* As they were reported, which never go back. */
+	u64 prev_utime;
+	u64 prev_stime;
+	u64 nvcsw;
+	u64 nivcsw;
+	u64 min_flt;
+	u64 maj_flt;
+};
+
+void ckpt_used(struct ckpt_used *own);
+void ckpt_used_by_group(struct ckpt_used *all, struct ckpt_used *children);
+void ckpt_use(const struct ckpt_used *own);
+void ckpt_use_by_group(const struct ckpt_used *all, const struct ckpt_used *children);
 struct new_utsname *ckpt_utsname(void);
 
 /* files */

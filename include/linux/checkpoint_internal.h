@@ -71,6 +71,9 @@ static inline long interrupted_until(long error, const struct timespec64 *deadli
 	return set_restart_fn(restart, fn);
 }
 
+/* kernel/sched/cputime.c: times of the current task, in nanoseconds */
+void cputime_add(u64 utime, u64 stime, u64 runtime);
+
 /* kernel/time/itimer.c: the interval timers of the current process */
 int do_getitimer(int which, struct itimerspec64 *value);
 int do_setitimer(int which, struct itimerspec64 *value,

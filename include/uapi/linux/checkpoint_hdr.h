@@ -177,6 +177,8 @@ struct cr_hdr_error {
 /* Shortest and longest scheduling slice in nanoseconds */
 #define CR_SLICE_MIN			100000
 #define CR_SLICE_MAX			100000000
+/* Largest time, in nanoseconds, or number of anything, that a task has used */
+#define CR_USED_MAX			(1ULL << 60)
 /* Resource limits of a process */
 #define CR_NR_RLIMITS			16
 /* Most supplementary groups */
@@ -308,7 +310,37 @@ struct cr_hdr_task {
 	__u32 files;			/* Descriptor table: CR_HDR_FILES if it is new */
 	__u32 fs;			/* File system view: CR_HDR_FS if it is new */
 	__u32 handlers;			/* Signal handlers, as in CR_HDR_SIGNAL */
-	__u64 reserved[3];		/* Zero */
+	/* Of the first thread: user time of all threads, also ended ones, in nanoseconds. Varies */
+	__u64 group_utime;
+	/* Their system time in nanoseconds. Varies */
+	__u64 group_stime;
+	/* Their time on a CPU in nanoseconds. Varies */
+	__u64 group_runtime;
+	/* Their reported user time in nanoseconds. Varies */
+	__u64 group_prev_utime;
+	/* Their reported system time in nanoseconds. Varies */
+	__u64 group_prev_stime;
+	/* Their voluntary context switches. Varies */
+	__u64 group_nvcsw;
+	/* Their involuntary context switches. Varies */
+	__u64 group_nivcsw;
+	/* Their faults without I/O. Varies */
+	__u64 group_min_flt;
+	/* Their faults with I/O. Varies */
+	__u64 group_maj_flt;
+	/* Of the first thread: user time of children that were waited for, in nanoseconds. Varies */
+	__u64 children_utime;
+	/* Their system time in nanoseconds. Varies */
+	__u64 children_stime;
+	/* Their voluntary context switches. Varies */
+	__u64 children_nvcsw;
+	/* Their involuntary context switches. Varies */
+	__u64 children_nivcsw;
+	/* Their faults without I/O. Varies */
+	__u64 children_min_flt;
+	/* Their faults with I/O. Varies */
+	__u64 children_maj_flt;
+	__u64 reserved;			/* Zero */
 };
 
 /* struct cr_hdr_creds: who the task is, in its user namespace */

@@ -26,6 +26,7 @@ mod timer;
 use ckptfmt::build::Image;
 use ckptfmt::format::task::policy;
 use ckptfmt::format::task::task_flags;
+use ckptfmt::format::task::USED_MAX;
 use ckptfmt::format::tree;
 use ckptfmt::format::Record;
 use ckptfmt::format::Why;
@@ -44,6 +45,7 @@ fn check<R: Record + Copy>(good: R, cases: &[Case<R>]) {
 }
 
 const RESERVED: &str = "reserved field is not zero";
+const USED: &str = "what the task has used is out of range";
 /// The kernel's half of the address space.
 const KERNEL: u64 = 0xffff_8000_0000_0000;
 
@@ -157,7 +159,14 @@ fn task() {
             (|r| r.mm = 0, have),
             (|r| r.handlers = 0, have),
             (|r| (r.exit_state, r.affinity_len) = (1, 0), have),
-            (|r| r.reserved[2] = 1, RESERVED),
+            (|r| r.utime = USED_MAX + 1, USED),
+            (|r| r.sum_exec_runtime = u64::MAX, USED),
+            (|r| r.group_runtime = u64::MAX, USED),
+            (|r| r.group_prev_stime = USED_MAX + 1, USED),
+            (|r| r.group_maj_flt = USED_MAX + 1, USED),
+            (|r| r.children_utime = USED_MAX + 1, USED),
+            (|r| r.children_maj_flt = u64::MAX, USED),
+            (|r| r.reserved = 1, RESERVED),
         ],
     );
     check(

@@ -149,6 +149,10 @@ fn task(model: &View<'_>) -> Value {
         "timer_slack_ns": task.timer_slack_ns,
         "utime_ns": task.utime,
         "stime_ns": task.stime,
+        "process_utime_ns": task.group_utime,
+        "process_stime_ns": task.group_stime,
+        "children_utime_ns": task.children_utime,
+        "children_stime_ns": task.children_stime,
     })
 }
 

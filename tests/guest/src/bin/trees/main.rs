@@ -16,6 +16,7 @@ mod stops;
 mod stress;
 mod threads;
 mod timers;
+mod times;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
     let acts = acts.chain(procfs::ACTS).chain(sockets::ACTS);
+    let acts = acts.chain(times::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
