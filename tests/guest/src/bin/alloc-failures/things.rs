@@ -53,6 +53,9 @@ fn watch(fds: &[i32]) -> Result<(), Errno> {
 impl Things {
     /// Makes all of them.
     pub fn new() -> Result<Self, Errno> {
+        // Sockets are of those who make them.
+        let args = [GROUPS.len(), GROUPS.as_ptr() as usize];
+        sys::plain(libc::SYS_setgroups, &args)?;
         let (pair, datagrams) = (pair(libc::SOCK_STREAM)?, pair(libc::SOCK_DGRAM)?);
         let pipe = sys::pipe(0)?;
         for fd in [pair[1], datagrams[0], datagrams[0], datagrams[1], pipe[1]] {
@@ -91,8 +94,6 @@ impl Things {
         for value in 0..3 {
             timer::queue(SIGNAL, value, None)?;
         }
-        let args = [GROUPS.len(), GROUPS.as_ptr() as usize];
-        sys::plain(libc::SYS_setgroups, &args)?;
         for _ in 0..2 {
             bpf::install(&bpf::failing(&[FILTERED]), 0)?;
         }
