@@ -52,16 +52,22 @@ impl Stage {
         Ok(images)
     }
 
-    /// Undisturbed, then stopped again and again, then restarted.
-    pub fn first(&self, seed: u64) -> Case {
-        // The first run reads the program's files from the host.
+    /// Makes what the output is compared with; tells how long that takes.
+    fn undisturbed(&self) -> Result<Duration, String> {
         let mut time = Duration::ZERO;
+        // The first run reads the program's files from the host.
         for _ in 0..2 {
             let start = Instant::now();
             let pid = self.start(&self.file("want"))?;
             self.ends(pid)?;
             time = start.elapsed();
         }
+        Ok(time)
+    }
+
+    /// Undisturbed, then stopped again and again, then restarted.
+    pub fn first(&self, seed: u64) -> Case {
+        let time = self.undisturbed()?;
         let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
         let mut rng = Rng::new(seed);
         let (pid, images) = loop {
@@ -105,13 +111,7 @@ impl Stage {
     /// Killed with the last byte of its image and restarted at once, again and again;
     /// the last image is for after the reboot.
     pub fn changing(&self, seed: u64) -> Case {
-        let mut time = Duration::ZERO;
-        for _ in 0..2 {
-            let start = Instant::now();
-            let pid = self.start(&self.file("want"))?;
-            self.ends(pid)?;
-            time = start.elapsed();
-        }
+        let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
         let image = self.file("img");
         let moment = |rng: &mut Rng, pid: i32| {
