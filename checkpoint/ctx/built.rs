@@ -95,7 +95,7 @@ impl RestoreCtx {
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
         let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
-        creds.check_files(self.tied_to_caller.take())?;
+        creds.check_files(self.tied_to_caller.take().or(self.ties_all))?;
         let rlimits = res::rlimit::restore(self, task)?;
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
@@ -193,7 +193,7 @@ impl RestoreCtx {
                 files,
                 signal,
                 creds,
-                tied_to_caller: self.tied_to_caller.take(),
+                tied_to_caller: self.tied_to_caller.take().or(self.ties_all),
             };
             let pid = self.forest.wanted(&entry, self.new_pids);
             births

@@ -47,6 +47,7 @@ impl RestoreCtx {
 
     /// Counts a file that is opened.
     pub(crate) fn one_file_more(&mut self) -> Outcome {
+        self.files_met = self.files_met.saturating_add(1);
         self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
             EMFILE,
             "the image has more files than descriptors and mappings are allowed",
@@ -54,11 +55,21 @@ impl RestoreCtx {
         Ok(())
     }
 
-    /// Reads the next pre-header behind any files, pipes, sockets and shared memory before
-    /// it.
+    /// Reads the next pre-header behind any files before it, and what stands before these:
+    /// pipes, sockets, shared memory, and who has opened them.
     pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
         loop {
             let hdr = self.reader.header()?;
+            if hdr.kind == format::CREDS {
+                ensure(
+                    self.openers_met <= self.files_met,
+                    EINVAL,
+                    "the image has more credentials than files",
+                )?;
+                self.openers_met = self.openers_met.saturating_add(1);
+                res::opener::restore(self, &hdr)?;
+                continue;
+            }
             if !matches!(
                 hdr.kind,
                 format::FILE | format::PIPE | format::SOCKET | format::SHMEM

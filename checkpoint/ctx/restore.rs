@@ -75,6 +75,10 @@ pub(crate) struct RestoreCtx {
     /// The task at hand has a file that tells others who has made it, or acts with the
     /// rights of that one: why it can be no other user than the caller.
     pub(crate) tied_to_caller: Option<&'static str>,
+    /// The same for all tasks from here on: any of them may have got the file.
+    pub(crate) ties_all: Option<&'static str>,
+    /// Who has opened files, by reference.
+    pub(crate) openers: Restored<res::opener::Opener>,
     /// Shared memory objects by reference.
     pub(crate) shmem: Restored<res::shmem::Object>,
     /// Filters of system calls by reference.
@@ -84,6 +88,9 @@ pub(crate) struct RestoreCtx {
     pub(crate) root_name: KVec<u8>,
     /// Files that may still be opened: none is in a descriptor table yet.
     pub(crate) files_left: u64,
+    /// Those that were opened, and those who have opened them, of whom there are no more.
+    pub(crate) files_met: u64,
+    pub(crate) openers_met: u64,
     /// The image's vDSO is the one of this kernel.
     pub(crate) same_vdso: bool,
     /// Pages on their way.
@@ -120,11 +127,15 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         views: Restored::new(),
         handlers: Restored::new(),
         tied_to_caller: None,
+        ties_all: None,
+        openers: Restored::new(),
         own: Some(Table::current()),
         shmem: Restored::new(),
         filters: res::seccomp::Filters::of_caller()?,
         same_vdso: false,
         files_left: limits::files_allowed(),
+        files_met: 0,
+        openers_met: 0,
         root_name: PathRef::root()
             .name()
             .why("the root directory has no name")?,

@@ -67,6 +67,8 @@ pub(crate) struct SaveCtx {
     pub(crate) writer: ImageWriter,
     /// References of shared objects.
     pub(crate) objects: Saved,
+    /// Who has opened the last file, and the reference.
+    pub(crate) opener: (usize, u32),
     /// Pipes, and who has them.
     pub(crate) pipes: res::holders::Met,
     /// Local sockets.
@@ -290,6 +292,7 @@ impl SaveCtx {
             image_start: file::position(image),
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
+            opener: (0, 0),
             pipes: res::holders::Met::new(),
             sockets: res::socket::Met::new(),
             processes,

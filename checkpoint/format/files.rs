@@ -86,7 +86,7 @@ pub mod file_flags {
 
 wire! {
     /// `struct cr_hdr_file`: an open file; its path follows as a string.
-    pub struct File [80] {
+    pub struct File [88] {
         /// Object reference.
         objref: u32,
         /// See [`file_kind`].
@@ -121,6 +121,12 @@ wire! {
         pid: u32,
         /// Where its id begins in the path, or 0.
         pid_at: u32,
+        /// Object reference of the credentials that it was opened with, and which the
+        /// kernel asks for at some calls on it: their CREDS record stands before. 0: those
+        /// of another user namespace, or no such kind.
+        creds: u32,
+        /// Zero.
+        reserved: u32,
     }
 }
 
@@ -222,6 +228,15 @@ impl Record for File {
             "file has no path",
         )?;
         ensure(self.path_len as usize <= super::STR_MAX, "path is too long")?;
+        ensure(
+            self.creds == 0
+                || matches!(
+                    self.kind,
+                    file_kind::REGULAR | file_kind::DIRECTORY | file_kind::CHARDEV | file_kind::TTY
+                ),
+            "credentials of a file that needs none",
+        )?;
+        ensure(self.reserved == 0, "reserved field is not zero")?;
         let has_path = matches!(
             self.kind,
             file_kind::REGULAR | file_kind::DIRECTORY | file_kind::PATH

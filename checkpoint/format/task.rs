@@ -30,6 +30,8 @@ pub const GROUPS_MAX: usize = 65536;
 pub const SECCOMP_STRICT: u32 = 1;
 /// [`Creds::seccomp`]: what the filters allow.
 pub const SECCOMP_FILTER: u32 = 2;
+/// All bits of prctl(2), PR_SET_SECUREBITS.
+const SECUREBITS_MAX: u32 = (1 << 12) - 1;
 /// Groups of one record at most.
 pub const GROUPS_CHUNK: usize = 4096;
 
@@ -240,6 +242,17 @@ impl Record for Creds {
             "too many supplementary groups",
         )?;
         ensure(self.seccomp <= SECCOMP_FILTER, "mode of seccomp is unknown")?;
+        ensure(
+            [self.uid, self.euid, self.suid, self.fsuid]
+                .iter()
+                .chain(&[self.gid, self.egid, self.sgid, self.fsgid])
+                .all(|id| *id != u32::MAX),
+            "credentials have no user or group",
+        )?;
+        ensure(
+            self.securebits <= SECUREBITS_MAX,
+            "credentials have unknown secure bits",
+        )?;
         ensure(
             self.reserved == 0 && self.reserved2 == 0,
             "reserved field is not zero",

@@ -7,22 +7,66 @@
 //! that makes it, for the credentials that the task has at that moment: which is what it
 //! could become by a row of such calls.
 
+use super::file::FileRef;
 use super::limits;
 use super::task;
 use crate::format::task::Creds;
 use core::ptr::NonNull;
 use kernel::bindings;
+use kernel::cred::Credential;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 
 /// Ids and capabilities as the CREDS record has them, and the groups.
 pub(crate) fn read() -> Result<(Creds, KVec<u32>)> {
-    let mut creds = Creds::zeroed();
-    let mut groups = KVec::new();
-    // SAFETY: The current task's credentials do not change under it, and they
-    // hold the namespace and the groups.
+    // SAFETY: The current task's credentials do not change under it.
+    let cred = unsafe { Credential::from_ptr(bindings::ckpt_current_cred()) };
+    read_from(cred)
+}
+
+/// What tells those who have opened files apart, as long as the files are there; nothing
+/// for those of another user namespace than the current task's.
+pub(crate) fn opener(file: &FileRef) -> Option<usize> {
+    // SAFETY: The reference keeps the file, which keeps its credentials, and these their
+    // namespace: none of it changes.
+    unsafe {
+        let cred = (*file.as_ptr()).f_cred;
+        core::ptr::eq((*cred).user_ns, bindings::ckpt_user_ns()).then_some(cred as usize)
+    }
+}
+
+/// The credentials that a file was opened with, in the current task's user namespace.
+pub(crate) fn read_opener(file: &FileRef) -> Result<(Creds, KVec<u32>)> {
+    // SAFETY: As in opener().
+    let cred = unsafe { Credential::from_ptr((*file.as_ptr()).f_cred) };
+    read_from(cred)
+}
+
+/// Have all users and groups of the current task a name in its user namespace? Without, one
+/// that looks like another one may be a third.
+pub(crate) fn has_names() -> bool {
+    // SAFETY: As in read().
     unsafe {
         let cred = &*bindings::ckpt_current_cred();
+        let ns = bindings::ckpt_user_ns();
+        let uids = [cred.uid, cred.euid, cred.suid, cred.fsuid];
+        let gids = [cred.gid, cred.egid, cred.sgid, cred.fsgid];
+        uids.iter()
+            .all(|id| bindings::from_kuid(ns, *id) != u32::MAX)
+            && gids
+                .iter()
+                .all(|id| bindings::from_kgid(ns, *id) != u32::MAX)
+    }
+}
+
+fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
+    let mut creds = Creds::zeroed();
+    let mut groups = KVec::new();
+    // SAFETY: Credentials that are in use do not change; they hold the groups, and the
+    // current ones the namespace.
+    unsafe {
+        let cred = &*cred.as_ptr();
         let ns = bindings::ckpt_user_ns();
         let uid = |id| bindings::from_kuid_munged(ns, id);
         let gid = |id| bindings::from_kgid_munged(ns, id);
@@ -269,6 +313,31 @@ impl New {
             *have = bits;
         }
         Ok(())
+    }
+
+    /// Has these capabilities as far as the current task has them, for files: nobody else
+    /// looks at the other sets. Behind the user ids.
+    pub(crate) fn limit_caps(&mut self, effective: u64, permitted: u64) {
+        // SAFETY: As in set_uids().
+        unsafe {
+            let have = (*bindings::ckpt_current_cred()).cap_permitted.val & permitted;
+            let new = self.0.as_ptr();
+            (*new).cap_inheritable.val = 0;
+            (*new).cap_permitted.val = have;
+            (*new).cap_effective.val = have & effective;
+            (*new).cap_ambient.val = 0;
+        }
+    }
+
+    /// Makes them those of files, and of no task. Keys stay behind.
+    pub(crate) fn into_opener(self) -> ARef<Credential> {
+        let new = self.0;
+        core::mem::forget(self);
+        // SAFETY: The reference is ours, and goes over; nothing changes them from now on.
+        unsafe {
+            bindings::ckpt_drop_keys(new.as_ptr());
+            ARef::from_raw(new.cast())
+        }
     }
 
     /// Puts them in force. Cannot fail. As setuid(2) does, it may leave the task

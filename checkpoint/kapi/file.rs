@@ -2,8 +2,10 @@
 
 //! Open files.
 
+use super::path::PathRef;
 use core::ptr::NonNull;
 use kernel::bindings;
+use kernel::cred::Credential;
 use kernel::error::from_err_ptr;
 use kernel::error::to_result;
 use kernel::fs::file::File;
@@ -227,6 +229,25 @@ pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Resu
             flags as i32,
             0,
         ))?;
+        adopt(file).ok_or(EBADF)
+    }
+}
+
+/// Opens what is at `path` as somebody else. The rights of that one are not looked at, but by
+/// those who look at who opens: the current task shows its own by another way.
+///
+/// Whoever asks a file who has opened it, when it is opened or later, is told of `opener`.
+pub(crate) fn open_as(path: &PathRef, flags: u32, opener: &Credential) -> Result<FileRef> {
+    // SAFETY: The references keep the path and the credentials; the result is a file with
+    // one reference, or an error.
+    unsafe {
+        let file = from_err_ptr(bindings::dentry_open(
+            path.as_ptr(),
+            flags as i32,
+            opener.as_ptr(),
+        ));
+        // For callers of the kernel that look the path up again.
+        let file = file.map_err(|errno| if errno == EOPENSTALE { ESTALE } else { errno })?;
         adopt(file).ok_or(EBADF)
     }
 }

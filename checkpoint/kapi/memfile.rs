@@ -4,7 +4,9 @@
 
 use super::file;
 use super::file::FileRef;
+use super::path::PathRef;
 use kernel::bindings;
+use kernel::cred::Credential;
 use kernel::error::from_err_ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -117,14 +119,9 @@ pub(crate) fn set_attributes(file: &FileRef, size: u64, ids: (u32, u32), mode: u
     }
 }
 
-/// Opens the object that `file` is open on once more.
+/// Opens the object that `file` is open on once more, as the current task.
 pub(crate) fn open_again(file: &FileRef, flags: u32) -> Result<FileRef> {
-    // SAFETY: The reference keeps the file and its path; the result is a file
-    // with one reference, or an error.
-    unsafe {
-        let path = bindings::ckpt_file_path(file.as_ptr());
-        let cred = bindings::ckpt_current_cred();
-        let again = from_err_ptr(bindings::dentry_open(path, flags as i32, cred))?;
-        file::adopt(again).ok_or(EBADF)
-    }
+    // SAFETY: The current task's credentials do not change under it.
+    let own = unsafe { Credential::from_ptr(bindings::ckpt_current_cred()) };
+    file::open_as(&PathRef::of(file), flags, own)
 }

@@ -1184,6 +1184,20 @@ int ckpt_capset(struct cred *new, const struct cred *old,
 	return security_capset(new, old, effective, inheritable, permitted);
 }
 
+void ckpt_drop_keys(struct cred *new)
+{
+#ifdef CONFIG_KEYS
+	key_put(new->session_keyring);
+	key_put(new->process_keyring);
+	key_put(new->thread_keyring);
+	key_put(new->request_key_auth);
+	new->session_keyring = NULL;
+	new->process_keyring = NULL;
+	new->thread_keyring = NULL;
+	new->request_key_auth = NULL;
+#endif
+}
+
 void ckpt_put_group_info(struct group_info *info)
 {
 	put_group_info(info);

@@ -14,6 +14,7 @@ use crate::error::Outcome;
 use crate::format;
 use crate::format::task::Creds;
 use crate::format::task::GROUPS_CHUNK;
+use crate::format::Hdr;
 use crate::format::IntoBytes;
 use crate::image::Written;
 use crate::kapi::cred;
@@ -26,13 +27,19 @@ use kernel::prelude::*;
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let (mut creds, groups) = cred::read()?;
     creds.seccomp = kseccomp::mode();
-    ctx.writer.record(task, &creds).written()?;
+    write(ctx, task, &creds, &groups)?;
+    seccomp::save(ctx, task)
+}
+
+/// Writes the records of credentials that belong to `owner`.
+pub(super) fn write(ctx: &mut SaveCtx, owner: u32, creds: &Creds, groups: &[u32]) -> Outcome {
+    ctx.writer.record(owner, creds).written()?;
     for chunk in groups.chunks(GROUPS_CHUNK) {
         ctx.writer
-            .bytes(format::GROUPS, task, chunk.as_bytes())
+            .bytes(format::GROUPS, owner, chunk.as_bytes())
             .written()?;
     }
-    seccomp::save(ctx, task)
+    Ok(())
 }
 
 /// Credentials that were read.
@@ -45,12 +52,7 @@ pub(crate) struct Wanted {
 /// Reads them, of a task that has no_new_privs or not.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, no_new_privs: bool) -> Outcome<Wanted> {
-    let mut rec: Creds = ctx.reader.record(task)?;
-    let mut groups: KVec<u32> = KVec::from_elem(0, rec.ngroups as usize, GFP_KERNEL_ACCOUNT)?;
-    for chunk in groups.chunks_mut(GROUPS_CHUNK) {
-        ctx.reader
-            .bytes(format::GROUPS, task, chunk.as_mut_bytes())?;
-    }
+    let (mut rec, groups) = read(ctx, task)?;
     let seccomp = seccomp::restore(ctx, task, rec.seccomp, no_new_privs)?;
     rec.seccomp = 0;
     Ok(Wanted {
@@ -58,6 +60,27 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, no_new_privs: bool) -> Ou
         groups,
         seccomp,
     })
+}
+
+/// Reads what [`write`] has written for `owner`.
+fn read(ctx: &mut RestoreCtx, owner: u32) -> Outcome<(Creds, KVec<u32>)> {
+    let rec: Creds = ctx.reader.record(owner)?;
+    read_groups(ctx, owner, rec)
+}
+
+/// As the above, for whomever the pre-header `hdr` names.
+pub(super) fn read_behind(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome<(Creds, KVec<u32>)> {
+    let rec: Creds = ctx.reader.body(hdr, hdr.parent)?;
+    read_groups(ctx, hdr.parent, rec)
+}
+
+fn read_groups(ctx: &mut RestoreCtx, owner: u32, rec: Creds) -> Outcome<(Creds, KVec<u32>)> {
+    let mut groups: KVec<u32> = KVec::from_elem(0, rec.ngroups as usize, GFP_KERNEL_ACCOUNT)?;
+    for chunk in groups.chunks_mut(GROUPS_CHUNK) {
+        ctx.reader
+            .bytes(format::GROUPS, owner, chunk.as_mut_bytes())?;
+    }
+    Ok((rec, groups))
 }
 
 impl Wanted {

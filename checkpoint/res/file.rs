@@ -127,6 +127,7 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped
     }
     let (mut rec, path) = describe(ctx, file, objref, fd, owner, anon.as_ref())?;
     rec.flags |= mapped;
+    rec.creds = super::opener::save(ctx, file, &rec)?;
     ctx.writer.record(0, &rec).written()?;
     match (anon, fd) {
         (Some(anon), Some(fd)) => super::anon::save(ctx, file, objref, fd, &anon),
@@ -262,7 +263,8 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
         if rec.pid != 0 {
             path = procfs::renamed(ctx, &rec, &path).about(&path)?;
         }
-        let (file, found) = namedfile::reopen(ctx, &rec, &path).about(&path)?;
+        let opener = super::opener::of(ctx, &rec)?;
+        let (file, found) = namedfile::reopen(ctx, &rec, &path, opener.as_deref()).about(&path)?;
         contents = found;
         file
     };

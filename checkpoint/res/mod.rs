@@ -19,6 +19,7 @@ pub(crate) mod head;
 pub(crate) mod holders;
 pub(crate) mod mm;
 mod namedfile;
+pub(crate) mod opener;
 mod openflags;
 pub(crate) mod pages;
 pub(crate) mod pending;

@@ -3,7 +3,8 @@
 
 //! Files that are opened by their path, and what may be mapped of them.
 //!
-//! They are opened again by the caller's rights, and must be what they were.
+//! They are opened again by the caller's rights, as who had opened them, and must be what
+//! they were.
 
 use super::file::Opened;
 use super::filekind::is_simple_device;
@@ -25,11 +26,13 @@ use crate::kapi::file::FileRef;
 use crate::kapi::inode;
 use crate::kapi::inode::Stat;
 use crate::kapi::path;
+use crate::kapi::path::PathRef;
 use kernel::bindings::O_ACCMODE;
 use kernel::bindings::O_DIRECTORY;
 use kernel::bindings::O_NOCTTY;
 use kernel::bindings::O_NOFOLLOW;
 use kernel::bindings::O_NONBLOCK;
+use kernel::cred::Credential;
 use kernel::prelude::*;
 
 /// The path of an open file, by which it can be opened again.
@@ -86,6 +89,7 @@ pub(super) fn reopen(
     ctx: &mut RestoreCtx,
     rec: &File,
     path: &[u8],
+    opener: Option<&Credential>,
 ) -> Outcome<(FileRef, Contents)> {
     // Never wait for the other end of what is no regular file any more.
     let mut open_flags = open_flags(rec) | O_NOCTTY | O_NONBLOCK;
@@ -98,7 +102,7 @@ pub(super) fn reopen(
     if rec.flags & f::PATH != 0 {
         open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
     }
-    let file = ctx
+    let mut file = ctx
         .below_root(path)
         .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
     check_path(&file, path)?;
@@ -106,8 +110,8 @@ pub(super) fn reopen(
         procfs::check(ctx, rec, &file)?;
     }
     if file::may_write(&file) && inode::is_cgroup(&file) {
-        // It acts with the rights of whoever has opened it.
-        ctx.tied_to_caller =
+        // It acts with the rights of whoever has opened it, in the caller's view of the groups.
+        ctx.ties_all =
             Some("a control group that another user than the caller may change is not supported");
     }
     let st = inode::stat(&file, true).why("the attributes of a file cannot be read")?;
@@ -123,6 +127,20 @@ pub(super) fn reopen(
             EOPNOTSUPP,
             "this character device is not supported",
         )?;
+    }
+    if let Some(creds) = opener {
+        let location = PathRef::of(&file);
+        let first = if rec.kind == kind::TTY {
+            // Its last user would hang it up.
+            Some(file)
+        } else {
+            file::close(file);
+            None
+        };
+        file = file::open_as(&location, open_flags, creds).why("a file cannot be opened")?;
+        if let Some(first) = first {
+            file::close(first);
+        }
     }
     let mut contents = Contents::RESTORED;
     if rec.kind == kind::REGULAR {

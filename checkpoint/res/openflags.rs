@@ -34,5 +34,8 @@ pub(super) fn open_flags(rec: &File) -> u32 {
     for (image, kernel) in FLAGS {
         flags |= if rec.flags & image != 0 { kernel } else { 0 };
     }
+    if rec.flags & f::SYNC != 0 {
+        flags |= O_SYNC;
+    }
     flags
 }

@@ -247,6 +247,7 @@ int ckpt_capset(struct cred *new, const struct cred *old,
 		const kernel_cap_t *effective, const kernel_cap_t *inheritable,
 		const kernel_cap_t *permitted);
 void ckpt_put_group_info(struct group_info *info);
+void ckpt_drop_keys(struct cred *new);
 pid_t ckpt_pid_of(enum pid_type type);
 pid_t ckpt_ppid(void);
 int ckpt_nice(void);

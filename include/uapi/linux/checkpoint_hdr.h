@@ -977,6 +977,12 @@ struct cr_hdr_file {
 	__u32 object;
 	__u32 pid;			/* Of a file in procfs: its process, or 0 */
 	__u32 pid_at;			/* Where the id begins in the path, or 0 */
+	/*
+	 * Object reference: the credentials that it was opened with, whose
+	 * record stands before, or 0.
+	 */
+	__u32 creds;
+	__u32 reserved;			/* Zero */
 };
 
 /* struct cr_hdr_files: files and descriptors follow */

@@ -186,6 +186,11 @@ fn counts_that_lie() {
     lie("name has another length than announced", |i| {
         i.mappings[2].vma.namelen = 79;
     });
+    let needless = "credentials of a file that needs none";
+    lie(needless, |i| i.files[4].file.creds = 81);
+    lie("reserved field is not zero", |i| {
+        i.files[0].file.reserved = 1
+    });
     lie("path is too long", |i| i.files[0].file.path_len = u32::MAX);
     lie("FPU state is not of the size that the header states", |i| {
         i.cpu.xstate_size = u32::MAX;
@@ -214,6 +219,17 @@ fn objects_and_addresses_that_lie() {
     lie(unknown, |i| i.fds[0].file = 40);
     lie(unknown, |i| i.mappings[0].vma.file = 40);
     lie(unknown, |i| i.mappings[7].vma.file = 40);
+    let unknown = "reference to credentials that do not exist";
+    lie(unknown, |i| i.files[0].file.creds = 99);
+    lie(unknown, |i| i.files[0].file.creds = 10);
+    lie("object reference is used twice", |i| {
+        (i.openers[0].0, i.files[0].file.creds) = (81, 81);
+        i.openers[1].0 = 2;
+        i.files[1].file.creds = 2;
+    });
+    lie("credentials of files have a mode of seccomp", |i| {
+        i.openers[1].1.seccomp = 1;
+    });
     let unknown = "reference to shared memory that does not exist";
     lie(unknown, |i| i.mappings[5].vma.file = 10);
     lie(unknown, |i| i.mappings[6].vma.file = 42);

@@ -174,6 +174,12 @@ fn task() {
         &[
             (|r| r.ngroups = 65537, "too many supplementary groups"),
             (|r| r.seccomp = 3, "mode of seccomp is unknown"),
+            (|r| r.fsuid = u32::MAX, "credentials have no user or group"),
+            (|r| r.gid = u32::MAX, "credentials have no user or group"),
+            (
+                |r| r.securebits = 1 << 12,
+                "credentials have unknown secure bits",
+            ),
             (|r| r.reserved2 = 1, RESERVED),
         ],
     );

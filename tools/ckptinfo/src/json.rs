@@ -9,9 +9,11 @@ use ckptfmt::format::head::ErrorRec;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::seccomp::seccomp_flags;
 use ckptfmt::format::seccomp::SeccompFilter;
+use ckptfmt::format::task::Creds;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::Stop;
 use serde_json::json;
+use serde_json::Map;
 use serde_json::Value;
 
 use crate::anon;
@@ -233,6 +235,7 @@ fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
             "mode": format!("{:06o}", file.mode),
             "pipe": pipes::json(model, file),
             "socket": sockets::json(model, file),
+            "opened_by": model.opener(file).map(|(who, groups)| identity(who, groups)),
             "contents": model.anon(objref).map(anon::json),
         })
     });
@@ -289,19 +292,37 @@ fn creds(model: &View<'_>) -> Value {
     let Some(creds) = &model.creds else {
         return Value::Null;
     };
+    let mut all = identity(creds, &model.groups);
+    all.insert("seccomp".into(), seccomp(model, creds.seccomp));
+    all.into()
+}
+
+/// Ids, groups and capabilities.
+fn identity(creds: &Creds, groups: &[u32]) -> Map<String, Value> {
     let [inheritable, permitted, effective, bounding, ambient] = creds.caps.map(hex);
-    json!({
-        "uid": [creds.uid, creds.euid, creds.suid, creds.fsuid],
-        "gid": [creds.gid, creds.egid, creds.sgid, creds.fsgid],
-        "groups": model.groups,
-        "securebits": hex(creds.securebits.into()),
-        "seccomp": seccomp(model, creds.seccomp),
-        "capabilities": {
-            "inheritable": inheritable,
-            "permitted": permitted,
-            "effective": effective,
-            "bounding": bounding,
-            "ambient": ambient,
-        },
-    })
+    let all = [
+        (
+            "uid",
+            json!([creds.uid, creds.euid, creds.suid, creds.fsuid]),
+        ),
+        (
+            "gid",
+            json!([creds.gid, creds.egid, creds.sgid, creds.fsgid]),
+        ),
+        ("groups", json!(groups)),
+        ("securebits", hex(creds.securebits.into()).into()),
+        (
+            "capabilities",
+            json!({
+                "inheritable": inheritable,
+                "permitted": permitted,
+                "effective": effective,
+                "bounding": bounding,
+                "ambient": ambient,
+            }),
+        ),
+    ];
+    all.map(|(name, value)| (name.to_string(), value))
+        .into_iter()
+        .collect()
 }

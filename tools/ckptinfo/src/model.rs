@@ -117,6 +117,8 @@ pub struct Model {
     pub filters: HashMap<u32, seccomp::SeccompFilter>,
     /// By object reference: the record and the path.
     pub files: HashMap<u32, (files::File, Vec<u8>)>,
+    /// Who has opened them: credentials and groups, by object reference.
+    pub openers: HashMap<u32, (task::Creds, Vec<u32>)>,
     /// By object reference.
     pub pipes: HashMap<u32, Pipe>,
     /// By object reference.
@@ -183,6 +185,12 @@ impl View<'_> {
     /// The socket that a file is.
     pub fn socket(&self, file: &files::File) -> Option<&Socket> {
         self.image.sockets.get(&file.object)
+    }
+
+    /// Who has opened a file, and with which groups, if the image says so.
+    pub fn opener(&self, file: &files::File) -> Option<(&task::Creds, &[u32])> {
+        let (creds, groups) = self.image.openers.get(&file.creds)?;
+        Some((creds, groups))
     }
 
     /// What is in a file without a name.

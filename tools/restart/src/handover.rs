@@ -66,6 +66,8 @@ const OF_FILES: &[i16] = &[
     format::FILE,
     format::STR,
     format::FD_ENT,
+    format::CREDS,
+    format::GROUPS,
     format::PIPE,
     format::PIPE_BUF,
     format::PIPE_DATA,

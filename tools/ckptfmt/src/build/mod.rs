@@ -102,6 +102,9 @@ pub struct Image {
     pub task: task::Task,
     /// Each is written before its first user.
     pub files: Vec<OpenFile>,
+    /// Who has opened them: object reference, credentials and groups. Each is written
+    /// before the first file.
+    pub openers: Vec<(u32, task::Creds, Vec<u32>)>,
     /// By the object reference of its file.
     pub anons: Vec<(u32, Anon)>,
     /// Each is written before its first end.
@@ -183,6 +186,9 @@ impl Image {
         self.signal.nr_pending = len(self.pending.len());
         self.timers.nr_timers = len(self.posix.len());
         self.creds.ngroups = len(self.groups.len());
+        for (_, creds, groups) in &mut self.openers {
+            creds.ngroups = len(groups.len());
+        }
         if let Some(filters) = &mut self.filters {
             filters.settle();
         }
@@ -263,10 +269,7 @@ impl Image {
         for timer in &self.posix {
             to.record(t, timer)?;
         }
-        to.record(t, &self.creds)?;
-        for groups in self.groups.chunks(task::GROUPS_CHUNK) {
-            to.bytes(format::GROUPS, t, groups.as_bytes())?;
-        }
+        write_creds(to, t, &self.creds, &self.groups)?;
         if let Some(filters) = &self.filters {
             filters.write(to, t)?;
         }
@@ -284,4 +287,18 @@ impl Image {
         }
         to.record(0, &self.arch)
     }
+}
+
+/// Credentials of `owner`, and their groups.
+fn write_creds<S: Sink>(
+    to: &mut Writer<S>,
+    owner: u32,
+    creds: &task::Creds,
+    groups: &[u32],
+) -> Result<(), S::Error> {
+    to.record(owner, creds)?;
+    for groups in groups.chunks(task::GROUPS_CHUNK) {
+        to.bytes(format::GROUPS, owner, groups.as_bytes())?;
+    }
+    Ok(())
 }

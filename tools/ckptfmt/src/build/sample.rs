@@ -67,6 +67,7 @@ impl Image {
             tree: Vec::new(),
             task: task::Task::zeroed(),
             files: Vec::new(),
+            openers: Vec::new(),
             anons: Vec::new(),
             pipes: Vec::new(),
             sockets: Vec::new(),

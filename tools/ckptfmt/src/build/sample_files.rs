@@ -22,6 +22,7 @@ use crate::format::socket;
 use crate::format::socket::socket_flags;
 use crate::format::socket::socket_kind;
 use crate::format::socket::socket_shutdown;
+use crate::format::task;
 
 impl Image {
     pub(super) fn fill_files(&mut self) {
@@ -46,6 +47,15 @@ impl Image {
         ];
         if let Some(stream) = self.files.last_mut() {
             stream.file.stream_fd = 7;
+        }
+        // Root has opened the terminal and the database, somebody else the program.
+        let mut root = task::Creds::zeroed();
+        root.caps = [0, 1, 1, 3, 0];
+        let mut somebody = root;
+        (somebody.uid, somebody.fsuid, somebody.caps) = (1000, 1000, [0; 5]);
+        self.openers = vec![(80, somebody, Vec::new()), (81, root, vec![4, 27])];
+        for (open, creds) in self.files.iter_mut().zip([80, 81, 81]) {
+            open.file.creds = creds;
         }
         self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
         self.fill_pipes();

@@ -34,6 +34,10 @@ impl Image {
                     self.write_file(to, item.file, written)?;
                 }
             }
+            let opener = self.openers.iter().find(|o| o.0 == open.file.creds);
+            if let Some((creds, of, groups)) = opener.filter(|o| written.insert(o.0)) {
+                super::write_creds(to, *creds, of, groups)?;
+            }
             to.record(0, &open.file)?;
             if !open.path.is_empty() {
                 to.bytes(format::STR, objref, &open.path)?;

@@ -119,6 +119,8 @@ pub enum Event<'a> {
     /// A POSIX timer.
     Timer(&'a timer::Timer),
     Creds(&'a task::Creds),
+    /// Object reference, credentials and groups of one who has opened files.
+    Opener(u32, &'a task::Creds, &'a [u32]),
     /// Supplementary groups.
     Groups(&'a [u32]),
     /// The filters of the task at hand; those that are new follow.

@@ -20,6 +20,7 @@ use crate::format::files::Files;
 use crate::format::pipe::Pipe;
 use crate::format::pipe::PipeBuf;
 use crate::format::shmem::Shmem;
+use crate::format::task::Creds;
 use crate::format::tree::Tree;
 use crate::format::Hdr;
 use crate::format::Record;
@@ -27,12 +28,13 @@ use crate::stream::reader::Fault;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
-    /// Reads the files, pipes, sockets and shared memory that stand here, then a record of kind
-    /// `R`.
+    /// Reads the files that stand here, with the pipes, sockets, shared memory and credentials
+    /// before them, then a record of kind `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
         loop {
             let hdr = self.header()?;
             match hdr.kind {
+                format::CREDS => self.opener(&hdr)?,
                 format::FILE => self.file(&hdr)?,
                 format::PIPE => self.pipe(&hdr)?,
                 format::SOCKET => self.socket(&hdr)?,
@@ -53,7 +55,10 @@ impl<S: Source> Walker<'_, S> {
             )?,
             file_kind::SOCKET => self.open_socket(file.object)?,
             file_kind::SHMEM => self.known_shmem(file.object)?,
-            _ => {}
+            _ => rule(
+                file.creds == 0 || self.openers.contains(&file.creds),
+                "reference to credentials that do not exist",
+            )?,
         }
         let len = file.path_len as usize;
         if len != 0 {
@@ -97,6 +102,21 @@ impl<S: Source> Walker<'_, S> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Reads the credentials of one who has opened files.
+    fn opener(&mut self, hdr: &Hdr) -> Step<S> {
+        let creds: Creds = self.reader.body(hdr, hdr.parent)?;
+        self.object(hdr.parent)?;
+        rule(self.openers.len() < FILES_MAX, "too many credentials")?;
+        self.openers.insert(hdr.parent);
+        rule(
+            creds.seccomp == 0,
+            "credentials of files have a mode of seccomp",
+        )?;
+        let groups = self.groups(hdr.parent, &creds)?;
+        (self.on)(&Event::Opener(hdr.parent, &creds, &groups));
         Ok(())
     }
 

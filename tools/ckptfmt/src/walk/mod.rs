@@ -19,6 +19,7 @@
 //!   [ FILES { FD_ENT } ]     FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
 //!         SOCKET SOCKET { SOCKET_MSG { SOCKET_DATA } } before these  sockets.rs
+//!         CREDS GROUPS before these
 //!         EVENTFD, SIGNALFD, TIMERFD, PIDFD or EPOLL { EPOLL_ITEM } behind these
 //!   SIGNAL { SIGINFO } ITIMERS TIMERS { TIMER }      task.rs
 //!   CREDS GROUPS [ SECCOMP { SECCOMP_FILTER SECCOMP_CODE } ]  seccomp.rs
@@ -163,8 +164,9 @@ struct Walker<'v, S: Source> {
     pipes: HashSet<u32>,
     /// Those of local sockets, and whether a file is one.
     sockets: HashMap<u32, bool>,
-    /// Those of shared memory.
+    /// Those of shared memory; of who has opened files, which are among the objects.
     shmem: HashSet<u32>,
+    openers: HashSet<u32>,
     /// Those of address spaces, of file system views, of descriptor tables.
     spaces: HashSet<u32>,
     views: HashSet<u32>,
@@ -207,6 +209,7 @@ impl<'v, S: Source> Walker<'v, S> {
             pipes: HashSet::new(),
             sockets: HashMap::new(),
             shmem: HashSet::new(),
+            openers: HashSet::new(),
             spaces: HashSet::new(),
             views: HashSet::new(),
             tables: HashSet::new(),

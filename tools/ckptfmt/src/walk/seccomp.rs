@@ -12,6 +12,7 @@ use crate::format;
 use crate::format::seccomp;
 use crate::format::task;
 use crate::format::Why;
+use crate::stream::reader::Fault;
 use crate::stream::Source;
 
 impl<S: Source> Walker<'_, S> {
@@ -19,25 +20,33 @@ impl<S: Source> Walker<'_, S> {
     pub(super) fn creds(&mut self) -> Step<S> {
         let creds: task::Creds = self.record(self.task)?;
         (self.on)(&Event::Creds(&creds));
-        let mut left = creds.ngroups as usize;
-        while left > 0 {
-            let nr = left.min(task::GROUPS_CHUNK);
-            left = left.saturating_sub(nr);
-            let raw = self.bytes(
-                format::GROUPS,
-                self.task,
-                nr.saturating_mul(size_of::<u32>()),
-            )?;
-            let mut groups = Vec::with_capacity(nr);
-            for gid in raw.chunks_exact(size_of::<u32>()) {
-                groups.push(u32::read_from_bytes(gid).map_err(|_| Why("group is cut off"))?);
-            }
+        let groups = self.groups(self.task, &creds)?;
+        if !groups.is_empty() {
             (self.on)(&Event::Groups(&groups));
         }
         if creds.seccomp == task::SECCOMP_FILTER {
             self.filters()?;
         }
         Ok(())
+    }
+
+    /// The supplementary groups of credentials that belong to `owner`.
+    pub(super) fn groups(
+        &mut self,
+        owner: u32,
+        creds: &task::Creds,
+    ) -> Result<Vec<u32>, Fault<S::Error>> {
+        let mut groups = Vec::new();
+        let mut left = creds.ngroups as usize;
+        while left > 0 {
+            let nr = left.min(task::GROUPS_CHUNK);
+            left = left.saturating_sub(nr);
+            let raw = self.bytes(format::GROUPS, owner, nr.saturating_mul(size_of::<u32>()))?;
+            for gid in raw.chunks_exact(size_of::<u32>()) {
+                groups.push(u32::read_from_bytes(gid).map_err(|_| Why("group is cut off"))?);
+            }
+        }
+        Ok(groups)
     }
 
     /// The filters of a task, and those of them that no task before has.

@@ -125,6 +125,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
             file: **r,
             path: path.to_vec(),
         }),
+        Event::Opener(objref, r, groups) => to.openers.push((*objref, **r, groups.to_vec())),
         Event::Eventfd(r) => {
             let objref = to.files.last().unwrap().file.objref;
             to.anons.push((objref, Anon::Eventfd(**r)));

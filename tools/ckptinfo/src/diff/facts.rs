@@ -132,6 +132,11 @@ impl Facts {
                     self.files.insert(r.objref, (*r, path));
                 }
             }
+            Event::Opener(_, r, groups) => {
+                let mut item = record(r);
+                item.add("groups", format!("{groups:?}"));
+                self.object("opener of files", item);
+            }
             Event::Eventfd(r) => self.object("eventfd", record(r)),
             Event::Signalfd(r) => self.object("signalfd", record(r)),
             Event::Timerfd(r) => self.object("timerfd", record(r)),

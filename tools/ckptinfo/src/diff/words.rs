@@ -28,6 +28,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("Cpu", "nr_restart"),
     ("File", "path_len"),
     ("File", "pid_at"),
+    ("File", "creds"),
     ("Files", "nr_fds"),
     ("FdEnt", "fd"),
     ("FdEnt", "file"),

@@ -92,6 +92,11 @@ impl Model {
                     self.files.insert(r.objref, (*r, path.into()));
                 }
             }
+            Event::Opener(objref, r, groups) => {
+                if self.room(size_of_val(r).saturating_add(size_of_val(groups))) {
+                    self.openers.insert(objref, (*r, groups.into()));
+                }
+            }
             Event::Eventfd(r) => self.anon(Anon::Eventfd(*r)),
             Event::Signalfd(r) => self.anon(Anon::Signalfd(*r)),
             Event::Timerfd(r) => self.anon(Anon::Timerfd(*r)),

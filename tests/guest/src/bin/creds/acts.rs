@@ -7,6 +7,7 @@ use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::victim::Scene;
 
+use crate::openers::openers;
 use crate::rights::become_odd;
 use crate::rights::become_user;
 use crate::rights::prctl;
@@ -16,7 +17,7 @@ use crate::rights::who;
 use crate::rights::BIND;
 use crate::rights::SETPCAP;
 
-fn finish(pids: &[i32]) -> Result<(), String> {
+pub fn finish(pids: &[i32]) -> Result<(), String> {
     for pid in pids {
         match sys::wait_for(*pid, 60) {
             Ended::Exit(0) => {}
@@ -105,6 +106,11 @@ fn threads(scene: &Scene) -> Result<(), String> {
 }
 
 pub const ACTS: &[Act] = &[
+    Act {
+        name: "openers",
+        play: openers,
+        waits: 100,
+    },
     Act {
         name: "daemon",
         play: daemon,

@@ -4,6 +4,7 @@
 //! whose rights are not enough.
 
 mod acts;
+mod openers;
 mod rights;
 mod tries;
 
@@ -96,6 +97,13 @@ fn main() -> ExitCode {
     for (name, caller, image, missing) in TRIES {
         cases.run_in_child(name, 60, || attempt(name, *caller, *image, missing));
     }
+    cases.run_in_child("file-of-another", 60, openers::file_of_another);
+    cases.run_in_child("file-of-nobody", 60, openers::file_of_nobody);
+    cases.run_in_child(
+        "child-with-a-control-group",
+        60,
+        openers::child_with_a_control_group,
+    );
     cases.run_in_child("cut", 60, cut);
     cases.verdict()
 }

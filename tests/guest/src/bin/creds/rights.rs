@@ -10,6 +10,8 @@ const FILES: u64 = 1 << 1 | 1 << 2;
 pub const SETGID: u64 = 1 << 6;
 pub const SETUID: u64 = 1 << 7;
 pub const SETPCAP: u64 = 1 << 8;
+/// CAP_SYSLOG.
+pub const SYSLOG: u64 = 1 << 34;
 pub const BIND: u64 = 1 << 10;
 pub const ALL: u64 = !0;
 

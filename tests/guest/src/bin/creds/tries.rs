@@ -86,16 +86,7 @@ pub const TRIES: &[Try] = &[
         "user-with-a-control-group",
         || (),
         || {
-            // Opened by one who may change it.
-            let _ = std::fs::create_dir(GROUP_DIR);
-            let dir = c_path(GROUP_DIR.as_ref());
-            let kind = c"cgroup2".as_ptr();
-            // SAFETY: strings that end with NUL, and no data.
-            unsafe { libc::mount(kind, dir.as_ptr(), kind, 0, std::ptr::null()) };
-            let file = c_path(format!("{GROUP_DIR}/cgroup.procs").as_ref());
-            if sys::open(&file, libc::O_RDWR, 0).is_err() {
-                sys::exit(3);
-            }
+            open_control_group();
             become_user(1000);
         },
         "a control group that another user",
@@ -153,3 +144,16 @@ pub const TRIES: &[Try] = &[
         "ambient capabilities",
     ),
 ];
+
+/// Opens a file that acts with the rights of root, who opens it.
+pub fn open_control_group() {
+    let _ = std::fs::create_dir(GROUP_DIR);
+    let dir = c_path(GROUP_DIR.as_ref());
+    let kind = c"cgroup2".as_ptr();
+    // SAFETY: strings that end with NUL, and no data.
+    unsafe { libc::mount(kind, dir.as_ptr(), kind, 0, std::ptr::null()) };
+    let file = c_path(format!("{GROUP_DIR}/cgroup.procs").as_ref());
+    if sys::open(&file, libc::O_RDWR, 0).is_err() {
+        sys::exit(3);
+    }
+}

@@ -106,8 +106,13 @@ pub fn again() -> Case {
 fn edit(desk: &Desk, kind: i16, at: std::ops::Range<usize>, value: u64) -> Result<(), String> {
     let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
     let mut image = Image::parse(&bytes)?;
-    let record = image.find(kind).ok_or("no such record")?;
-    image.records[record].set(at, value);
+    // Credentials come last of the task: those before are of its files.
+    let records = &mut image.records;
+    let record = match kind {
+        format::CREDS => records.iter_mut().rfind(|r| r.kind == kind),
+        _ => records.iter_mut().find(|r| r.kind == kind),
+    };
+    record.ok_or("no such record")?.set(at, value);
     std::fs::write(&desk.path, image.to_bytes()).map_err(|e| e.to_string())
 }
 

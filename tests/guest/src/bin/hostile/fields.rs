@@ -48,10 +48,16 @@ fn all_records(
         // The next to read this is whoever renamed the field.
         panic!("{} has no field {name}", format::type_name(kind));
     };
+    let of_task = |parent| {
+        let mut records = base.image.records.iter();
+        records.any(|r| r.kind == format::THREAD && r.parent == parent)
+    };
     for (record, rec) in base.image.records.iter().enumerate() {
         if rec.kind != kind {
             continue;
         }
+        // Files take others than those that the caller may not have.
+        let never = never && (name != "caps" || of_task(rec.parent));
         for value in values.iter().filter(|v| rec.get(field.at.clone()) != **v) {
             changes.push(Change {
                 record,
