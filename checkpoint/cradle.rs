@@ -15,7 +15,6 @@ use crate::ctx::built::ThreadReady;
 use crate::ctx::restore::RestoreCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
-use crate::format::task::COMM_LEN;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::birth::Kind;
@@ -26,6 +25,7 @@ use crate::kapi::park::Visit;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::mailbox::Mailbox;
+use crate::res::task::Ended;
 use crate::res::tree::no_pid;
 use core::cell::Cell;
 use kernel::prelude::*;
@@ -46,8 +46,8 @@ pub(crate) enum Order {
     Commit,
     /// Go to user mode.
     Go,
-    /// Be a zombie: end with this name and exit code.
-    End([u8; COMM_LEN], u32),
+    /// Be a zombie.
+    End(KBox<Ended>),
 }
 
 /// What a new task has to say.
@@ -112,10 +112,7 @@ impl Host for Cradle {
                     visit.report(Report::Committed);
                 }
                 Order::Go => break,
-                Order::End(comm, code) => {
-                    task::set_comm(&comm);
-                    return Fate::Exit(code);
-                }
+                Order::End(ended) => return Fate::Exit(ended.commit()),
             }
         }
         if let Built::Committed(signals) = built {
@@ -352,9 +349,9 @@ impl Births {
     }
 
     /// Has the process at this place end as a zombie.
-    pub(crate) fn end(&self, place: usize, comm: [u8; COMM_LEN], code: u32) {
+    pub(crate) fn end(&self, place: usize, ended: KBox<Ended>) {
         if let Some(born) = self.find(place) {
-            born.visit.order(Order::End(comm, code));
+            born.visit.order(Order::End(ended));
         }
     }
 

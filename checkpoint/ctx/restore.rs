@@ -22,7 +22,6 @@ use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
 use crate::format;
-use crate::format::task::COMM_LEN;
 use crate::image::FileSource;
 use crate::image::ImageReader;
 use crate::kapi::birth;
@@ -162,7 +161,7 @@ struct Course {
     /// What the caller has built of itself: dropped when nobody uses it any more.
     me: Option<KBox<Process>>,
     /// Those that only end, by their places.
-    zombies: KVVec<(usize, [u8; COMM_LEN], u32)>,
+    zombies: KVVec<(usize, KBox<res::task::Ended>)>,
     /// Where notes go.
     log: Option<FileRef>,
 }
@@ -185,9 +184,9 @@ impl Course {
         let mut place = 1;
         while let Some(entry) = self.ctx()?.forest.get(place).copied() {
             if entry.is_zombie() {
-                let comm = res::task::restore_zombie(self.ctx()?, &entry)?;
-                self.zombies
-                    .push((place, comm, entry.exit_code), GFP_KERNEL_ACCOUNT)?;
+                let ended = res::task::restore_zombie(self.ctx()?, &entry)?;
+                let ended = KBox::new(ended, GFP_KERNEL_ACCOUNT)?;
+                self.zombies.push((place, ended), GFP_KERNEL_ACCOUNT)?;
             } else if entry.is_process() {
                 let ctx = self.ctx.take().ok_or(ESRCH)?;
                 let (ctx, done) = self.births.build(ctx, place);
@@ -230,8 +229,8 @@ impl Course {
         // COMMIT: nothing below can fail.
         self.births.be_certain();
         birth::link(forest.adopts(), &links, &mut orphans, unused);
-        for (place, comm, code) in &self.zombies {
-            self.births.end(*place, *comm, *code);
+        for (place, ended) in core::mem::replace(&mut self.zombies, KVVec::new()) {
+            self.births.end(place, ended);
         }
         self.births.commit(&forest.tasks);
         res::tree::lay_out(forest, &self.births);

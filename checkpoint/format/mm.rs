@@ -101,10 +101,17 @@ wire! {
         nr_auxv: u32,
         /// Address space limit of the caller: 47 bits.
         task_size: u64,
+        /// Most pages that were in memory at a time. Varies.
+        hiwater_rss: u64,
+        /// Most pages that were mapped at a time.
+        hiwater_vm: u64,
         /// Zero.
-        reserved: [u64; 6],
+        reserved: [u64; 4],
     }
 }
+
+/// Pages of an address space at most.
+pub(crate) const SPACE_PAGES: u64 = TASK_SIZE_MAX >> 12;
 
 impl Record for Mm {
     const TYPE: i16 = super::MM;
@@ -166,6 +173,10 @@ impl Record for Mm {
             self.task_size == TASK_SIZE_MAX,
             "address space is not one of 47 bits",
         )?;
-        ensure(self.reserved == [0; 6], "reserved field is not zero")
+        ensure(
+            self.hiwater_rss.max(self.hiwater_vm) <= SPACE_PAGES,
+            "address space was larger than it can be",
+        )?;
+        ensure(self.reserved == [0; 4], "reserved field is not zero")
     }
 }

@@ -73,12 +73,14 @@ pub mod policy {
     pub const IDLE: u32 = 5;
 }
 
+/// Numbers that tell what a task has used.
+pub(crate) const NR_USED: usize = 19;
 /// Largest time, in nanoseconds, or number of anything, that a task has used.
 pub const USED_MAX: u64 = 1 << 60;
 
 wire! {
     /// `struct cr_hdr_task`: one task.
-    pub struct Task [368] {
+    pub struct Task [528] {
         /// Object reference of the task: owner of its records.
         objref: u32,
         /// Running or asleep: 0; stopped by a signal: [`STATE_STOPPED`].
@@ -194,6 +196,46 @@ wire! {
         children_min_flt: u64,
         /// Their faults with I/O. Varies.
         children_maj_flt: u64,
+        /// Bytes read by calls, as in /proc/PID/io. Varies.
+        rchar: u64,
+        /// Bytes written by calls, as in /proc/PID/io. Varies.
+        wchar: u64,
+        /// Calls that read, as in /proc/PID/io. Varies.
+        syscr: u64,
+        /// Calls that write, as in /proc/PID/io. Varies.
+        syscw: u64,
+        /// Bytes read from storage, as in /proc/PID/io. Varies.
+        read_bytes: u64,
+        /// Bytes to be written to storage, as in /proc/PID/io. Varies.
+        write_bytes: u64,
+        /// Bytes that were not written to storage in the end, as in /proc/PID/io. Varies.
+        cancelled_write_bytes: u64,
+        /// Their count of the same as rchar, with that of the waited-for children. Varies.
+        group_rchar: u64,
+        /// Their count of the same as wchar, with that of the waited-for children. Varies.
+        group_wchar: u64,
+        /// Their count of the same as syscr, with that of the waited-for children. Varies.
+        group_syscr: u64,
+        /// Their count of the same as syscw, with that of the waited-for children. Varies.
+        group_syscw: u64,
+        /// Their count of the same as read_bytes, with that of the waited-for children. Varies.
+        group_read_bytes: u64,
+        /// Their count of the same as write_bytes, with that of the waited-for children. Varies.
+        group_write_bytes: u64,
+        /// Their count of the same as cancelled_write_bytes, with that of the waited-for children. Varies.
+        group_cancelled_write_bytes: u64,
+        /// Blocks of 512 bytes that all threads have read from storage. Varies.
+        group_inblock: u64,
+        /// Blocks that they have written. Varies.
+        group_oublock: u64,
+        /// Most memory at a time, in pages, before the last execve(2). Varies.
+        group_maxrss: u64,
+        /// Blocks that the waited-for children have read. Varies.
+        children_inblock: u64,
+        /// Blocks that they have written. Varies.
+        children_oublock: u64,
+        /// Most memory of one of them at a time, in pages. Varies.
+        children_maxrss: u64,
         /// Zero.
         reserved: u64,
     }

@@ -63,6 +63,8 @@ pub(crate) struct Fields {
     pub(crate) arg: (u64, u64),
     pub(crate) env: (u64, u64),
     pub(crate) mmap_base: u64,
+    /// Most pages at a time: in memory, and mapped.
+    pub(crate) hiwater: (u64, u64),
     pub(crate) flags: u64,
     /// Flags that future mappings get.
     pub(crate) def_flags: u64,
@@ -84,6 +86,10 @@ pub(crate) fn fields(lock: &ReadLock) -> Fields {
             arg: (m.arg_start as u64, m.arg_end as u64),
             env: (m.env_start as u64, m.env_end as u64),
             mmap_base: m.mmap_base as u64,
+            hiwater: (
+                bindings::ckpt_hiwater_rss(mm) as u64,
+                m.hiwater_vm.max(m.total_vm) as u64,
+            ),
             flags: bindings::ckpt_mm_flags(mm) as u64,
             def_flags: bindings::ckpt_mm_def_flags(mm) as u64,
         };
@@ -112,6 +118,9 @@ pub(crate) fn set_fields(fields: &Fields) -> Result {
         (*m).env_start = fields.env.0 as c_ulong;
         (*m).env_end = fields.env.1 as c_ulong;
         (*m).mmap_base = fields.mmap_base as c_ulong;
+        // Nobody else uses it yet.
+        (*m).hiwater_rss = (*m).hiwater_rss.max(fields.hiwater.0 as c_ulong);
+        (*m).hiwater_vm = (*m).hiwater_vm.max(fields.hiwater.1 as c_ulong);
         bindings::ckpt_arg_unlock(mm);
         bindings::ckpt_mm_set_def_flags(mm, fields.def_flags as c_ulong);
     }

@@ -35,6 +35,7 @@
 #include <linux/sched/jobctl.h>
 #include <linux/signalfd.h>
 #include <linux/sched/task_stack.h>
+#include <linux/task_io_accounting_ops.h>
 #include <linux/secretmem.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
@@ -481,6 +482,11 @@ int ckpt_name_set(struct mm_struct *mm, unsigned long start,
 		  unsigned long len, struct anon_vma_name *name)
 {
 	return madvise_set_anon_name(mm, start, len, name);
+}
+
+unsigned long ckpt_hiwater_rss(struct mm_struct *mm)
+{
+	return get_mm_hiwater_rss(mm);
 }
 
 void ckpt_set_hiwater(struct mm_struct *mm)
@@ -1218,6 +1224,38 @@ int ckpt_nice(void)
 	return task_nice(current);
 }
 
+/* What this kernel does not count stays as it is. */
+static void add_io(u64 io[7], const struct task_io_accounting *more)
+{
+#ifdef CONFIG_TASK_XACCT
+	io[0] += more->rchar;
+	io[1] += more->wchar;
+	io[2] += more->syscr;
+	io[3] += more->syscw;
+#endif
+#ifdef CONFIG_TASK_IO_ACCOUNTING
+	io[4] += more->read_bytes;
+	io[5] += more->write_bytes;
+	io[6] += more->cancelled_write_bytes;
+#endif
+}
+
+/* Counts @io, or takes it from what is counted. */
+static void count_io(struct task_io_accounting *have, const u64 io[7], s64 sign)
+{
+#ifdef CONFIG_TASK_XACCT
+	have->rchar += sign * io[0];
+	have->wchar += sign * io[1];
+	have->syscr += sign * io[2];
+	have->syscw += sign * io[3];
+#endif
+#ifdef CONFIG_TASK_IO_ACCOUNTING
+	have->read_bytes += sign * io[4];
+	have->write_bytes += sign * io[5];
+	have->cancelled_write_bytes += sign * io[6];
+#endif
+}
+
 void ckpt_used(struct ckpt_used *own)
 {
 	struct task_struct *t = current;
@@ -1229,31 +1267,40 @@ void ckpt_used(struct ckpt_used *own)
 	own->nivcsw = t->nivcsw;
 	own->min_flt = t->min_flt;
 	own->maj_flt = t->maj_flt;
+	add_io(own->io, &t->ioac);
 }
 
-/* As getrusage(2) adds them up. */
-void ckpt_used_by_group(struct ckpt_used *all, struct ckpt_used *children)
+/* As getrusage(2) and /proc/PID/io add them up. @leader may have ended. */
+void ckpt_used_by_group(struct task_struct *leader, struct ckpt_used *all,
+			struct ckpt_used *children)
 {
-	struct signal_struct *sig = current->signal;
+	struct signal_struct *sig = leader->signal;
 	struct task_cputime times;
 	struct task_struct *t;
 
-	thread_group_cputime(current, &times);
+	thread_group_cputime(leader, &times);
 	all->utime = times.utime;
 	all->stime = times.stime;
 	all->runtime = times.sum_exec_runtime;
-	thread_group_cputime_adjusted(current, &all->prev_utime, &all->prev_stime);
+	thread_group_cputime_adjusted(leader, &all->prev_utime, &all->prev_stime);
 	guard(rcu)();
 	read_seqlock_excl_irq(&sig->stats_lock);
 	all->nvcsw = sig->nvcsw;
 	all->nivcsw = sig->nivcsw;
 	all->min_flt = sig->min_flt;
 	all->maj_flt = sig->maj_flt;
+	all->inblock = sig->inblock;
+	all->oublock = sig->oublock;
+	all->maxrss = sig->maxrss;
+	add_io(all->io, &sig->ioac);
 	__for_each_thread(sig, t) {
 		all->nvcsw += t->nvcsw;
 		all->nivcsw += t->nivcsw;
 		all->min_flt += t->min_flt;
 		all->maj_flt += t->maj_flt;
+		all->inblock += task_io_get_inblock(t);
+		all->oublock += task_io_get_oublock(t);
+		add_io(all->io, &t->ioac);
 	}
 	children->utime = sig->cutime;
 	children->stime = sig->cstime;
@@ -1261,6 +1308,9 @@ void ckpt_used_by_group(struct ckpt_used *all, struct ckpt_used *children)
 	children->nivcsw = sig->cnivcsw;
 	children->min_flt = sig->cmin_flt;
 	children->maj_flt = sig->cmaj_flt;
+	children->inblock = sig->cinblock;
+	children->oublock = sig->coublock;
+	children->maxrss = sig->cmaxrss;
 	read_sequnlock_excl_irq(&sig->stats_lock);
 }
 
@@ -1288,6 +1338,7 @@ void ckpt_use(const struct ckpt_used *own)
 {
 	struct signal_struct *sig = current->signal;
 	struct task_struct *t = current;
+	unsigned long inblock, oublock;
 	u64 utime, stime, runtime;
 
 	add_reported(&t->prev_cputime, own);
@@ -1307,6 +1358,13 @@ void ckpt_use(const struct ckpt_used *own)
 	sig->nivcsw -= own->nivcsw;
 	sig->min_flt -= own->min_flt;
 	sig->maj_flt -= own->maj_flt;
+	/* Blocks are made from the bytes of threads. */
+	inblock = task_io_get_inblock(t);
+	oublock = task_io_get_oublock(t);
+	count_io(&t->ioac, own->io, 1);
+	count_io(&sig->ioac, own->io, -1);
+	sig->inblock -= task_io_get_inblock(t) - inblock;
+	sig->oublock -= task_io_get_oublock(t) - oublock;
 	write_sequnlock_irq(&sig->stats_lock);
 }
 
@@ -1337,12 +1395,19 @@ void ckpt_use_by_group(const struct ckpt_used *all, const struct ckpt_used *chil
 	sig->nivcsw += all->nivcsw;
 	sig->min_flt += all->min_flt;
 	sig->maj_flt += all->maj_flt;
+	sig->inblock += all->inblock;
+	sig->oublock += all->oublock;
+	sig->maxrss = max_t(u64, sig->maxrss, all->maxrss);
+	count_io(&sig->ioac, all->io, 1);
 	sig->cutime += counted(sig->cutime, children->utime);
 	sig->cstime += counted(sig->cstime, children->stime);
 	sig->cnvcsw += children->nvcsw;
 	sig->cnivcsw += children->nivcsw;
 	sig->cmin_flt += children->min_flt;
 	sig->cmaj_flt += children->maj_flt;
+	sig->cinblock += children->inblock;
+	sig->coublock += children->oublock;
+	sig->cmaxrss = max_t(u64, sig->cmaxrss, children->maxrss);
 	write_sequnlock_irq(&sig->stats_lock);
 }
 

@@ -271,12 +271,13 @@ pub(crate) fn used() -> Used {
     own
 }
 
-/// What all threads of the current process have used, also those that have ended; and the
-/// children that it has waited for.
-pub(crate) fn used_by_process() -> (Used, Used) {
+/// What all threads of a process have used, also those that have ended; and the children
+/// that it has waited for. `leader` is its first thread, and may have ended.
+pub(crate) fn used_by_process(leader: &kernel::task::Task) -> (Used, Used) {
     let (mut all, mut children) = (Used::default(), Used::default());
-    // SAFETY: Looks at the current process, under the lock of its sums.
-    unsafe { bindings::ckpt_used_by_group(&mut all, &mut children) };
+    // SAFETY: The reference keeps the task, and that the sums of its process, which are
+    // looked at under their lock.
+    unsafe { bindings::ckpt_used_by_group(leader.as_ptr(), &mut all, &mut children) };
     (all, children)
 }
 

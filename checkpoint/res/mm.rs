@@ -20,6 +20,7 @@ use crate::format::cpu::TASK_SIZE_MAX;
 use crate::format::mm::mm_flags as f;
 use crate::format::mm::Mm;
 use crate::format::mm::GUARDS_MAX;
+use crate::format::mm::SPACE_PAGES;
 use crate::format::task::Task;
 use crate::format::IntoBytes;
 use crate::image::Written;
@@ -90,6 +91,9 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     (rec.arg_start, rec.arg_end) = fields.arg;
     (rec.env_start, rec.env_end) = fields.env;
     rec.mmap_base = fields.mmap_base;
+    // It may have had room above 47 bits.
+    let (rss, vm) = fields.hiwater;
+    (rec.hiwater_rss, rec.hiwater_vm) = (rss.min(SPACE_PAGES), vm.min(SPACE_PAGES));
     // Mappings above 47 bits are refused one by one.
     rec.task_size = TASK_SIZE_MAX;
     rec.vdso = vdso;
@@ -286,6 +290,7 @@ fn fields(rec: &Mm) -> mm::Fields {
         arg: (rec.arg_start, rec.arg_end),
         env: (rec.env_start, rec.env_end),
         mmap_base: rec.mmap_base,
+        hiwater: (rec.hiwater_rss, rec.hiwater_vm),
         def_flags,
         ..Default::default()
     }

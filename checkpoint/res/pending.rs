@@ -22,6 +22,7 @@ use crate::format::pending::queue;
 use crate::format::pending::Itimers;
 use crate::format::pending::Siginfo;
 use crate::format::pending::PENDING_MAX;
+use crate::format::pending::TIMER_MAX;
 use crate::format::signal::UNBLOCKABLE;
 use crate::image::Written;
 use crate::kapi;
@@ -29,6 +30,7 @@ use crate::kapi::pending;
 use crate::kapi::pending::Queued;
 use crate::kapi::sched;
 use crate::kapi::task;
+use crate::res::task::Counted;
 use kernel::prelude::*;
 
 /// Pending signals and timers, at one moment.
@@ -37,6 +39,21 @@ pub(crate) struct Now {
     pub(crate) signals: KVVec<Siginfo>,
     timers: Itimers,
     posix: timer::Now,
+}
+
+impl Now {
+    /// Has timers of a time on a processor begin where the clock goes on that the record of
+    /// the task has: it was written before, and the task has worked since.
+    pub(crate) fn since_record(&mut self, counted: &Counted) {
+        let (own, all) = counted.since();
+        let [_, virt, prof] = &mut self.timers.timers;
+        for (timer, more) in [(virt, all.virt), (prof, all.prof)] {
+            if timer.value != 0 {
+                timer.value = timer.value.saturating_add(more).min(TIMER_MAX);
+            }
+        }
+        self.posix.since_record(&own, &all);
+    }
 }
 
 /// Looks at what can be saved: of a process, if the task is its first thread.

@@ -52,7 +52,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         action.flags &= SA_KNOWN;
         action.mask &= !UNBLOCKABLE;
     }
-    let now = pending::look()?;
+    let mut now = pending::look()?;
+    now.since_record(&ctx.counted);
     rec.nr_pending = now.signals.len() as u32;
     ctx.writer.record(task, rec).written()?;
     pending::save(ctx, task, &now)

@@ -3,8 +3,8 @@
 
 //! The task itself: name, scheduling, and values set by prctl(2).
 //!
-//! Not restored: accounting, which goes on counting. Process ids are those of the
-//! forest, see [`super::tree`].
+//! What it has used is counted on top of what the new task has. Process ids are those of
+//! the forest, see [`super::tree`].
 
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::References;
@@ -17,6 +17,7 @@ use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
 use crate::format::task::EXIT_ZOMBIE;
+use crate::format::task::NR_USED;
 use crate::format::task::STATE_STOPPED;
 use crate::format::task::USED_MAX;
 use crate::format::tree::Tree;
@@ -100,7 +101,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
-    save_used(&mut rec);
+    save_used(&mut rec, &mut ctx.counted);
     crate::format::Record::validate(&rec)
         .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
     ctx.writer.record(0, &rec).written()?;
@@ -113,32 +114,65 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
 }
 
 /// Notes what the task has used, the first thread for the process as well.
-fn save_used(rec: &mut Task) {
-    // A child that claims to have used more than can be must not be in the way.
-    let within = |u: Used| used(values(&u).map(|value| value.min(USED_MAX)));
+fn save_used(rec: &mut Task, counted: &mut Counted) {
     let times = task::times();
     rec.gtime = times.gtime;
     rec.start_time = times.start_time;
     rec.real_start_time = times.start_boottime;
-    let own = within(task::used());
+    let now = task::used();
+    counted.own = now;
+    let own = within(now);
     (rec.utime, rec.stime) = (own.utime, own.stime);
     rec.sum_exec_runtime = own.runtime;
     (rec.prev_utime, rec.prev_stime) = (own.prev_utime, own.prev_stime);
     (rec.nvcsw, rec.nivcsw) = (own.nvcsw, own.nivcsw);
     (rec.min_flt, rec.maj_flt) = (own.min_flt, own.maj_flt);
-    if !task::is_first_thread() {
-        return;
+    [
+        rec.rchar,
+        rec.wchar,
+        rec.syscr,
+        rec.syscw,
+        rec.read_bytes,
+        rec.write_bytes,
+        rec.cancelled_write_bytes,
+    ] = own.io;
+    if task::is_first_thread() {
+        counted.all = save_used_by_process(rec, kernel::current!());
     }
-    let (all, children) = task::used_by_process();
-    let (all, children) = (within(all), within(children));
+}
+
+/// What was used, within what an image may have: a child that claims to have used more than
+/// can be must not be in the way.
+fn within(u: Used) -> Used {
+    used(values(&u).map(|value| value.min(USED_MAX)))
+}
+
+/// Notes what a process has used that may have ended; returns what it itself has.
+fn save_used_by_process(rec: &mut Task, leader: &kernel::task::Task) -> Used {
+    let (now, children) = task::used_by_process(leader);
+    let (all, children) = (within(now), within(children));
     (rec.group_utime, rec.group_stime) = (all.utime, all.stime);
     rec.group_runtime = all.runtime;
     (rec.group_prev_utime, rec.group_prev_stime) = (all.prev_utime, all.prev_stime);
     (rec.group_nvcsw, rec.group_nivcsw) = (all.nvcsw, all.nivcsw);
     (rec.group_min_flt, rec.group_maj_flt) = (all.min_flt, all.maj_flt);
+    (rec.group_inblock, rec.group_oublock) = (all.inblock, all.oublock);
+    rec.group_maxrss = all.maxrss;
+    [
+        rec.group_rchar,
+        rec.group_wchar,
+        rec.group_syscr,
+        rec.group_syscw,
+        rec.group_read_bytes,
+        rec.group_write_bytes,
+        rec.group_cancelled_write_bytes,
+    ] = all.io;
     (rec.children_utime, rec.children_stime) = (children.utime, children.stime);
     (rec.children_nvcsw, rec.children_nivcsw) = (children.nvcsw, children.nivcsw);
     (rec.children_min_flt, rec.children_maj_flt) = (children.min_flt, children.maj_flt);
+    (rec.children_inblock, rec.children_oublock) = (children.inblock, children.oublock);
+    rec.children_maxrss = children.maxrss;
+    now
 }
 
 /// Writes the task record of a process that has ended.
@@ -156,22 +190,46 @@ pub(crate) fn save_zombie(ctx: &mut SaveCtx, entry: &Tree, zombie: &kernel::task
     rec.sid = entry.sid;
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm_of(zombie);
+    save_used_by_process(&mut rec, zombie);
     // What every task has.
     rec.timer_slack_ns = 1;
     rec.default_timer_slack_ns = 1;
     ctx.writer.record(0, &rec).written()
 }
 
-/// Reads the task record of a process that has ended; returns its name.
+/// What remains of a process that has ended.
+pub(crate) struct Ended {
+    comm: [u8; COMM_LEN],
+    code: u32,
+    all: Used,
+    children: Used,
+}
+
+impl Ended {
+    /// Makes the current process that is about to end so; returns its exit code.
+    pub(crate) fn commit(&self) -> u32 {
+        task::set_comm(&self.comm);
+        task::count_used_by_process(&self.all, &self.children);
+        self.code
+    }
+}
+
+/// Reads the task record of a process that has ended.
 #[inline(never)]
-pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<[u8; COMM_LEN]> {
+pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<Ended> {
     let rec: Task = ctx.reader.record(0)?;
     ensure(
         rec.pid == entry.pid && rec.exit_state == EXIT_ZOMBIE,
         EINVAL,
         "task is another one than in the forest",
     )?;
-    Ok(rec.comm)
+    let [_, all, children] = rec.used().map(used);
+    Ok(Ended {
+        comm: rec.comm,
+        code: entry.exit_code,
+        all,
+        children,
+    })
 }
 
 /// What a task will be.
@@ -305,7 +363,8 @@ impl Ready {
 }
 
 /// In the order of [`Task::used`].
-fn values(used: &Used) -> [u64; 9] {
+fn values(used: &Used) -> [u64; NR_USED] {
+    let [rchar, wchar, syscr, syscw, read_bytes, write_bytes, cancelled] = used.io;
     [
         used.utime,
         used.stime,
@@ -316,11 +375,22 @@ fn values(used: &Used) -> [u64; 9] {
         used.nivcsw,
         used.min_flt,
         used.maj_flt,
+        used.inblock,
+        used.oublock,
+        used.maxrss,
+        rchar,
+        wchar,
+        syscr,
+        syscw,
+        read_bytes,
+        write_bytes,
+        cancelled,
     ]
 }
 
-fn used(values: [u64; 9]) -> Used {
-    let [utime, stime, runtime, prev_utime, prev_stime, nvcsw, nivcsw, min_flt, maj_flt] = values;
+fn used(values: [u64; NR_USED]) -> Used {
+    let [utime, stime, runtime, prev_utime, prev_stime, nvcsw, nivcsw, min_flt, maj_flt, inblock, oublock, maxrss, io @ ..] =
+        values;
     Used {
         utime,
         stime,
@@ -331,6 +401,50 @@ fn used(values: [u64; 9]) -> Used {
         nivcsw,
         min_flt,
         maj_flt,
+        inblock,
+        oublock,
+        maxrss,
+        io,
+    }
+}
+
+/// What the task at hand had used when its record was written, and its process.
+#[derive(Default)]
+pub(crate) struct Counted {
+    own: Used,
+    all: Used,
+}
+
+/// Time on a processor, in nanoseconds.
+pub(crate) struct Spent {
+    /// In user and in kernel mode.
+    pub(crate) prof: u64,
+    /// In user mode.
+    pub(crate) virt: u64,
+    /// As the scheduler counts.
+    pub(crate) sched: u64,
+}
+
+impl Spent {
+    fn since(then: &Used, now: &Used) -> Self {
+        let virt = now.utime.saturating_sub(then.utime);
+        Self {
+            prof: now.stime.saturating_sub(then.stime).saturating_add(virt),
+            virt,
+            sched: now.runtime.saturating_sub(then.runtime),
+        }
+    }
+}
+
+impl Counted {
+    /// What the current task, the first thread of its process, has spent since, and the
+    /// process.
+    pub(crate) fn since(&self) -> (Spent, Spent) {
+        let (all, _) = task::used_by_process(kernel::current!());
+        (
+            Spent::since(&self.own, &task::used()),
+            Spent::since(&self.all, &all),
+        )
     }
 }
 

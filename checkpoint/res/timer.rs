@@ -19,6 +19,8 @@ use crate::error::Locate;
 use crate::error::Outcome;
 use crate::error::Place;
 use crate::format::pending::Siginfo;
+use crate::format::pending::TIMER_MAX;
+use crate::format::timer::cpu_clock;
 use crate::format::timer::notify;
 use crate::format::timer::timer_flags;
 use crate::format::timer::Pairs;
@@ -29,9 +31,11 @@ use crate::format::timer::TIMERS_MAX;
 use crate::format::tree::Tree;
 use crate::format::Record;
 use crate::image::Written;
+use crate::kapi::task;
 use crate::kapi::timer;
 use crate::kapi::timer::Created;
 use crate::kapi::timer::Seen;
+use crate::res::task::Spent;
 use kernel::prelude::*;
 
 /// The timers, at one moment, in the order of their ids.
@@ -41,6 +45,32 @@ impl Now {
     /// No timers.
     pub(crate) fn none() -> Self {
         Self(KVVec::new())
+    }
+}
+
+impl Now {
+    /// Has timers of a time on a processor run as long as from the moment at which the
+    /// clock was noted: it is from there that the clock goes on.
+    pub(crate) fn since_record(&mut self, own: &Spent, all: &Spent) {
+        use cpu_clock as c;
+
+        let pid = task::number(kernel::current!());
+        for timer in &mut self.0 {
+            let more = match timer.clock {
+                c::PROCESS_PROF => all.prof,
+                c::PROCESS_VIRT => all.virt,
+                c::PROCESS_SCHED => all.sched,
+                // Other threads stand still, and note their clocks later.
+                _ if timer.clock_tid != pid => continue,
+                c::THREAD_PROF => own.prof,
+                c::THREAD_VIRT => own.virt,
+                c::THREAD_SCHED => own.sched,
+                _ => continue,
+            };
+            if timer.value != 0 {
+                timer.value = timer.value.saturating_add(more).min(TIMER_MAX);
+            }
+        }
     }
 }
 

@@ -143,6 +143,7 @@ void ckpt_name_put(struct anon_vma_name *name);
 int ckpt_name_set(struct mm_struct *mm, unsigned long start,
 		  unsigned long len, struct anon_vma_name *name);
 void ckpt_set_hiwater(struct mm_struct *mm);
+unsigned long ckpt_hiwater_rss(struct mm_struct *mm);
 void ckpt_mm_update_next_owner(struct mm_struct *mm);
 
 /* tasks and signals; all on the current task */
@@ -264,10 +265,18 @@ struct ckpt_used {
 	u64 nivcsw;
 	u64 min_flt;
 	u64 maj_flt;
+	/* Blocks of 512 bytes, of processes and children. */
+	u64 inblock;
+	u64 oublock;
+	/* Most memory at a time, in pages, of processes and children. */
+	u64 maxrss;
+	/* The fields of struct task_io_accounting, not of children. */
+	u64 io[7];
 };
 
 void ckpt_used(struct ckpt_used *own);
-void ckpt_used_by_group(struct ckpt_used *all, struct ckpt_used *children);
+void ckpt_used_by_group(struct task_struct *t, struct ckpt_used *all,
+			struct ckpt_used *children);
 void ckpt_use(const struct ckpt_used *own);
 void ckpt_use_by_group(const struct ckpt_used *all, const struct ckpt_used *children);
 struct new_utsname *ckpt_utsname(void);

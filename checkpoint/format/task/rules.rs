@@ -9,6 +9,7 @@ use super::Task;
 use super::AFFINITY_MAX;
 use super::COMM_LEN;
 use super::EXIT_ZOMBIE;
+use super::NR_USED;
 use super::SLICE_MAX;
 use super::SLICE_MIN;
 use super::STATE_STOPPED;
@@ -104,8 +105,9 @@ impl Record for Task {
 
 impl Task {
     /// What the task itself has used, its process, and the children of that: user time,
-    /// system time, time on a CPU, both reported times, switches and faults of either kind.
-    pub fn used(&self) -> [[u64; 9]; 3] {
+    /// system time, time on a CPU, both reported times, switches and faults of either kind,
+    /// blocks read and written, memory, and what /proc/PID/io shows.
+    pub fn used(&self) -> [[u64; NR_USED]; 3] {
         [
             [
                 self.utime,
@@ -117,6 +119,16 @@ impl Task {
                 self.nivcsw,
                 self.min_flt,
                 self.maj_flt,
+                0,
+                0,
+                0,
+                self.rchar,
+                self.wchar,
+                self.syscr,
+                self.syscw,
+                self.read_bytes,
+                self.write_bytes,
+                self.cancelled_write_bytes,
             ],
             [
                 self.group_utime,
@@ -128,6 +140,16 @@ impl Task {
                 self.group_nivcsw,
                 self.group_min_flt,
                 self.group_maj_flt,
+                self.group_inblock,
+                self.group_oublock,
+                self.group_maxrss,
+                self.group_rchar,
+                self.group_wchar,
+                self.group_syscr,
+                self.group_syscw,
+                self.group_read_bytes,
+                self.group_write_bytes,
+                self.group_cancelled_write_bytes,
             ],
             [
                 self.children_utime,
@@ -139,6 +161,16 @@ impl Task {
                 self.children_nivcsw,
                 self.children_min_flt,
                 self.children_maj_flt,
+                self.children_inblock,
+                self.children_oublock,
+                self.children_maxrss,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
             ],
         ]
     }

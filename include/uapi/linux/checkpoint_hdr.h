@@ -340,6 +340,29 @@ struct cr_hdr_task {
 	__u64 children_min_flt;
 	/* Their faults with I/O. Varies */
 	__u64 children_maj_flt;
+	/* As in /proc/PID/io. Varies */
+	__u64 rchar;
+	__u64 wchar;
+	__u64 syscr;
+	__u64 syscw;
+	__u64 read_bytes;
+	__u64 write_bytes;
+	__u64 cancelled_write_bytes;
+	/* The same of all threads, and of waited-for children. Varies */
+	__u64 group_rchar;
+	__u64 group_wchar;
+	__u64 group_syscr;
+	__u64 group_syscw;
+	__u64 group_read_bytes;
+	__u64 group_write_bytes;
+	__u64 group_cancelled_write_bytes;
+	/* Blocks of 512 bytes, and most memory at a time in pages. Varies */
+	__u64 group_inblock;
+	__u64 group_oublock;
+	__u64 group_maxrss;
+	__u64 children_inblock;
+	__u64 children_oublock;
+	__u64 children_maxrss;
 	__u64 reserved;			/* Zero */
 };
 
@@ -811,7 +834,11 @@ struct cr_hdr_mm {
 	__u32 nr_auxv;
 	/* Address space limit of the caller: 47 bits */
 	__u64 task_size;
-	__u64 reserved[6];		/* Zero */
+	/* Most pages that were in memory at a time. Varies */
+	__u64 hiwater_rss;
+	/* Most pages that were mapped at a time */
+	__u64 hiwater_vm;
+	__u64 reserved[4];		/* Zero */
 };
 
 /* struct cr_hdr_vma: one mapping; name, guard ranges and pages follow */

@@ -166,6 +166,9 @@ fn task() {
             (|r| r.group_maj_flt = USED_MAX + 1, USED),
             (|r| r.children_utime = USED_MAX + 1, USED),
             (|r| r.children_maj_flt = u64::MAX, USED),
+            (|r| r.cancelled_write_bytes = u64::MAX, USED),
+            (|r| r.group_maxrss = USED_MAX + 1, USED),
+            (|r| r.children_oublock = u64::MAX, USED),
             (|r| r.reserved = 1, RESERVED),
         ],
     );

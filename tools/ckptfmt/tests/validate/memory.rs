@@ -33,7 +33,15 @@ fn memory() {
             (|r| r.flags = 1 << 63, "address space has unknown flags"),
             (|r| r.nr_auxv = 129, "auxiliary vector is too long"),
             (|r| r.task_size = 0, "address space is not one of 47 bits"),
-            (|r| r.reserved[5] = 1, RESERVED),
+            (
+                |r| r.hiwater_rss = 1 << 35,
+                "address space was larger than it can be",
+            ),
+            (
+                |r| r.hiwater_vm = u64::MAX,
+                "address space was larger than it can be",
+            ),
+            (|r| r.reserved[3] = 1, RESERVED),
         ],
     );
     check(

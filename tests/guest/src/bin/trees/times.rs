@@ -17,6 +17,8 @@ use crate::family::ends_well;
 
 /// Nanoseconds that each burns before it ends.
 const BURNT: u64 = 60 * timer::MILLI;
+/// Bytes that a process has for a moment.
+const LARGE: usize = 48 << 20;
 
 fn clock(id: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
@@ -29,22 +31,55 @@ fn clock(id: libc::clockid_t) -> u64 {
 }
 
 fn burn() -> u64 {
+    burn_for(BURNT)
+}
+
+fn burn_for(time: u64) -> u64 {
     let begin = clock(libc::CLOCK_THREAD_CPUTIME_ID);
     let mut rounds = 0u64;
-    while clock(libc::CLOCK_THREAD_CPUTIME_ID) < begin + BURNT {
+    while clock(libc::CLOCK_THREAD_CPUTIME_ID) < begin + time {
         rounds = std::hint::black_box(rounds + 1);
     }
     rounds
 }
 
-/// User time, system time, faults of either kind, switches of either kind.
-fn usage(who: libc::c_int) -> [u64; 6] {
+fn be_large() {
+    let all = std::hint::black_box(vec![1u8; LARGE]);
+    drop(all);
+}
+
+/// Numbers of a file in /proc, those behind these names, or all.
+fn numbers(path: &str, names: &[&str]) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let wanted = |line: &&str| names.is_empty() || names.iter().any(|n| line.starts_with(n));
+    text.lines()
+        .filter(wanted)
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .collect()
+}
+
+/// Most memory at a time, in KiB: in memory, the same as /proc shows it, and mapped.
+fn peaks() -> Result<[u64; 3], String> {
+    let status = numbers("/proc/self/status", &["VmPeak:", "VmHWM:"]);
+    match status[..] {
+        [mapped, resident] => Ok([usage(libc::RUSAGE_SELF).1, resident, mapped]),
+        _ => Err(format!("status: {status:?}")),
+    }
+}
+
+/// User time, system time, faults of either kind, switches of either kind, blocks; and
+/// memory, which the kernel only knows roughly.
+fn usage(who: libc::c_int) -> ([u64; 8], u64) {
     // SAFETY: an all-zero structure is a valid one, and the kernel fills it.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(who, &mut usage);
         usage
     };
+    (counts(&usage), usage.ru_maxrss as u64)
+}
+
+fn counts(usage: &libc::rusage) -> [u64; 8] {
     let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
     [
         micros(usage.ru_utime),
@@ -53,6 +88,8 @@ fn usage(who: libc::c_int) -> [u64; 6] {
         usage.ru_majflt as u64,
         usage.ru_nvcsw as u64,
         usage.ru_nivcsw as u64,
+        usage.ru_inblock as u64,
+        usage.ru_oublock as u64,
     ]
 }
 
@@ -67,7 +104,10 @@ fn seen() -> Vec<u64> {
         libc::RUSAGE_SELF,
         libc::RUSAGE_CHILDREN,
     ] {
-        all.extend(usage(who));
+        all.extend(usage(who).0);
+    }
+    for file in ["/proc/self/io", "/proc/thread-self/io"] {
+        all.extend(numbers(file, &[]));
     }
     all
 }
@@ -75,6 +115,9 @@ fn seen() -> Vec<u64> {
 /// Looks until the end, and some more, since it may begin behind it when restarted.
 fn never_less(scene: &Scene) -> Result<(), String> {
     let (mut before, mut left) = (seen(), 3);
+    if before.len() != 2 + 3 * 8 + 2 * 7 {
+        return Err(format!("{} numbers", before.len()));
+    }
     while left > 0 {
         let now = seen();
         if let Some(at) = (0..now.len()).find(|at| now[*at] < before[*at]) {
@@ -92,13 +135,19 @@ fn times(scene: &Scene) -> Result<(), String> {
     thread::spawn(burn).join().map_err(|_| "it panicked")?;
     let child = sys::fork().map_err(|e| format!("fork: {e}"))?;
     if child == 0 {
+        be_large();
         sys::exit(i32::from(burn() == 0));
     }
     ends_well(child)?;
+    be_large();
     let used = clock(libc::CLOCK_PROCESS_CPUTIME_ID);
-    let waited_for = usage(libc::RUSAGE_CHILDREN);
+    let (waited_for, largest) = usage(libc::RUSAGE_CHILDREN);
     if used < BURNT || waited_for[0] + waited_for[1] == 0 {
         return Err(format!("{used} ns, children {waited_for:?}"));
+    }
+    let before = [&peaks()?[..], &[largest]].concat();
+    if before.iter().any(|peak| *peak < LARGE as u64 >> 10) {
+        return Err(format!("peaks {before:?}"));
     }
     thread::scope(|scope| {
         let others = [(); 2].map(|()| scope.spawn(|| (burn(), never_less(scene)).1));
@@ -106,8 +155,68 @@ fn times(scene: &Scene) -> Result<(), String> {
         for other in others {
             other.join().map_err(|_| "it panicked")??;
         }
-        Ok(())
-    })
+        Ok::<_, String>(())
+    })?;
+    let now = [&peaks()?[..], &[usage(libc::RUSAGE_CHILDREN).1]].concat();
+    // The kernel counts pages for each CPU, and adds them up now and then.
+    if std::iter::zip(&before, &now).any(|(before, now)| now + 1024 < *before) {
+        return Err(format!("peaks {now:?}, before {before:?}"));
+    }
+    Ok(())
+}
+
+/// What a child that has ended, and that nobody has waited for, has used.
+fn left_by(child: i32, options: i32) -> Result<([u64; 8], u64), String> {
+    // SAFETY: all-zero structures are valid ones, and the kernel fills them.
+    let (done, usage) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let done = libc::syscall(
+            libc::SYS_waitid,
+            libc::P_PID,
+            child,
+            &raw mut info,
+            libc::WEXITED | options,
+            &raw mut usage,
+        );
+        (done, usage)
+    };
+    if done == 0 {
+        Ok((counts(&usage), usage.ru_maxrss as u64))
+    } else {
+        Err(format!("waitid: {}", std::io::Error::last_os_error()))
+    }
+}
+
+/// Of a child that has ended, with a thread and a child of its own.
+fn ended(scene: &Scene) -> Result<(), String> {
+    let child = child(|| {
+        thread::spawn(burn).join().map_err(|_| "it panicked")?;
+        let child = child(|| {
+            be_large();
+            burn();
+            Ok(())
+        })?;
+        ends_well(child)
+    })?;
+    let (before, largest) = left_by(child, libc::WNOWAIT)?;
+    if largest < LARGE as u64 >> 10 || before[0] + before[1] < BURNT / 1000 {
+        return Err(format!("{before:?}, {largest} KiB"));
+    }
+    scene.wait();
+    let children = usage(libc::RUSAGE_CHILDREN).0;
+    let (now, largest_now) = left_by(child, 0)?;
+    if std::iter::zip(&before, &now).any(|(b, n)| n < b) || largest_now < largest {
+        return Err(format!(
+            "{now:?}, {largest_now} KiB, before {before:?}, {largest} KiB"
+        ));
+    }
+    // It was handed on.
+    let handed_on = usage(libc::RUSAGE_CHILDREN).0;
+    if (0..8).any(|at| handed_on[at] < children[at] + before[at]) {
+        return Err(format!("children {handed_on:?}, before {children:?}"));
+    }
+    Ok(())
 }
 
 /// The clock of the time of a thread of ours, see clock_getcpuclockid(3).
@@ -116,16 +225,19 @@ fn clock_of(tid: i32) -> libc::clockid_t {
 }
 
 /// Timers of such times, also of another thread's, have what was left, on top of what was
-/// used before. A clock may run on without them while a restart is made; they without it
-/// only while the task saves itself, which is on its own account.
+/// used before. A clock may run on without them while a restart is made, but they not
+/// without it, or they would expire too early: by as much as the clock says that was used
+/// before, if they are started first.
 fn timers(scene: &Scene) -> Result<(), String> {
     const LEFT: u64 = 3000 * timer::SECOND;
-    burn();
+    // Times are counted by the tick where many look at them.
+    let tick = 20 * timer::MILLI * slowness();
+    burn_for(5 * tick);
     let (tell, told) = mpsc::channel();
     let (end, over) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let other = scope.spawn(move || {
-            burn();
+            burn_for(5 * tick);
             let _ = tell.send(timer::gettid());
             let done = never_less(scene);
             let _ = over.recv();
@@ -155,12 +267,11 @@ fn timers(scene: &Scene) -> Result<(), String> {
         // SAFETY: reads a structure of ours.
         unsafe { libc::setrlimit(libc::RLIMIT_CPU, &limit) };
         never_less(scene)?;
-        let saving = 2 * timer::SECOND * slowness();
         for (nr, armed) in armed.into_iter().enumerate() {
             let (id, at) = armed.map_err(|e| format!("timer {nr}: {e}"))?;
             let (left, now) = (timer::get(id), clock(clocks[nr]));
             match left {
-                Ok([left, 0]) if left + now + saving >= at => {}
+                Ok([left, 0]) if left + now + tick >= at => {}
                 other => return Err(format!("timer {nr}: {other:?}, {now}, not {at}")),
             }
         }
@@ -179,6 +290,7 @@ fn timers_of_a_child(scene: &Scene) -> Result<(), String> {
 /// Victims that look at their times.
 pub const ACTS: &[Act] = &[
     act("times", times),
+    act("times-of-the-ended", ended),
     act("times-of-timers", timers),
     act("times-of-a-child", timers_of_a_child),
 ];
