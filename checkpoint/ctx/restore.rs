@@ -74,7 +74,7 @@ pub(crate) struct RestoreCtx {
     /// The task at hand has a file that tells others who has made it, or acts with the
     /// rights of that one: why it can be no other user than the caller.
     pub(crate) tied_to_caller: Option<&'static str>,
-    /// The same for all tasks from here on: any of them may have got the file.
+    /// The same for all tasks from here on, who may have got the file.
     pub(crate) ties_all: Option<&'static str>,
     /// Who has opened files, by reference.
     pub(crate) openers: Restored<res::opener::Opener>,

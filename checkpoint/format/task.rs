@@ -228,7 +228,8 @@ wire! {
         group_inblock: u64,
         /// Blocks that they have written. Varies.
         group_oublock: u64,
-        /// Most memory at a time, in pages, before the last execve(2). Varies.
+        /// Most memory at a time, in pages: of memory that was left by execve(2), or by
+        /// the end. Varies.
         group_maxrss: u64,
         /// Blocks that the waited-for children have read. Varies.
         children_inblock: u64,
@@ -268,8 +269,8 @@ wire! {
         ngroups: u32,
         /// Mode of seccomp: 0 none; 1 strict; 2 filters, in the SECCOMP record that follows.
         seccomp: u32,
-        /// Zero.
-        reserved: u32,
+        /// How far the user namespace is below the first one: where the capabilities count.
+        level: u32,
         /// Zero.
         reserved2: u64,
     }
@@ -295,10 +296,7 @@ impl Record for Creds {
             self.securebits <= SECUREBITS_MAX,
             "credentials have unknown secure bits",
         )?;
-        ensure(
-            self.reserved == 0 && self.reserved2 == 0,
-            "reserved field is not zero",
-        )
+        ensure(self.reserved2 == 0, "reserved field is not zero")
     }
 }
 

@@ -26,13 +26,14 @@ pub(crate) fn read() -> Result<(Creds, KVec<u32>)> {
 }
 
 /// What tells those who have opened files apart, as long as the files are there; nothing
-/// for those of another user namespace than the current task's.
+/// for those of another user namespace than the current task's, or without a name in it.
 pub(crate) fn opener(file: &FileRef) -> Option<usize> {
     // SAFETY: The reference keeps the file, which keeps its credentials, and these their
     // namespace: none of it changes.
     unsafe {
         let cred = (*file.as_ptr()).f_cred;
-        core::ptr::eq((*cred).user_ns, bindings::ckpt_user_ns()).then_some(cred as usize)
+        let here = core::ptr::eq((*cred).user_ns, bindings::ckpt_user_ns());
+        (here && named(&*cred)).then_some(cred as usize)
     }
 }
 
@@ -47,16 +48,25 @@ pub(crate) fn read_opener(file: &FileRef) -> Result<(Creds, KVec<u32>)> {
 /// that looks like another one may be a third.
 pub(crate) fn has_names() -> bool {
     // SAFETY: As in read().
+    unsafe { named(&*bindings::ckpt_current_cred()) }
+}
+
+/// # Safety
+///
+/// Somebody keeps the credentials.
+unsafe fn named(cred: &bindings::cred) -> bool {
+    // SAFETY: They hold the groups, and the current ones the namespace.
     unsafe {
-        let cred = &*bindings::ckpt_current_cred();
         let ns = bindings::ckpt_user_ns();
         let uids = [cred.uid, cred.euid, cred.suid, cred.fsuid];
         let gids = [cred.gid, cred.egid, cred.sgid, cred.fsgid];
+        let nr = (*cred.group_info).ngroups.max(0) as usize;
+        let groups = core::slice::from_raw_parts((*cred.group_info).gid.as_ptr(), nr);
+        let gid = |id: &bindings::kgid_t| bindings::from_kgid(ns, *id) != u32::MAX;
         uids.iter()
             .all(|id| bindings::from_kuid(ns, *id) != u32::MAX)
-            && gids
-                .iter()
-                .all(|id| bindings::from_kgid(ns, *id) != u32::MAX)
+            && gids.iter().all(gid)
+            && groups.iter().all(gid)
     }
 }
 
@@ -86,6 +96,7 @@ fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
             cred.cap_ambient.val,
         ];
         creds.securebits = cred.securebits;
+        creds.level = (*ns).level as u32;
         let info = cred.group_info;
         let nr = (*info).ngroups.max(0) as usize;
         groups.reserve(nr, GFP_KERNEL)?;

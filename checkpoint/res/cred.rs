@@ -88,8 +88,12 @@ impl Wanted {
     /// so it opens its files as the caller.
     pub(crate) fn prepare(self) -> Outcome<Ready> {
         let (here, groups_here) = cred::read()?;
-        let rec = &self.rec;
         let same_groups = self.groups == groups_here;
+        let rec = &Creds {
+            // That is not changed.
+            level: here.level,
+            ..self.rec
+        };
         if same_groups && rec.as_bytes() == here.as_bytes() {
             return Ok(Ready {
                 new: None,

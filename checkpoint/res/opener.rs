@@ -65,7 +65,12 @@ pub(crate) type Opener = Option<ARef<Credential>>;
 /// Makes the credentials, or fails as the calls would that change those of the caller.
 fn make(creds: &Creds, groups: &[u32]) -> Result<Opener> {
     let (here, groups_here) = cred::read()?;
-    let [_, permitted, effective, _, _] = creds.caps;
+    // Those of a deeper user namespace are not worth as much here.
+    let [_, permitted, effective, _, _] = if here.level < creds.level {
+        [0; 5]
+    } else {
+        creds.caps
+    };
     let [_, permitted_here, effective_here, _, _] = here.caps;
     let uids = |of: &Creds| [of.uid, of.euid, of.suid, of.fsuid];
     let gids = |of: &Creds| [of.gid, of.egid, of.sgid, of.fsgid];

@@ -384,7 +384,7 @@ struct cr_hdr_creds {
 	/* Supplementary groups, in GROUPS records that follow */
 	__u32 ngroups;
 	__u32 seccomp;			/* 0, or CR_SECCOMP_* */
-	__u32 reserved;			/* Zero */
+	__u32 level;			/* Of its user namespace, 0 the first */
 	__u64 reserved2;		/* Zero */
 };
 
