@@ -118,11 +118,10 @@ pub(crate) fn set_fields(fields: &Fields) -> Result {
         (*m).env_start = fields.env.0 as c_ulong;
         (*m).env_end = fields.env.1 as c_ulong;
         (*m).mmap_base = fields.mmap_base as c_ulong;
-        // Nobody else uses it yet.
-        (*m).hiwater_rss = (*m).hiwater_rss.max(fields.hiwater.0 as c_ulong);
-        (*m).hiwater_vm = (*m).hiwater_vm.max(fields.hiwater.1 as c_ulong);
         bindings::ckpt_arg_unlock(mm);
         bindings::ckpt_mm_set_def_flags(mm, fields.def_flags as c_ulong);
+        let (rss, vm) = fields.hiwater;
+        bindings::ckpt_raise_hiwater(mm, rss as c_ulong, vm as c_ulong);
     }
     Ok(())
 }

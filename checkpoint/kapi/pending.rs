@@ -188,6 +188,14 @@ pub(crate) fn itimer(which: i32) -> Itimer {
     }
 }
 
+/// When ITIMER_VIRTUAL and ITIMER_PROF expire, by their clocks, in nanoseconds.
+pub(crate) fn cpu_itimers() -> (u64, u64) {
+    let (mut virt, mut prof) = (0, 0);
+    // SAFETY: The numbers are ours; the call takes the signal lock.
+    unsafe { bindings::ckpt_cpu_itimers(&mut virt, &mut prof) };
+    (virt, prof)
+}
+
 fn nanoseconds(time: &bindings::timespec64) -> u64 {
     (time.tv_sec as u64)
         .saturating_mul(NSEC_PER_SEC)

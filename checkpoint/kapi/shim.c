@@ -484,6 +484,15 @@ int ckpt_name_set(struct mm_struct *mm, unsigned long start,
 	return madvise_set_anon_name(mm, start, len, name);
 }
 
+/* Reverse mappings may raise the first one at the same time. */
+void ckpt_raise_hiwater(struct mm_struct *mm, unsigned long rss, unsigned long vm)
+{
+	if (data_race(mm->hiwater_rss) < rss)
+		data_race(mm->hiwater_rss = rss);
+	if (mm->hiwater_vm < vm)
+		mm->hiwater_vm = vm;
+}
+
 unsigned long ckpt_hiwater_rss(struct mm_struct *mm)
 {
 	return get_mm_hiwater_rss(mm);
@@ -1190,6 +1199,13 @@ int ckpt_capset(struct cred *new, const struct cred *old,
 	return security_capset(new, old, effective, inheritable, permitted);
 }
 
+void ckpt_cpu_itimers(u64 *virt, u64 *prof)
+{
+	guard(spinlock_irq)(&current->sighand->siglock);
+	*virt = current->signal->it[CPUCLOCK_VIRT].expires;
+	*prof = current->signal->it[CPUCLOCK_PROF].expires;
+}
+
 void ckpt_drop_keys(struct cred *new)
 {
 #ifdef CONFIG_KEYS
@@ -1224,7 +1240,7 @@ int ckpt_nice(void)
 	return task_nice(current);
 }
 
-/* What this kernel does not count stays as it is. */
+/* Fields that this kernel does not have are left out. */
 static void add_io(u64 io[7], const struct task_io_accounting *more)
 {
 #ifdef CONFIG_TASK_XACCT

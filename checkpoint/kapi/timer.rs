@@ -33,6 +33,8 @@ const PER_THREAD: i32 = 4;
 pub(crate) struct Seen {
     /// The record.
     pub(crate) timer: Timer,
+    /// When a timer of CPU time expires, by its clock, in nanoseconds.
+    pub(crate) expires: u64,
     /// It uses the CPU clock of another process, or of a thread that has ended.
     pub(crate) foreign: bool,
     /// Its signal waits nowhere, and will not come.
@@ -74,6 +76,7 @@ fn seen(state: &State) -> Seen {
     }
     Seen {
         timer,
+        expires: state.expires,
         foreign,
         lost: state.flags & REQUEUE != 0 && !timer.waits(),
     }

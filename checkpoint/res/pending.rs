@@ -22,7 +22,6 @@ use crate::format::pending::queue;
 use crate::format::pending::Itimers;
 use crate::format::pending::Siginfo;
 use crate::format::pending::PENDING_MAX;
-use crate::format::pending::TIMER_MAX;
 use crate::format::signal::UNBLOCKABLE;
 use crate::image::Written;
 use crate::kapi;
@@ -38,18 +37,23 @@ pub(crate) struct Now {
     /// Signals, in the order of their queues.
     pub(crate) signals: KVVec<Siginfo>,
     timers: Itimers,
+    /// When the second and the third expire, by their clocks, in nanoseconds.
+    expires: (u64, u64),
     posix: timer::Now,
 }
 
 impl Now {
-    /// Has timers of a time on a processor begin where the clock goes on that the record of
-    /// the task has: it was written before, and the task has worked since.
+    /// Has timers of CPU time run from the moment at which the record of the task has noted
+    /// the clock: that is where it goes on after a restart, and the task has worked since.
     pub(crate) fn since_record(&mut self, counted: &Counted) {
-        let (own, all) = counted.since();
+        let (own, all) = counted.spent();
         let [_, virt, prof] = &mut self.timers.timers;
-        for (timer, more) in [(virt, all.virt), (prof, all.prof)] {
+        for (timer, expires, then) in [
+            (virt, self.expires.0, all.virt),
+            (prof, self.expires.1, all.prof),
+        ] {
             if timer.value != 0 {
-                timer.value = timer.value.saturating_add(more).min(TIMER_MAX);
+                timer.value = timer::left(expires, then);
             }
         }
         self.posix.since_record(&own, &all);
@@ -59,19 +63,20 @@ impl Now {
 /// Looks at what can be saved: of a process, if the task is its first thread.
 pub(crate) fn look() -> Outcome<Now> {
     let mut signals = pending::list()?;
-    let (timers, posix) = loop {
+    let (timers, expires, posix) = loop {
         if !task::is_first_thread() {
-            break (Itimers::zeroed(), timer::Now::none());
+            break (Itimers::zeroed(), (0, 0), timer::Now::none());
         }
         let mut timers = Itimers::zeroed();
         for (which, timer) in (0..).zip(&mut timers.timers) {
             *timer = pending::itimer(which);
         }
+        let expires = pending::cpu_itimers();
         let posix = timer::look()?;
         // A timer that has expired in between would be in neither.
         let again = pending::list()?;
         if *again == *signals {
-            break (timers, posix);
+            break (timers, expires, posix);
         }
         signals = again;
         sched::breathe()?;
@@ -93,6 +98,7 @@ pub(crate) fn look() -> Outcome<Now> {
     Ok(Now {
         signals,
         timers,
+        expires,
         posix,
     })
 }

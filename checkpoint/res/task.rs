@@ -206,7 +206,8 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Makes the current process that is about to end so; returns its exit code.
+    /// Makes the current process that is about to end so; returns its exit code. A limit of
+    /// CPU time is looked at on the way to user mode, to which it does not go.
     pub(crate) fn commit(&self) -> u32 {
         task::set_comm(&self.comm);
         task::count_used_by_process(&self.all, &self.children);
@@ -425,26 +426,16 @@ pub(crate) struct Spent {
     pub(crate) sched: u64,
 }
 
-impl Spent {
-    fn since(then: &Used, now: &Used) -> Self {
-        let virt = now.utime.saturating_sub(then.utime);
-        Self {
-            prof: now.stime.saturating_sub(then.stime).saturating_add(virt),
-            virt,
-            sched: now.runtime.saturating_sub(then.runtime),
-        }
-    }
-}
-
 impl Counted {
-    /// What the current task, the first thread of its process, has spent since, and the
+    /// What the current task, the first thread of its process, had spent then, and the
     /// process.
-    pub(crate) fn since(&self) -> (Spent, Spent) {
-        let (all, _) = task::used_by_process(kernel::current!());
-        (
-            Spent::since(&self.own, &task::used()),
-            Spent::since(&self.all, &all),
-        )
+    pub(crate) fn spent(&self) -> (Spent, Spent) {
+        let spent = |used: &Used| Spent {
+            prof: used.utime.saturating_add(used.stime),
+            virt: used.utime,
+            sched: used.runtime,
+        };
+        (spent(&self.own), spent(&self.all))
     }
 }
 

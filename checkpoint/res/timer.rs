@@ -38,40 +38,51 @@ use crate::kapi::timer::Seen;
 use crate::res::task::Spent;
 use kernel::prelude::*;
 
-/// The timers, at one moment, in the order of their ids.
-pub(crate) struct Now(KVVec<Timer>);
+/// The timers, at one moment, in the order of their ids; and when those of CPU time expire,
+/// by their clocks.
+pub(crate) struct Now(KVVec<(Timer, u64)>);
 
 impl Now {
     /// No timers.
     pub(crate) fn none() -> Self {
         Self(KVVec::new())
     }
-}
 
-impl Now {
-    /// Has timers of a time on a processor run as long as from the moment at which the
-    /// clock was noted: it is from there that the clock goes on.
+    /// Has timers of CPU time run from the moment at which the clock was noted that goes on
+    /// after a restart: `own` that of the current task, `all` that of its process.
     pub(crate) fn since_record(&mut self, own: &Spent, all: &Spent) {
         use cpu_clock as c;
 
         let pid = task::number(kernel::current!());
-        for timer in &mut self.0 {
-            let more = match timer.clock {
+        for (timer, expires) in &mut self.0 {
+            let then = match timer.clock {
                 c::PROCESS_PROF => all.prof,
                 c::PROCESS_VIRT => all.virt,
                 c::PROCESS_SCHED => all.sched,
-                // Other threads stand still, and note their clocks later.
+                // Other threads note their clocks later, and hardly do anything until then.
                 _ if timer.clock_tid != pid => continue,
                 c::THREAD_PROF => own.prof,
                 c::THREAD_VIRT => own.virt,
                 c::THREAD_SCHED => own.sched,
                 _ => continue,
             };
-            if timer.value != 0 {
-                timer.value = timer.value.saturating_add(more).min(TIMER_MAX);
+            // What has passed is counted as overruns already, if a signal waits.
+            if timer.value == 0 || timer.waits() {
+                continue;
+            }
+            timer.value = left(*expires, then);
+            if timer.notify == notify::NONE && timer.interval != 0 {
+                // The next time of many.
+                let passed = timer.value.wrapping_sub(1).checked_rem(timer.interval);
+                timer.value = passed.unwrap_or(0).saturating_add(1);
             }
         }
     }
+}
+
+/// Nanoseconds from a moment until a timer expires that is not disarmed.
+pub(super) fn left(expires: u64, then: u64) -> u64 {
+    expires.saturating_sub(then).clamp(1, TIMER_MAX)
 }
 
 /// Timers of the process at hand whose signals wait for single threads, by their ids.
@@ -99,10 +110,10 @@ pub(crate) fn look() -> Outcome<Now> {
             EOPNOTSUPP,
             "too many POSIX timers",
         )?;
-        timers.push(seen.timer, GFP_KERNEL)?;
+        timers.push((seen.timer, seen.expires), GFP_KERNEL)?;
         Ok::<_, Failure>(())
     })?;
-    timers.sort_unstable_by_key(|timer| timer.id);
+    timers.sort_unstable_by_key(|(timer, _)| timer.id);
     Ok(Now(timers))
 }
 
@@ -135,7 +146,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, now: &Now) -> Outcome {
     common.nr_timers = now.0.len() as u32;
     ctx.writer.record(task, &common).written()?;
     ctx.sent = Sending::none();
-    for timer in &now.0 {
+    for (timer, _) in &now.0 {
         ctx.writer.record(task, timer).written()?;
         if timer.tid != 0 && timer.flags & timer_flags::PENDING != 0 {
             ctx.sent.0.push(timer.id, GFP_KERNEL)?;

@@ -144,6 +144,7 @@ int ckpt_name_set(struct mm_struct *mm, unsigned long start,
 		  unsigned long len, struct anon_vma_name *name);
 void ckpt_set_hiwater(struct mm_struct *mm);
 unsigned long ckpt_hiwater_rss(struct mm_struct *mm);
+void ckpt_raise_hiwater(struct mm_struct *mm, unsigned long rss, unsigned long vm);
 void ckpt_mm_update_next_owner(struct mm_struct *mm);
 
 /* tasks and signals; all on the current task */
@@ -249,6 +250,7 @@ int ckpt_capset(struct cred *new, const struct cred *old,
 		const kernel_cap_t *permitted);
 void ckpt_put_group_info(struct group_info *info);
 void ckpt_drop_keys(struct cred *new);
+void ckpt_cpu_itimers(u64 *virt, u64 *prof);
 pid_t ckpt_pid_of(enum pid_type type);
 pid_t ckpt_ppid(void);
 int ckpt_nice(void);

@@ -159,6 +159,7 @@ struct posix_timer_snapshot {
 	pid_t		tid;		/* Thread that gets the signal, or 0 */
 	u64		sigval;
 	s64		value;		/* Time that is left */
+	u64		expires;	/* CPU clocks: when, by the clock */
 	s64		interval;
 	s64		overrun;
 	s64		overrun_last;

@@ -8,6 +8,7 @@
 mod common;
 mod family;
 mod mixed;
+mod most;
 mod pidfds;
 mod procfs;
 mod sharing;
@@ -43,5 +44,7 @@ fn main() -> ExitCode {
     for (name, case) in special.chain(stress::CASES) {
         cases.run(name, case);
     }
+    cases.run_in_child("used-most", 60, most::again);
+    cases.run_in_child("due-meanwhile", 60, most::due_meanwhile);
     cases.verdict()
 }
