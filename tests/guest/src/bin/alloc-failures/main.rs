@@ -13,7 +13,10 @@ mod family;
 mod inject;
 mod things;
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
@@ -43,8 +46,8 @@ const PAGES: usize = 40;
 /// More allocations than one call makes.
 const MOST: usize = 50_000;
 
-// The images, and what the program has open for writing, are in /tmp: a file system of
-// the host would fail too, and slowly, and one of 9p does not open a file for writing any
+// The images, what the program has open for writing, and the program itself are in /tmp: a
+// file system of the host would fail too, and slowly, and one of 9p does not open a file any
 // more once that has failed.
 /// Lets what the current process prints go to memory.
 fn print_to_memory() {
@@ -180,7 +183,7 @@ fn checkpoints(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
                 return pass_with(format!("{refused} refused, {survived} survived"))
             }
             (Ended::Exit(RESUMED), true) => survived += 1,
-            (Ended::Exit(REFUSED), _) => refused += 1,
+            (Ended::Exit(REFUSED), true) => refused += 1,
             (other, _) => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
         }
     }
@@ -212,7 +215,7 @@ fn restarts(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
         match attempt(nth, prepare, body)? {
             (Ended::Exit(RESTARTED), false) => break,
             (Ended::Exit(RESTARTED), true) => survived += 1,
-            (Ended::Exit(REFUSED), _) => refused += 1,
+            (Ended::Exit(REFUSED), true) => refused += 1,
             (other, _) => return Err(format!("allocation {nth}: {other:?}; {}", desk.said())),
         }
         // Late allocations are those of pages, one like the other: thin them
@@ -226,8 +229,45 @@ fn restarts(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
     pass_with(format!("{refused} refused, {survived} survived"))
 }
 
+/// Tells that all is in memory.
+const MOVED: &str = "CKPT_IN_MEMORY";
+
+/// Goes on as a copy of the program in memory, with its libraries: a restart opens them.
+fn move_to_memory() -> Result<(), String> {
+    if std::env::var_os(MOVED).is_some() {
+        return Ok(());
+    }
+    let dir = Path::new("/tmp/alloc-failures-program");
+    let copy = |from: &Path| -> Result<PathBuf, String> {
+        let to = dir.join(from.file_name().ok_or("a file has no name")?);
+        std::fs::copy(from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
+        Ok(to)
+    };
+    std::fs::create_dir_all(dir).map_err(|e| e.to_string())?;
+    std::env::set_current_dir("/tmp").map_err(|e| e.to_string())?;
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| e.to_string())?;
+    let mut loader = None;
+    for line in maps.lines() {
+        let name = line.split_whitespace().nth(5).unwrap_or_default();
+        if name.contains(".so") {
+            let to = copy(Path::new(name))?;
+            if name.contains("/ld-") {
+                loader = Some(to);
+            }
+        }
+    }
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut again = Command::new(loader.ok_or("there is no loader")?);
+    again.arg("--library-path").arg(dir).arg(copy(&own)?);
+    Err(again.env(MOVED, "1").exec().to_string())
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
+    if let Err(why) = move_to_memory() {
+        cases.report("program", Err(why));
+        return cases.verdict();
+    }
     if let Err(why) = prepare() {
         cases.report("prepare", skip(why));
         return cases.verdict();
