@@ -264,12 +264,12 @@ fn move_to_memory() -> Result<(), String> {
 
 fn main() -> ExitCode {
     let mut cases = Cases::new();
-    if let Err(why) = move_to_memory() {
-        cases.report("program", Err(why));
-        return cases.verdict();
-    }
     if let Err(why) = prepare() {
         cases.report("prepare", skip(why));
+        return cases.verdict();
+    }
+    if let Err(why) = move_to_memory() {
+        cases.report("program", Err(why));
         return cases.verdict();
     }
     cases.run("checkpoint", || checkpoints("alloc-save", memory));

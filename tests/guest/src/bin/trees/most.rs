@@ -3,6 +3,7 @@
 //! What was used is as much as can be, or passes a timer.
 
 use std::io::Write;
+use std::path::Path;
 
 use ckpt_guest::act::slowness;
 use ckpt_guest::cases::pass_with;
@@ -120,7 +121,7 @@ pub fn again() -> Case {
 /// clock says so that has not run for that.
 pub fn due_meanwhile() -> Case {
     let most = 60 * timer::MILLI * slowness();
-    let desk = Desk::open("trees-due-meanwhile");
+    let desk = Desk::open_in(Path::new("/tmp"), "trees-due-meanwhile");
     let signals = timer::Signals {
         notify: timer::SIGEV_SIGNAL,
         signo: libc::SIGUSR1,
@@ -132,7 +133,7 @@ pub fn due_meanwhile() -> Case {
     desk.make_with(
         || {
             // Saving it takes longer than that.
-            *memory.borrow_mut() = vec![1u8; 32 << 20];
+            *memory.borrow_mut() = vec![1u8; 48 << 20];
             let _ = timer::block(timer::bit(signals.signo));
             let new = timer::create(libc::CLOCK_PROCESS_CPUTIME_ID, signals, 0);
             id.set(new.unwrap_or(usize::MAX));
