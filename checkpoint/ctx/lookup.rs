@@ -47,7 +47,6 @@ impl RestoreCtx {
 
     /// Counts a file that is opened.
     pub(crate) fn one_file_more(&mut self) -> Outcome {
-        self.files_met = self.files_met.saturating_add(1);
         self.files_left = self.files_left.checked_sub(1).ok_or(Failure::new(
             EMFILE,
             "the image has more files than descriptors and mappings are allowed",
@@ -58,15 +57,16 @@ impl RestoreCtx {
     /// Reads the next pre-header behind any files before it, and what stands before these:
     /// pipes, sockets, shared memory, and who has opened them.
     pub(crate) fn header_after_files(&mut self) -> Outcome<Hdr> {
+        let mut opener = false;
         loop {
             let hdr = self.reader.header()?;
-            if hdr.kind == format::CREDS {
-                ensure(
-                    self.openers_met <= self.files_met,
-                    EINVAL,
-                    "the image has more credentials than files",
-                )?;
-                self.openers_met = self.openers_met.saturating_add(1);
+            ensure(
+                !opener || hdr.kind == format::FILE,
+                EINVAL,
+                "credentials of a file without the file",
+            )?;
+            opener = hdr.kind == format::CREDS;
+            if opener {
                 res::opener::restore(self, &hdr)?;
                 continue;
             }

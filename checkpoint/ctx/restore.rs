@@ -87,9 +87,6 @@ pub(crate) struct RestoreCtx {
     pub(crate) root_name: KVec<u8>,
     /// Files that may still be opened: none is in a descriptor table yet.
     pub(crate) files_left: u64,
-    /// Those that were opened, and those who have opened them, of whom there are no more.
-    pub(crate) files_met: u64,
-    pub(crate) openers_met: u64,
     /// The image's vDSO is the one of this kernel.
     pub(crate) same_vdso: bool,
     /// Pages on their way.
@@ -133,8 +130,6 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         filters: res::seccomp::Filters::of_caller()?,
         same_vdso: false,
         files_left: limits::files_allowed(),
-        files_met: 0,
-        openers_met: 0,
         root_name: PathRef::root()
             .name()
             .why("the root directory has no name")?,

@@ -31,8 +31,14 @@ impl<S: Source> Walker<'_, S> {
     /// Reads the files that stand here, with the pipes, sockets, shared memory and credentials
     /// before them, then a record of kind `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
+        let mut opener = false;
         loop {
             let hdr = self.header()?;
+            rule(
+                !opener || hdr.kind == format::FILE,
+                "credentials of a file without the file",
+            )?;
+            opener = hdr.kind == format::CREDS;
             match hdr.kind {
                 format::CREDS => self.opener(&hdr)?,
                 format::FILE => self.file(&hdr)?,
@@ -109,7 +115,6 @@ impl<S: Source> Walker<'_, S> {
     fn opener(&mut self, hdr: &Hdr) -> Step<S> {
         let creds: Creds = self.reader.body(hdr, hdr.parent)?;
         self.object(hdr.parent)?;
-        rule(self.openers.len() < FILES_MAX, "too many credentials")?;
         self.openers.insert(hdr.parent);
         rule(
             creds.seccomp == 0,
