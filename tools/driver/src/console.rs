@@ -80,6 +80,7 @@ impl Scanner {
         self.grown |= text.starts_with(SECOND_CPU);
         if text.contains("FAULT_INJECTION: forcing a failure")
             || text.contains("page allocation failure: order")
+            || text.contains("vmalloc error: size")
         {
             self.excused = true;
             return false;
@@ -141,6 +142,11 @@ mod tests {
         assert!(!feed(&mut scanner, "[    1.0] Call Trace:"));
         assert!(feed(&mut scanner, "[    1.0] Call Trace:"));
         assert_eq!(scanner.found.len(), 1);
+        assert!(!feed(
+            &mut scanner,
+            "[    2.0] a: vmalloc error: size 4096, vm_struct allocation failed, mode:0xdc0"
+        ));
+        assert!(!feed(&mut scanner, "[    2.0] Call Trace:"));
     }
 
     #[test]

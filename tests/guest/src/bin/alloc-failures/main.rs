@@ -272,6 +272,10 @@ fn main() -> ExitCode {
         cases.report("program", Err(why));
         return cases.verdict();
     }
+    if let Err(errno) = things::take_groups() {
+        cases.report("groups", Err(errno.to_string()));
+        return cases.verdict();
+    }
     cases.run("checkpoint", || checkpoints("alloc-save", memory));
     cases.run("restart", || restarts("alloc-restart", memory));
     cases.run("checkpoint-things", || {

@@ -50,12 +50,16 @@ fn watch(fds: &[i32]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Makes the groups those of the caller: sockets are of those who make them, and their
+/// restart of callers who are the same.
+pub fn take_groups() -> Result<(), Errno> {
+    let args = [GROUPS.len(), GROUPS.as_ptr() as usize];
+    sys::plain(libc::SYS_setgroups, &args).map(|_| ())
+}
+
 impl Things {
     /// Makes all of them.
     pub fn new() -> Result<Self, Errno> {
-        // Sockets are of those who make them.
-        let args = [GROUPS.len(), GROUPS.as_ptr() as usize];
-        sys::plain(libc::SYS_setgroups, &args)?;
         let (pair, datagrams) = (pair(libc::SOCK_STREAM)?, pair(libc::SOCK_DGRAM)?);
         let pipe = sys::pipe(0)?;
         for fd in [pair[1], datagrams[0], datagrams[0], datagrams[1], pipe[1]] {
