@@ -110,7 +110,7 @@ pub const TESTS: &[Test] = &[
     once("refusals", 300),
     once("restart-errors", 120),
     once("alloc-failures", 900),
-    once("hostile", 1500),
+    once("hostile", 2100),
 ];
 
 #[cfg(test)]
