@@ -78,7 +78,7 @@ pub(crate) struct SaveCtx {
     /// The signal that has stopped the process at hand, or 0.
     pub(crate) stopped_by: u32,
     /// What the task at hand had used when its record was written.
-    pub(crate) counted: res::task::Counted,
+    pub(crate) counted: res::used::Counted,
     /// How deep we are in epolls that watch epolls.
     pub(crate) nests: u32,
     /// Identity of the file that the image goes to.
@@ -299,7 +299,7 @@ impl SaveCtx {
             sockets: res::socket::Met::new(),
             processes,
             stopped_by: 0,
-            counted: res::task::Counted::default(),
+            counted: res::used::Counted::default(),
             nests: 0,
             sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,

@@ -7,7 +7,6 @@
 //! that makes it, for the credentials that the task has at that moment: which is what it
 //! could become by a row of such calls.
 
-use super::file::FileRef;
 use super::limits;
 use super::task;
 use crate::format::task::Creds;
@@ -25,25 +24,6 @@ pub(crate) fn read() -> Result<(Creds, KVec<u32>)> {
     read_from(cred)
 }
 
-/// What tells those who have opened files apart, as long as the files are there; nothing
-/// for those of another user namespace than the current task's, or without a name in it.
-pub(crate) fn opener(file: &FileRef) -> Option<usize> {
-    // SAFETY: The reference keeps the file, which keeps its credentials, and these their
-    // namespace: none of it changes.
-    unsafe {
-        let cred = (*file.as_ptr()).f_cred;
-        let here = core::ptr::eq((*cred).user_ns, bindings::ckpt_user_ns());
-        (here && named(&*cred)).then_some(cred as usize)
-    }
-}
-
-/// The credentials that a file was opened with, in the current task's user namespace.
-pub(crate) fn read_opener(file: &FileRef) -> Result<(Creds, KVec<u32>)> {
-    // SAFETY: As in opener().
-    let cred = unsafe { Credential::from_ptr((*file.as_ptr()).f_cred) };
-    read_from(cred)
-}
-
 /// Have all users and groups of the current task a name in its user namespace? Without, one
 /// that looks like another one may be a third.
 pub(crate) fn has_names() -> bool {
@@ -54,7 +34,7 @@ pub(crate) fn has_names() -> bool {
 /// # Safety
 ///
 /// Somebody keeps the credentials.
-unsafe fn named(cred: &bindings::cred) -> bool {
+pub(super) unsafe fn named(cred: &bindings::cred) -> bool {
     // SAFETY: They hold the groups, and the current ones the namespace.
     unsafe {
         let ns = bindings::ckpt_user_ns();
@@ -70,7 +50,7 @@ unsafe fn named(cred: &bindings::cred) -> bool {
     }
 }
 
-fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
+pub(super) fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
     let mut creds = Creds::zeroed();
     let mut groups = KVec::new();
     // SAFETY: Credentials that are in use do not change; they hold the groups, and the

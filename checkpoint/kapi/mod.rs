@@ -23,6 +23,7 @@ pub(crate) mod limits;
 pub(crate) mod memfile;
 pub(crate) mod mm;
 pub(crate) mod mmswitch;
+pub(crate) mod opener;
 pub(crate) mod pages;
 pub(crate) mod park;
 pub(crate) mod path;

@@ -1240,36 +1240,41 @@ int ckpt_nice(void)
 	return task_nice(current);
 }
 
-/* Fields that this kernel does not have are left out. */
-static void add_io(u64 io[7], const struct task_io_accounting *more)
+/* In the order of struct ckpt_used; NULL for what this kernel does not count. */
+static void io_fields(struct task_io_accounting *ioac, u64 *fields[7])
 {
+	memset(fields, 0, 7 * sizeof(*fields));
 #ifdef CONFIG_TASK_XACCT
-	io[0] += more->rchar;
-	io[1] += more->wchar;
-	io[2] += more->syscr;
-	io[3] += more->syscw;
+	fields[0] = &ioac->rchar;
+	fields[1] = &ioac->wchar;
+	fields[2] = &ioac->syscr;
+	fields[3] = &ioac->syscw;
 #endif
 #ifdef CONFIG_TASK_IO_ACCOUNTING
-	io[4] += more->read_bytes;
-	io[5] += more->write_bytes;
-	io[6] += more->cancelled_write_bytes;
+	fields[4] = &ioac->read_bytes;
+	fields[5] = &ioac->write_bytes;
+	fields[6] = &ioac->cancelled_write_bytes;
 #endif
+}
+
+static void add_io(u64 io[7], struct task_io_accounting *more)
+{
+	u64 *fields[7];
+
+	io_fields(more, fields);
+	for (int i = 0; i < 7; i++)
+		io[i] += fields[i] ? *fields[i] : 0;
 }
 
 /* Counts @io, or takes it from what is counted. */
 static void count_io(struct task_io_accounting *have, const u64 io[7], s64 sign)
 {
-#ifdef CONFIG_TASK_XACCT
-	have->rchar += sign * io[0];
-	have->wchar += sign * io[1];
-	have->syscr += sign * io[2];
-	have->syscw += sign * io[3];
-#endif
-#ifdef CONFIG_TASK_IO_ACCOUNTING
-	have->read_bytes += sign * io[4];
-	have->write_bytes += sign * io[5];
-	have->cancelled_write_bytes += sign * io[6];
-#endif
+	u64 *fields[7];
+
+	io_fields(have, fields);
+	for (int i = 0; i < 7; i++)
+		if (fields[i])
+			*fields[i] += sign * io[i];
 }
 
 void ckpt_used(struct ckpt_used *own)

@@ -37,5 +37,6 @@ pub(crate) mod task;
 pub(crate) mod thread;
 pub(crate) mod timer;
 pub(crate) mod tree;
+pub(crate) mod used;
 pub(crate) mod vma;
 mod vmaflags;

@@ -26,6 +26,7 @@ use crate::format::task::Creds;
 use crate::format::Hdr;
 use crate::kapi::cred;
 use crate::kapi::file::FileRef;
+use crate::kapi::opener;
 use crate::res;
 use kernel::cred::Credential;
 use kernel::prelude::*;
@@ -42,20 +43,20 @@ fn matters(rec: &File) -> bool {
 /// The reference of who has opened `file`, for its record, writing that one's record when
 /// it is met for the first time; 0 if nobody will ask.
 pub(super) fn save(ctx: &mut SaveCtx, file: &FileRef, rec: &File) -> Outcome<u32> {
-    let Some(opener) = cred::opener(file).filter(|_| matters(rec)) else {
+    let Some(who) = opener::opener(file).filter(|_| matters(rec)) else {
         return Ok(0);
     };
     // Most files have that of the one before.
-    if ctx.opener.0 == opener {
+    if ctx.opener.0 == who {
         return Ok(ctx.opener.1);
     }
     // The file keeps them, and is kept itself.
-    let (objref, new) = ctx.objects.refer(opener)?;
+    let (objref, new) = ctx.objects.refer(who)?;
     if new {
-        let (creds, groups) = cred::read_opener(file)?;
+        let (creds, groups) = opener::read(file)?;
         res::cred::write(ctx, objref, &creds, &groups)?;
     }
-    ctx.opener = (opener, objref);
+    ctx.opener = (who, objref);
     Ok(objref)
 }
 

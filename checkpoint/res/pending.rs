@@ -29,7 +29,7 @@ use crate::kapi::pending;
 use crate::kapi::pending::Queued;
 use crate::kapi::sched;
 use crate::kapi::task;
-use crate::res::task::Counted;
+use crate::res::used::Counted;
 use kernel::prelude::*;
 
 /// Pending signals and timers, at one moment.

@@ -17,9 +17,7 @@ use crate::format::task::task_flags as f;
 use crate::format::task::Task;
 use crate::format::task::COMM_LEN;
 use crate::format::task::EXIT_ZOMBIE;
-use crate::format::task::NR_USED;
 use crate::format::task::STATE_STOPPED;
-use crate::format::task::USED_MAX;
 use crate::format::tree::Tree;
 use crate::image::Written;
 use crate::kapi::limits;
@@ -29,6 +27,7 @@ use crate::kapi::signal::Stop;
 use crate::kapi::task;
 use crate::kapi::task::Used;
 use crate::res::cred;
+use crate::res::used;
 use kernel::bindings::PF_FORKNOEXEC;
 use kernel::bindings::PF_MCE_EARLY;
 use kernel::bindings::PF_MCE_PROCESS;
@@ -101,7 +100,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
-    save_used(&mut rec, &mut ctx.counted);
+    used::save(&mut rec, &mut ctx.counted);
     crate::format::Record::validate(&rec)
         .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
     ctx.writer.record(0, &rec).written()?;
@@ -111,68 +110,6 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
             .written()?;
     }
     Ok(rec.objref)
-}
-
-/// Notes what the task has used, the first thread for the process as well.
-fn save_used(rec: &mut Task, counted: &mut Counted) {
-    let times = task::times();
-    rec.gtime = times.gtime;
-    rec.start_time = times.start_time;
-    rec.real_start_time = times.start_boottime;
-    let now = task::used();
-    counted.own = now;
-    let own = within(now);
-    (rec.utime, rec.stime) = (own.utime, own.stime);
-    rec.sum_exec_runtime = own.runtime;
-    (rec.prev_utime, rec.prev_stime) = (own.prev_utime, own.prev_stime);
-    (rec.nvcsw, rec.nivcsw) = (own.nvcsw, own.nivcsw);
-    (rec.min_flt, rec.maj_flt) = (own.min_flt, own.maj_flt);
-    [
-        rec.rchar,
-        rec.wchar,
-        rec.syscr,
-        rec.syscw,
-        rec.read_bytes,
-        rec.write_bytes,
-        rec.cancelled_write_bytes,
-    ] = own.io;
-    if task::is_first_thread() {
-        counted.all = save_used_by_process(rec, kernel::current!());
-    }
-}
-
-/// What was used, within what an image may have: a child that claims to have used more than
-/// can be must not be in the way.
-fn within(u: Used) -> Used {
-    used(values(&u).map(|value| value.min(USED_MAX)))
-}
-
-/// Notes what a process has used that may have ended; returns what it itself has.
-fn save_used_by_process(rec: &mut Task, leader: &kernel::task::Task) -> Used {
-    let (now, children) = task::used_by_process(leader);
-    let (all, children) = (within(now), within(children));
-    (rec.group_utime, rec.group_stime) = (all.utime, all.stime);
-    rec.group_runtime = all.runtime;
-    (rec.group_prev_utime, rec.group_prev_stime) = (all.prev_utime, all.prev_stime);
-    (rec.group_nvcsw, rec.group_nivcsw) = (all.nvcsw, all.nivcsw);
-    (rec.group_min_flt, rec.group_maj_flt) = (all.min_flt, all.maj_flt);
-    (rec.group_inblock, rec.group_oublock) = (all.inblock, all.oublock);
-    rec.group_maxrss = all.maxrss;
-    [
-        rec.group_rchar,
-        rec.group_wchar,
-        rec.group_syscr,
-        rec.group_syscw,
-        rec.group_read_bytes,
-        rec.group_write_bytes,
-        rec.group_cancelled_write_bytes,
-    ] = all.io;
-    (rec.children_utime, rec.children_stime) = (children.utime, children.stime);
-    (rec.children_nvcsw, rec.children_nivcsw) = (children.nvcsw, children.nivcsw);
-    (rec.children_min_flt, rec.children_maj_flt) = (children.min_flt, children.maj_flt);
-    (rec.children_inblock, rec.children_oublock) = (children.inblock, children.oublock);
-    rec.children_maxrss = children.maxrss;
-    now
 }
 
 /// Writes the task record of a process that has ended.
@@ -190,7 +127,7 @@ pub(crate) fn save_zombie(ctx: &mut SaveCtx, entry: &Tree, zombie: &kernel::task
     rec.sid = entry.sid;
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm_of(zombie);
-    save_used_by_process(&mut rec, zombie);
+    used::save_process(&mut rec, zombie);
     // What every task has.
     rec.timer_slack_ns = 1;
     rec.default_timer_slack_ns = 1;
@@ -224,7 +161,7 @@ pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<Ende
         EINVAL,
         "task is another one than in the forest",
     )?;
-    let [_, all, children] = rec.used().map(used);
+    let [_, all, children] = rec.used().map(used::used);
     Ok(Ended {
         comm: rec.comm,
         code: entry.exit_code,
@@ -341,14 +278,14 @@ impl Ready {
     /// Counts what the process has used before its checkpoint, so that its clocks of time
     /// on a processor go on. The limit of that time is in place, timers come behind it.
     pub(crate) fn count_used(&self) {
-        let [_, all, children] = self.values.used().map(used);
+        let [_, all, children] = self.values.used().map(used::used);
         task::count_used_by_process(&all, &children);
         self.count_used_by_thread();
     }
 
     /// Counts what a thread has used, as part of that.
     pub(crate) fn count_used_by_thread(&self) {
-        let [own, ..] = self.values.used().map(used);
+        let [own, ..] = self.values.used().map(used::used);
         task::count_used(&own);
     }
 
@@ -360,82 +297,6 @@ impl Ready {
     /// The signal that has stopped a task, or 0.
     pub(crate) fn stop_signal(&self) -> u32 {
         self.values.stop_signal
-    }
-}
-
-/// In the order of [`Task::used`].
-fn values(used: &Used) -> [u64; NR_USED] {
-    let [rchar, wchar, syscr, syscw, read_bytes, write_bytes, cancelled] = used.io;
-    [
-        used.utime,
-        used.stime,
-        used.runtime,
-        used.prev_utime,
-        used.prev_stime,
-        used.nvcsw,
-        used.nivcsw,
-        used.min_flt,
-        used.maj_flt,
-        used.inblock,
-        used.oublock,
-        used.maxrss,
-        rchar,
-        wchar,
-        syscr,
-        syscw,
-        read_bytes,
-        write_bytes,
-        cancelled,
-    ]
-}
-
-fn used(values: [u64; NR_USED]) -> Used {
-    let [utime, stime, runtime, prev_utime, prev_stime, nvcsw, nivcsw, min_flt, maj_flt, inblock, oublock, maxrss, io @ ..] =
-        values;
-    Used {
-        utime,
-        stime,
-        runtime,
-        prev_utime,
-        prev_stime,
-        nvcsw,
-        nivcsw,
-        min_flt,
-        maj_flt,
-        inblock,
-        oublock,
-        maxrss,
-        io,
-    }
-}
-
-/// What the task at hand had used when its record was written, and its process.
-#[derive(Default)]
-pub(crate) struct Counted {
-    own: Used,
-    all: Used,
-}
-
-/// Time on a processor, in nanoseconds.
-pub(crate) struct Spent {
-    /// In user and in kernel mode.
-    pub(crate) prof: u64,
-    /// In user mode.
-    pub(crate) virt: u64,
-    /// As the scheduler counts.
-    pub(crate) sched: u64,
-}
-
-impl Counted {
-    /// What the current task, the first thread of its process, had spent then, and the
-    /// process.
-    pub(crate) fn spent(&self) -> (Spent, Spent) {
-        let spent = |used: &Used| Spent {
-            prof: used.utime.saturating_add(used.stime),
-            virt: used.utime,
-            sched: used.runtime,
-        };
-        (spent(&self.own), spent(&self.all))
     }
 }
 

@@ -35,7 +35,7 @@ use crate::kapi::task;
 use crate::kapi::timer;
 use crate::kapi::timer::Created;
 use crate::kapi::timer::Seen;
-use crate::res::task::Spent;
+use crate::res::used::Spent;
 use kernel::prelude::*;
 
 /// The timers, at one moment, in the order of their ids; and when those of CPU time expire,

@@ -99,6 +99,7 @@ fn main() -> ExitCode {
     }
     cases.run_in_child("file-of-another", 60, openers::file_of_another);
     cases.run_in_child("file-of-nobody", 60, openers::file_of_nobody);
+    cases.run_in_child("file-of-a-namespace", 60, openers::file_of_a_namespace);
     cases.run_in_child(
         "child-with-a-control-group",
         60,

@@ -173,19 +173,29 @@ pub fn file_of_another() -> Case {
     pass_with("restarted")
 }
 
-/// A file shows nothing when nobody knows who had opened it.
-pub fn file_of_nobody() -> Case {
-    let desk = Desk::open("creds-file-of-nobody");
+/// The file shows nothing when a field of these records has this value.
+fn changed(name: &str, kind: i16, field: &str, value: u64) -> Case {
+    let desk = Desk::open(name);
     make(&desk)?;
     let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
     let mut image = Image::parse(&bytes)?;
-    let creds = varies::field(format::FILE, "creds").ok_or("no such field")?;
-    for record in image.records.iter_mut().filter(|r| r.kind == format::FILE) {
-        record.set(creds.at.clone(), 0);
+    let field = varies::field(kind, field).ok_or("no such field")?;
+    for record in image.records.iter_mut().filter(|r| r.kind == kind) {
+        record.set(field.at.clone(), value);
     }
     std::fs::write(&desk.path, image.to_bytes()).map_err(|e| e.to_string())?;
     desk.restarts()?;
     pass_with("restarted")
+}
+
+/// A file shows nothing when nobody knows who had opened it.
+pub fn file_of_nobody() -> Case {
+    changed("creds-file-of-nobody", format::FILE, "creds", 0)
+}
+
+/// Capabilities of another user namespace show nothing in the first one.
+pub fn file_of_a_namespace() -> Case {
+    changed("creds-file-of-a-namespace", format::CREDS, "level", 1)
 }
 
 /// Whoever had a control group before a task of another user may have given it to that one.
