@@ -112,38 +112,44 @@ impl Stage {
     /// the last image is for after the reboot.
     pub fn changing(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
+        let mut step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
         let mut rng = Rng::new(seed);
-        let image = self.file("img");
-        let moment = |rng: &mut Rng, pid: i32| {
-            let step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
-            std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
-            let mut refused = 0;
-            while let Err((errno, said)) = self.checkpoint(pid, &image, KILL) {
-                if errno.0 != libc::EOPNOTSUPP || !passes(&said) || refused == 200 {
-                    return Err(format!("{errno}: {said}"));
-                }
-                refused += 1;
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            match sys::wait_for(pid, SECONDS) {
-                Ended::Signal(libc::SIGKILL) => {}
-                other => return Err(format!("{other:?}, and not killed")),
-            }
-            // Those below it come to us, and keep their ids until they are asked for.
-            // SAFETY: waits for children of ours, and stores nothing.
-            while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
-            Ok(())
-        };
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
+        // Shorter steps if it was over before: how long it takes varies with the host.
+        while !self.kills(step, &mut rng)? {
+            step /= 2;
+            if step < 1000 {
+                return Err(format!("it is over before it was killed {KILLS} times"));
+            }
+        }
+        let pid = self.start(&self.file("out"))?;
+        match self.kill_at(pid, step, &mut rng) {
+            Ok(true) => {}
+            other => return Err(format!("the last one: {other:?}")),
+        }
+        pass_with(format!(
+            "{} ms, {KILLS} times killed and restarted",
+            time.as_millis()
+        ))
+    }
+
+    /// One run that is killed and restarted [`KILLS`] times, all of them before it is
+    /// over: false if it was not. Its output is right in both cases.
+    fn kills(&self, step: u64, rng: &mut Rng) -> Result<bool, String> {
+        let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
         let mut pid = self.start(&self.file("out"))?;
-        for kill in 1..=KILLS {
-            moment(&mut rng, pid).map_err(|why| {
-                let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-                format!("kill {kill}: {why}; {log}")
-            })?;
+        let mut kills = 0;
+        while kills < KILLS {
+            let killed = self
+                .kill_at(pid, step, rng)
+                .map_err(|why| format!("kill {}: {why}; {}", kills + 1, log()))?;
+            if !killed {
+                break;
+            }
+            kills += 1;
             pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
             if pid == 0 {
-                sys::exit(self.take_on(&image));
+                sys::exit(self.take_on(&self.file("img")));
             }
             // It is still reading the image as long as it is this program.
             let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
@@ -151,17 +157,36 @@ impl Stage {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        self.ends(pid).map_err(|why| {
-            let log = std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-            format!("restarted {KILLS} times: {why}: {log}")
-        })?;
+        self.ends(pid)
+            .map_err(|why| format!("restarted {kills} times: {why}: {}", log()))?;
         self.same("killed and restarted")?;
-        let pid = self.start(&self.file("out"))?;
-        moment(&mut rng, pid).map_err(|why| format!("the last one: {why}"))?;
-        pass_with(format!(
-            "{} ms, {KILLS} times killed and restarted",
-            time.as_millis()
-        ))
+        Ok(kills == KILLS)
+    }
+
+    /// Kills a run with the last byte of its image, half a step to one and a half from
+    /// now; false if it was over before.
+    fn kill_at(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<bool, String> {
+        let image = self.file("img");
+        std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
+        let mut refused = 0;
+        while let Err((errno, said)) = self.checkpoint(pid, &image, KILL) {
+            if errno.0 == libc::ESRCH {
+                return Ok(false);
+            }
+            if errno.0 != libc::EOPNOTSUPP || !passes(&said) || refused == 200 {
+                return Err(format!("{errno}: {said}"));
+            }
+            refused += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match sys::wait_for(pid, SECONDS) {
+            Ended::Signal(libc::SIGKILL) => {}
+            other => return Err(format!("{other:?}, and not killed")),
+        }
+        // Those below it come to us, and keep their ids until they are asked for.
+        // SAFETY: waits for children of ours, and stores nothing.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+        Ok(true)
     }
 
     /// The kept image, after a reboot of the guest.
