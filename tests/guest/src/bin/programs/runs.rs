@@ -65,15 +65,14 @@ impl Stage {
         Ok(time)
     }
 
-    /// Undisturbed, then stopped again and again, then restarted.
-    pub fn first(&self, seed: u64) -> Case {
-        let time = self.undisturbed()?;
+    /// A run that is checkpointed at [`MOMENTS`] moments and goes on to the right output;
+    /// returns the images. On a slow kernel, fewer must do.
+    fn goes_on(&self, time: Duration, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
         let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
-        let mut rng = Rng::new(seed);
         let (pid, images) = loop {
             let pid = self.start(&self.file("out"))?;
-            let images = self.moments(pid, step, &mut rng)?;
-            // Shorter steps if it was over before; on a slow kernel some must do.
+            let images = self.moments(pid, step, rng)?;
+            // Shorter steps if it was over before.
             if images.len() == MOMENTS || step < 50 && images.len() >= FEWEST {
                 break (pid, images);
             }
@@ -86,6 +85,14 @@ impl Stage {
         self.ends(pid)?;
         std::fs::write(self.file("pid"), pid.to_string()).map_err(|e| e.to_string())?;
         self.same("went on")?;
+        Ok(images)
+    }
+
+    /// Undisturbed, then stopped again and again, then restarted.
+    pub fn first(&self, seed: u64) -> Case {
+        let time = self.undisturbed()?;
+        let mut rng = Rng::new(seed);
+        let images = self.goes_on(time, &mut rng)?;
         // One from the middle is for after the reboot. The last one may be from
         // behind the last write: it is not restarted.
         let middle = images.get(images.len() / 2).ok_or("no image")?;
@@ -97,10 +104,7 @@ impl Stage {
             restarts += 1;
             self.restart(image, &format!("restart {restarts}"))?;
         }
-        let count = images.len();
-        for image in images {
-            let _ = std::fs::remove_file(image);
-        }
+        let count = forget(images);
         pass_with(format!(
             "{} ms, {count} checkpoints, {restarts} restarts, {} KiB",
             time.as_millis(),
@@ -108,12 +112,13 @@ impl Stage {
         ))
     }
 
-    /// Killed with the last byte of its image and restarted at once, again and again;
-    /// the last image is for after the reboot.
+    /// Stopped again and again; then killed with the last byte of its image and restarted
+    /// at once, again and again; the last image is for after the reboot.
     pub fn changing(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
-        let mut step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
         let mut rng = Rng::new(seed);
+        let count = forget(self.goes_on(time, &mut rng)?);
+        let mut step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
         // Shorter steps if it was over before: how long it takes varies with the host.
         while !self.kills(step, &mut rng)? {
@@ -128,7 +133,7 @@ impl Stage {
             other => return Err(format!("the last one: {other:?}")),
         }
         pass_with(format!(
-            "{} ms, {KILLS} times killed and restarted",
+            "{} ms, {count} checkpoints, {KILLS} times killed and restarted",
             time.as_millis()
         ))
     }
@@ -206,6 +211,14 @@ impl Stage {
         }
         pass_with("the same output")
     }
+}
+
+/// Removes images; returns how many they were.
+fn forget(images: Vec<PathBuf>) -> usize {
+    for image in &images {
+        let _ = std::fs::remove_file(image);
+    }
+    images.len()
 }
 
 /// Is it a refusal that a program's start explains? A name service is asked through a
