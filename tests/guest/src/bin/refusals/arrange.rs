@@ -178,7 +178,7 @@ fn epoll_of_socket(_: &Desk) -> Result<Place, String> {
     Ok(Place::Fd(socket as i32))
 }
 
-fn watch(epoll: usize, fd: usize) -> Result<(), String> {
+pub fn watch(epoll: usize, fd: usize) -> Result<(), String> {
     let mut event = [1u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let args = [epoll, libc::EPOLL_CTL_ADD as usize, fd, 0, 0, 0];
     had(

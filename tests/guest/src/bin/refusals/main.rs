@@ -10,6 +10,7 @@ mod arrange;
 mod bits32;
 mod locks;
 mod memory;
+mod others;
 mod procfs;
 mod sockets;
 mod state;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
     cases.run_in_child("control", 20, || control(&Desk::open("control")));
     let all = [
         memory::THINGS,
+        others::THINGS,
         arrange::THINGS,
         procfs::THINGS,
         sockets::THINGS,

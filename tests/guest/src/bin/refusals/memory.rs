@@ -123,6 +123,62 @@ fn policy(_: &Desk) -> Result<Place, String> {
     Ok(Place::Address(map.addr))
 }
 
+/// The memory of a device on the bus.
+fn device(_: &Desk) -> Result<Place, String> {
+    let path = std::fs::read_dir("/sys/bus/pci/devices")
+        .map_err(|e| e.to_string())?
+        .flatten()
+        .map(|device| device.path().join("resource1"))
+        .find(|path| path.exists())
+        .ok_or("no device has memory")?;
+    let fd = had("open", sys::open(&c_path(&path), libc::O_RDWR, 0))?;
+    file(fd, libc::MAP_SHARED, libc::PROT_READ)
+}
+
+/// Where only processors with five levels of page tables have addresses.
+fn high(_: &Desk) -> Result<Place, String> {
+    const HIGH: usize = 1 << 48;
+    let prot = libc::PROT_READ as usize;
+    let args = [HIGH, PAGE, prot, ANON as usize, usize::MAX, 0];
+    match had("mmap", plain(libc::SYS_mmap, &args))? {
+        addr if addr < HIGH => Err("no addresses above 47 bits".to_string()),
+        addr => Ok(Place::Address(addr)),
+    }
+}
+
+/// Guards can only be set before the mapping is locked, a restart would be too late.
+fn locked_guards(_: &Desk) -> Result<Place, String> {
+    const MADV_GUARD_INSTALL: i32 = 102;
+    const MLOCK_ONFAULT: usize = 1;
+    let map = had("mmap", Map::anon(4 * PAGE))?;
+    had("guards", map.part(1, 2).advise(MADV_GUARD_INSTALL))?;
+    had("mlock2", map.lock(MLOCK_ONFAULT))?;
+    // Nobody is to read it meanwhile.
+    had("mprotect", map.protect(libc::PROT_NONE))?;
+    Ok(Place::Address(map.addr))
+}
+
+/// A mapping from before the seal may be written to, one from behind it never.
+fn sealed_between(_: &Desk) -> Result<Place, String> {
+    const F_SEAL_FUTURE_WRITE: usize = 0x10;
+    let args = [
+        c"sealed".as_ptr() as usize,
+        libc::MFD_ALLOW_SEALING as usize,
+    ];
+    let fd = had("memfd_create", plain(libc::SYS_memfd_create, &args))? as i32;
+    let size = [fd as usize, PAGE];
+    had("ftruncate", plain(libc::SYS_ftruncate, &size))?;
+    let shared = Spec {
+        flags: libc::MAP_SHARED,
+        fd,
+        ..Spec::default()
+    };
+    map(shared)?;
+    let seal = sys::fcntl(fd, libc::F_ADD_SEALS, F_SEAL_FUTURE_WRITE);
+    had("F_SEAL_FUTURE_WRITE", seal)?;
+    file(fd, libc::MAP_SHARED, libc::PROT_READ)
+}
+
 /// Mappings.
 pub const THINGS: &[Thing] = &[
     busy("map-secret", secret, &["secret", "shared"]),
@@ -142,4 +198,16 @@ pub const THINGS: &[Thing] = &[
     },
     busy("map-userfault", userfault, &["userfault"]),
     busy("map-policy", policy, &["memory policy"]),
+    busy("map-device", device, &["device mapping"]),
+    busy("map-above-47-bits", high, &["above 47 bits"]),
+    busy(
+        "map-locked-guards",
+        locked_guards,
+        &["guard ranges in a locked mapping"],
+    ),
+    busy(
+        "map-sealed-between",
+        sealed_between,
+        &["from before and from behind F_SEAL_FUTURE_WRITE"],
+    ),
 ];
