@@ -67,8 +67,11 @@ pub mod flags {
     pub const ALL: u32 = TIMEOUT | FUTEX_SHARED | FUTEX_REALTIME;
 }
 
-/// Clocks that a sleep may use: realtime, monotonic, boottime, TAI.
-pub const CLOCKS: [u32; 4] = [0, 1, 7, 11];
+/// CLOCK_PROCESS_CPUTIME_ID: the time that a process has spent on a processor.
+pub(crate) const CLOCK_PROCESS: u32 = 2;
+
+/// Clocks that a sleep may use: realtime, monotonic, [`CLOCK_PROCESS`], boottime, TAI.
+pub const CLOCKS: [u32; 5] = [0, 1, CLOCK_PROCESS, 7, 11];
 
 /// Calls that may wait at a socket with a timeout, by their numbers: read, write, readv,
 /// writev, sendto, recvfrom, sendmsg, recvmsg, recvmmsg, sendmmsg, preadv2, pwritev2.

@@ -6,9 +6,11 @@ use super::task::current_ptr;
 use crate::format::call::flags;
 use crate::format::call::kind;
 use crate::format::call::RestartBlock;
+use crate::format::call::CLOCK_PROCESS;
 use crate::format::call::REMAINING_MAX;
 use crate::format::call::SOCKET_CALLS;
 use crate::format::cpu::TASK_SIZE_MAX;
+use crate::format::timer::cpu_clock::PROCESS_SCHED;
 use kernel::bindings;
 use kernel::prelude::*;
 
@@ -90,26 +92,54 @@ pub(crate) fn is_none() -> bool {
     }
 }
 
-/// Stores the restart block; `None` when it is of a kind that cannot be kept.
-pub(crate) fn save() -> Option<RestartBlock> {
+/// Is it a sleep on the time that the own process spends on a processor? Then with what is
+/// left of it, if `spent`, in nanoseconds, is what the process has spent.
+///
+/// # Safety
+///
+/// The block is the current task's.
+unsafe fn process_sleep(block: &bindings::restart_block, spent: u64) -> Option<u64> {
+    let is = |f: Function| block.fn_.is_some_and(|g| core::ptr::fn_addr_eq(g, f));
+    // Not begun again yet since a restart.
+    let anew = is(bindings::posix_cpu_nsleep_continue);
+    if !anew && !is(bindings::posix_cpu_nsleep_restart) {
+        return None;
+    }
+    // SAFETY: Both functions use this member of the union, which only the task itself
+    // changes.
+    let sleep = unsafe { &block.__bindgen_anon_1.nanosleep };
+    let expires = u64::try_from(sleep.expires).unwrap_or(0);
+    let left = expires.saturating_sub(if anew { 0 } else { spent });
+    (sleep.clockid == PROCESS_SCHED).then_some(left.min(REMAINING_MAX))
+}
+
+/// Stores the restart block; `None` when it is of a kind that cannot be kept. `spent` is the
+/// time on a processor of the process that is in the image, in nanoseconds.
+pub(crate) fn save(spent: u64) -> Option<RestartBlock> {
     let mut rec = RestartBlock::zeroed();
     // SAFETY: Only the task itself changes its restart block. The function
     // tells which member of the union is in use.
     unsafe {
         let block = &(*current_ptr()).restart_block;
         let is = |f: Function| block.fn_.is_some_and(|g| core::ptr::fn_addr_eq(g, f));
-        if is(bindings::hrtimer_nanosleep_restart) {
+        let process_sleep = process_sleep(block, spent);
+        if process_sleep.is_some() || is(bindings::hrtimer_nanosleep_restart) {
             let sleep = &block.__bindgen_anon_1.nanosleep;
             if sleep.type_ == bindings::timespec_type_TT_COMPAT {
                 return None;
             }
             rec.kind = kind::NANOSLEEP;
             rec.flags = flags::TIMEOUT;
-            rec.clock = sleep.clockid as u32;
             if sleep.type_ == bindings::timespec_type_TT_NATIVE {
                 rec.addr = user(sleep.__bindgen_anon_1.rmtp as u64);
             }
-            rec.remaining_ns = left(rec.clock, sleep.expires);
+            if let Some(left) = process_sleep {
+                rec.clock = CLOCK_PROCESS;
+                rec.remaining_ns = left;
+            } else {
+                rec.clock = sleep.clockid as u32;
+                rec.remaining_ns = left(rec.clock, sleep.expires);
+            }
         } else if is(bindings::do_restart_poll) {
             let poll = &block.__bindgen_anon_1.poll;
             rec.kind = kind::POLL;
@@ -177,15 +207,21 @@ pub(crate) fn restore(rec: Option<&RestartBlock>) {
         match rec.kind {
             kind::NANOSLEEP => {
                 let sleep = &raw mut (*union).nanosleep;
-                (*sleep).clockid = rec.clock as bindings::clockid_t;
                 (*sleep).type_ = if rec.addr == 0 {
                     bindings::timespec_type_TT_NONE
                 } else {
                     bindings::timespec_type_TT_NATIVE
                 };
                 (*sleep).__bindgen_anon_1.rmtp = rec.addr as usize as *mut _;
-                (*sleep).expires = deadline(rec.clock, rec.remaining_ns);
-                (*block).fn_ = Some(bindings::hrtimer_nanosleep_restart);
+                if rec.clock == CLOCK_PROCESS {
+                    (*sleep).clockid = PROCESS_SCHED;
+                    (*sleep).expires = rec.remaining_ns as i64;
+                    (*block).fn_ = Some(bindings::posix_cpu_nsleep_continue);
+                } else {
+                    (*sleep).clockid = rec.clock as bindings::clockid_t;
+                    (*sleep).expires = deadline(rec.clock, rec.remaining_ns);
+                    (*block).fn_ = Some(bindings::hrtimer_nanosleep_restart);
+                }
             }
             kind::POLL => {
                 let poll = &raw mut (*union).poll;
@@ -245,7 +281,7 @@ mod tests {
     fn survives(rec: &RestartBlock) {
         assert!(rec.validate().is_ok());
         restore(Some(rec));
-        let saved = save();
+        let saved = save(0);
         restore(None);
         let mut saved = saved.unwrap_or(RestartBlock::zeroed());
         assert!(saved.validate().is_ok());
@@ -274,7 +310,7 @@ mod tests {
         rec.flags = 0;
         rec.remaining_ns = 0;
         restore(Some(&rec));
-        assert!(save() == Some(rec));
+        assert!(save(0) == Some(rec));
         restore(None);
     }
 
@@ -307,7 +343,7 @@ mod tests {
     #[test]
     fn other_functions_are_refused() {
         restore(None);
-        assert!(save().is_none());
+        assert!(save(0).is_none());
     }
 
     #[test]

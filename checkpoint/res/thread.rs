@@ -46,7 +46,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
         arch::cpu::save()
     }
     .why("a segment register holds an unknown selector")?;
-    let call = interrupted(&cpu)?;
+    let call = interrupted(&cpu, ctx.counted.spent_by_process())?;
     cpu.nr_restart = u32::from(call.is_some());
     ctx.writer.record(task, &cpu).written()?;
     let fpu = arch::fpu::save()?;
@@ -57,11 +57,12 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     }
 }
 
-/// What the interrupted call needs to go on.
-fn interrupted(cpu: &Cpu) -> Outcome<Option<RestartBlock>> {
+/// What the interrupted call needs to go on; `spent` is the time on a processor, in
+/// nanoseconds, that the image says the process has spent.
+fn interrupted(cpu: &Cpu, spent: u64) -> Outcome<Option<RestartBlock>> {
     // The second one: on its way to restart_syscall(2) already.
     if cpu.orig_ax != u64::MAX && cpu.ax as i64 == CONTINUE || cpu.ax == NR_RESTART_SYSCALL {
-        let block = call::save();
+        let block = call::save(spent);
         ensure(
             block.is_some() || call::is_none(),
             EOPNOTSUPP,

@@ -135,6 +135,12 @@ pub(crate) struct Spent {
 }
 
 impl Counted {
+    /// What the process had spent then on a processor, in nanoseconds, as the scheduler
+    /// counts: threads follow the first one of their process.
+    pub(crate) fn spent_by_process(&self) -> u64 {
+        self.all.runtime
+    }
+
     /// What the current task, the first thread of its process, had spent then, and the
     /// process.
     pub(crate) fn spent(&self) -> (Spent, Spent) {

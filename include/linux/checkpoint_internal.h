@@ -33,6 +33,9 @@ struct task_struct;
 
 /* kernel/time/hrtimer.c: continues nanosleep, clock_nanosleep */
 long hrtimer_nanosleep_restart(struct restart_block *restart);
+/* kernel/time/posix-cpu-timers.c: clock_nanosleep on the time of a process on a processor */
+long posix_cpu_nsleep_restart(struct restart_block *restart_block);
+long posix_cpu_nsleep_continue(struct restart_block *restart_block);
 /* fs/select.c: continues poll */
 long do_restart_poll(struct restart_block *restart_block);
 /* kernel/futex/waitwake.c: continues FUTEX_WAIT with a timeout */

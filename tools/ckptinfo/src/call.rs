@@ -108,6 +108,7 @@ fn clock_name(number: u32) -> &'static str {
     match number {
         0 => "realtime",
         1 => "monotonic",
+        2 => "process",
         7 => "boottime",
         11 => "tai",
         _ => "unknown",

@@ -15,7 +15,7 @@ pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
     (
         1..=8u32,
         any::<bool>(),
-        0..4usize,
+        0..call::CLOCKS.len(),
         0..TASK_SIZE_MAX / 4,
         0..=call::REMAINING_MAX,
         1..=u32::MAX,
@@ -38,7 +38,7 @@ pub fn restart_block() -> impl Strategy<Value = RestartBlock> {
                 }
                 call::kind::EPOLL_WAIT.. => {}
                 _ => {
-                    block.flags |= clock as u32 * call::flags::FUTEX_SHARED;
+                    block.flags |= (clock as u32 % 4) * call::flags::FUTEX_SHARED;
                     (block.value, block.bitset) = (value, value.reverse_bits());
                 }
             }

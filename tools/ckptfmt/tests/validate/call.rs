@@ -163,8 +163,8 @@ fn sleeps() {
         block(kind::NANOSLEEP),
         &[
             (|r| (r.flags, r.remaining_ns) = (0, 0), NO_TIMEOUT),
-            // The CPU clock of a process, and the clocks of alarms.
-            (|r| r.clock = 2, CLOCK),
+            // The CPU clock of a thread, and the clocks of alarms.
+            (|r| r.clock = 3, CLOCK),
             (|r| r.clock = 8, CLOCK),
             (|r| r.clock = u32::MAX, CLOCK),
             (|r| r.nr_fds = 1, FDS),

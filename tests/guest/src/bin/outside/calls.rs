@@ -15,7 +15,7 @@ use ckpt_guest::victim::Scene;
 
 /// How long each sleeps, in milliseconds, where checkpoints are fast.
 pub const SLEEP: u64 = 1500;
-const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
+pub const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
 
 /// Sockets wait by a clock of jiffies, which may lag behind that which is read here.
 const JIFFIES: Duration = Duration::from_millis(5);
@@ -31,7 +31,7 @@ pub fn time(millis: u64) -> Time {
     [millis as i64 / 1000, millis as i64 % 1000 * 1_000_000]
 }
 
-fn now(clock: i32) -> Time {
+pub fn now(clock: i32) -> Time {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -41,7 +41,7 @@ fn now(clock: i32) -> Time {
     [now.tv_sec, now.tv_nsec]
 }
 
-fn later(clock: i32, millis: u64) -> Time {
+pub fn later(clock: i32, millis: u64) -> Time {
     let [sec, nsec] = now(clock);
     let nsec = nsec + millis as i64 * 1_000_000;
     [sec + nsec / 1_000_000_000, nsec % 1_000_000_000]

@@ -7,6 +7,7 @@
 //! and so must every image of it that is restarted.
 
 mod calls;
+mod cpu;
 mod kills;
 mod refused;
 mod sockets;
@@ -23,7 +24,8 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    let waits = calls::ACTS.iter().chain(waits::ACTS).chain(sockets::ACTS);
+    let waits = calls::ACTS.iter().chain(cpu::ACTS);
+    let waits = waits.chain(waits::ACTS).chain(sockets::ACTS);
     for act in work::ACTS.iter().chain(waits) {
         cases.run(act.name, || play(act, seed));
     }

@@ -141,6 +141,29 @@ fn memory_of_before() -> Case {
     pass_with(said.trim())
 }
 
+/// It sleeps until its parent, which is not in the image, has spent time on a processor.
+fn sleep_by_another_clock() -> Case {
+    let scene = Scene::new("refused-sleep-by-another-clock");
+    let victim = scene.start(|scene| {
+        let parent = sys::plain(libc::SYS_getppid, &[]).map_err(|e| e.to_string())?;
+        let (clock, time) = (!parent << 3 | 2, crate::calls::time(1_000_000));
+        scene.announce();
+        let at = (&raw const time) as usize;
+        let ret = sys::plain(libc::SYS_clock_nanosleep, &[clock, 0, at, 0]);
+        Err(format!("it woke up: {ret:?}"))
+    })?;
+    scene.until_there()?;
+    let call = format!("/proc/{}/syscall", victim.pid);
+    let asleep = format!("{} ", libc::SYS_clock_nanosleep);
+    while std::fs::read_to_string(&call).is_ok_and(|now| !now.starts_with(&asleep)) {
+        scene.pause(5);
+    }
+    let said = victim.refuses(libc::EOPNOTSUPP, "system call of this kind")?;
+    victim.unnoticed()?;
+    victim.end();
+    pass_with(said.trim())
+}
+
 /// Two wishes that exclude each other, and an unknown one.
 fn flags() -> Case {
     let scene = Scene::new("refused-flags");
@@ -175,5 +198,6 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-zombie", zombie),
     ("refused-not-ours", not_ours),
     ("refused-memory-of-before", memory_of_before),
+    ("refused-sleep-by-another-clock", sleep_by_another_clock),
     ("refused-flags", flags),
 ];
