@@ -6,8 +6,9 @@
 //!
 //! `nolibc IMAGE` checkpoints itself into IMAGE and verifies its memory. As the
 //! smallest image there is, it also serves the tests that break images.
-//! `nolibc IMAGE family` has before, in short, what an image can have of a family: a
-//! child, one that has ended, pipes, counters, timers, signals.
+//! `nolibc IMAGE family` has before, in short, what an image can have besides: children,
+//! one that has ended and one that sleeps, a thread, pipes, sockets, counters, timers,
+//! signals, filters, guards, segments.
 //! `nolibc loop` writes images of one and the same state to standard output, until
 //! that is closed.
 
@@ -18,7 +19,8 @@ const SYS_WRITE: usize = 1;
 const SYS_OPEN: usize = 2;
 const SYS_MMAP: isize = 9;
 const SYS_GETPID: usize = 39;
-const SYS_EXIT: usize = 60;
+/// Ends all threads.
+const SYS_EXIT: usize = 231;
 const SYS_CHECKPOINT: usize = 473;
 /// O_WRONLY | O_CREAT | O_TRUNC
 const CREATE: usize = 0o1101;
@@ -77,20 +79,29 @@ unsafe fn call(nr: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     ret
 }
 
-/// Shared memory of four pages, of which the last is written.
-fn share() -> *mut u32 {
+/// MAP_ANONYMOUS, and MAP_SHARED or MAP_PRIVATE.
+const SHARED: usize = 0x21;
+const PRIVATE: usize = 0x22;
+
+/// Four pages of new memory, to read and to write.
+fn map(flags: usize) -> isize {
     let ret: isize;
-    // PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS.
     // SAFETY: a new mapping, where the kernel likes.
     unsafe {
         asm!("syscall", inlateout("rax") SYS_MMAP => ret, in("rdi") 0, in("rsi") 4 * 4096,
-             in("rdx") 3, in("r10") 0x21, in("r8") -1, in("r9") 0, lateout("rcx") _,
+             in("rdx") 3, in("r10") flags, in("r8") -1, in("r9") 0, lateout("rcx") _,
              lateout("r11") _);
     }
     if ret < 0 {
         say(b"FAILED: mmap\n");
         exit(1);
     }
+    ret
+}
+
+/// Shared memory of four pages, of which the last is written.
+fn share() -> *mut u32 {
+    let ret = map(SHARED);
     // SAFETY: the last page of the mapping.
     let last = unsafe { (ret as *mut u8).add(3 * 4096) }.cast::<u32>();
     // SAFETY: as above.
@@ -116,10 +127,15 @@ mod nr {
     pub const READ: usize = 0;
     pub const CLOSE: usize = 3;
     pub const SIGPROCMASK: usize = 14;
+    pub const MADVISE: usize = 28;
+    pub const NANOSLEEP: usize = 35;
     pub const SOCKETPAIR: usize = 53;
+    pub const CLONE: usize = 56;
     pub const FORK: usize = 57;
     pub const KILL: usize = 62;
+    pub const MODIFY_LDT: usize = 154;
     pub const PRCTL: usize = 157;
+    pub const SETAFFINITY: usize = 203;
     pub const TIMER_CREATE: usize = 222;
     pub const TIMER_SETTIME: usize = 223;
     pub const EPOLL_CTL: usize = 233;
@@ -131,6 +147,7 @@ mod nr {
     pub const EPOLL_CREATE: usize = 291;
     pub const PIPE: usize = 293;
     pub const SECCOMP: usize = 317;
+    pub const PIDFD_OPEN: usize = 434;
 }
 
 /// A call that must not fail.
@@ -159,8 +176,40 @@ fn sockets(kind: usize) -> [usize; 2] {
     unsafe { (&raw const ends).read_volatile() }.map(|end| end as usize)
 }
 
+/// A thread that does nothing, until the process ends.
+fn thread() {
+    // CLONE_VM, _FS, _FILES, _SIGHAND, _THREAD, _SYSVSEM.
+    const FLAGS: usize = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
+    let stack = map(PRIVATE) as usize + 4 * 4096;
+    let ret: isize;
+    // SAFETY: the thread has a stack of its own, which it does not use: it calls pause(2)
+    // only. What it does not return from is none of the compiler's business.
+    unsafe {
+        asm!("syscall", "test rax, rax", "jnz 3f", "2:", "mov eax, 34", "syscall", "jmp 2b",
+             "3:", inlateout("rax") nr::CLONE as isize => ret, in("rdi") FLAGS,
+             in("rsi") stack, in("rdx") 0, in("r10") 0, in("r8") 0, lateout("rcx") _,
+             lateout("r11") _);
+    }
+    if ret < 0 {
+        say(b"FAILED: clone\n");
+        exit(1);
+    }
+}
+
+/// What an image of one process can have, and that of the smallest one has not.
+fn equip() {
+    // MADV_GUARD_INSTALL.
+    must(nr::MADVISE, map(PRIVATE) as usize, 4096, 102, 0);
+    // An entry of 16 bytes: number 0, at 4096, a limit of 16 pages, 32 bits, in pages.
+    let entry = [0u32, 4096, 16, 0x51];
+    must(nr::MODIFY_LDT, 0x11, (&raw const entry) as usize, 16, 0);
+    let cpus = 1u64;
+    must(nr::SETAFFINITY, 0, 8, (&raw const cpus) as usize, 0);
+}
+
 /// All that the image of a family has and that of one process has not.
 fn family() {
+    equip();
     let full = pipe();
     must(SYS_WRITE, full[1] as usize, c"data".as_ptr() as usize, 4, 0);
     // Messages on both ways, and one that the closed end has left, and has not read.
@@ -215,6 +264,14 @@ fn family() {
     }
     // P_PID, WEXITED | WNOWAIT.
     must(nr::WAITID, 1, ended, 0, 4 | 0x0100_0000);
+    must(nr::PIDFD_OPEN, ended, 0, 0, 0);
+    // Not for long: whoever has lost its parent may have lost the signal of that, too.
+    let (sleep, moment) = ([5u64, 0], [0u64, 200_000_000]);
+    if must(nr::FORK, 0, 0, 0, 0) == 0 {
+        must(nr::PRCTL, 1, 9, 0, 0);
+        must(nr::NANOSLEEP, (&raw const sleep) as usize, 0, 0, 0);
+        exit(0);
+    }
     let hold = pipe();
     if must(nr::FORK, 0, 0, 0, 0) == 0 {
         // PR_SET_PDEATHSIG, SIGKILL.
@@ -224,6 +281,9 @@ fn family() {
         must(nr::READ, hold[0] as usize, (&raw mut byte) as usize, 1, 0);
         exit(0);
     }
+    thread();
+    // Until the one sleeps and the other reads.
+    must(nr::NANOSLEEP, (&raw const moment) as usize, 0, 0, 0);
 }
 
 /// The words at the start of the stack: argc, argv, a null, the environment.

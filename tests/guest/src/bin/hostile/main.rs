@@ -16,6 +16,8 @@ use std::process::Command;
 use std::process::ExitCode;
 use std::process::Stdio;
 
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::format;
 use ckpt_guest::image;
@@ -49,10 +51,16 @@ impl Base {
 const KINDS: &[i16] = &[
     format::TREE,
     format::TASK,
+    format::AFFINITY,
+    format::GROUPS,
+    format::THREAD_SIGNAL,
     format::RESTART_BLOCK,
     format::SIGINFO,
     format::TIMERS,
     format::TIMER,
+    format::GUARD,
+    format::MM_CONTEXT,
+    format::LDT,
     format::PGREF,
     format::FILE,
     format::FD_ENT,
@@ -67,6 +75,7 @@ const KINDS: &[i16] = &[
     format::TIMERFD,
     format::EPOLL,
     format::EPOLL_ITEM,
+    format::PIDFD,
     format::SECCOMP,
     format::SECCOMP_FILTER,
     format::SECCOMP_CODE,
@@ -144,12 +153,31 @@ fn main() -> ExitCode {
     cases.verdict()
 }
 
+/// A record that no image has is never tampered with.
+fn has_every_kind(base: &Base) -> Case {
+    // A failed checkpoint has the one, the reader knows the other.
+    let excused = [format::ERROR, format::PAD, format::TAIL];
+    let missing: Vec<_> = format::TYPES
+        .iter()
+        .filter(|(kind, ..)| !excused.contains(kind) && base.image.find(*kind).is_none())
+        .map(|(_, name, ..)| *name)
+        .collect();
+    if missing.is_empty() {
+        return pass_with(format!("{} kinds", format::TYPES.len() - excused.len()));
+    }
+    Err(format!("there is no {}", missing.join(", ")))
+}
+
 /// Images of a process with children: what those above do not have.
 fn of_family(cases: &mut Cases, engine: &mut Engine) -> Result<(), String> {
     // Whoever loses a parent comes to us.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| e.to_string())?;
+    // Those of the image and those of the caller: sockets must not be another user's.
+    let groups = [1234u32, 5678];
+    sys::plain(libc::SYS_setgroups, &[2, groups.as_ptr() as usize]).map_err(|e| e.to_string())?;
     let base = base(true)?;
     engine::reap();
+    cases.run("family-kinds", || has_every_kind(&base));
     let base = base.only(KINDS);
     cases.run("family-control", || engine.control(&base.bytes));
     let lists: [(&str, engine::List<'_>); 3] = [
