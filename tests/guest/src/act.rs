@@ -16,6 +16,18 @@ pub struct Act {
     pub play: fn(&Scene) -> Result<(), String>,
     /// How long it lives, in milliseconds, as far as it waits.
     pub waits: u64,
+    /// Whether it announces where it is to be stopped first.
+    pub there: bool,
+}
+
+impl Act {
+    /// It announces where it is to be stopped first.
+    pub const fn there(self) -> Self {
+        Self {
+            there: true,
+            ..self
+        }
+    }
 }
 
 /// How many times longer everything takes, for victims that wait.
@@ -31,6 +43,9 @@ pub fn play(act: &Act, seed: u64) -> Case {
     let scene = Scene::new(act.name);
     let victim = scene.start(act.play)?;
     let mut images = Vec::new();
+    if act.there {
+        scene.until_there()?;
+    }
     for i in 0..TIMES {
         scene.pause(1 + rng.below(waits / 8));
         match victim.checkpoint(&format!("{}.{i}", act.name), 0) {

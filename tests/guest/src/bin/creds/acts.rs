@@ -110,20 +110,24 @@ pub const ACTS: &[Act] = &[
         name: "openers",
         play: openers,
         waits: 100,
+        there: false,
     },
     Act {
         name: "daemon",
         play: daemon,
         waits: 100,
+        there: false,
     },
     Act {
         name: "upside-down",
         play: upside_down,
         waits: 100,
+        there: false,
     },
     Act {
         name: "threads",
         play: threads,
         waits: 100,
+        there: false,
     },
 ];

@@ -158,15 +158,18 @@ pub const ACTS: &[Act] = &[
         name: "strict",
         play: strict,
         waits: 100,
+        there: false,
     },
     Act {
         name: "family",
         play: family,
         waits: 100,
+        there: false,
     },
     Act {
         name: "threads",
         play: threads,
         waits: 100,
+        there: false,
     },
 ];

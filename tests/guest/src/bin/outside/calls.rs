@@ -178,6 +178,7 @@ pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> 
         name,
         play,
         waits: SLEEP,
+        there: false,
     }
 }
 

@@ -3,11 +3,18 @@
 //! Victims that sleep until their process has spent time on a processor. None may be woken
 //! early, and a restarted one sleeps what was left.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::format;
+use ckpt_guest::image::Image;
+use ckpt_guest::varies;
+use ckpt_guest::victim::Scene;
 
 use crate::calls::act;
 use crate::calls::call;
@@ -17,6 +24,7 @@ use crate::calls::now;
 use crate::calls::time;
 use crate::calls::Time;
 use crate::calls::ABSOLUTE;
+use crate::kills::Body;
 
 const CLOCK: i32 = libc::CLOCK_PROCESS_CPUTIME_ID;
 
@@ -40,12 +48,47 @@ fn sleep(flags: usize, time: Time) -> Result<(), String> {
         ret
     });
     let (passed, wanted) = (spent() - begin, duration());
-    // Neither early nor from the start once more.
-    if ret != Ok(0) || passed < wanted || passed > wanted + wanted / 8 {
+    // Late by as much as the other thread has run before it was asleep again.
+    if ret != Ok(0) || passed < wanted || passed > wanted + wanted / 2 {
         return Err(format!("{ret:?} after {passed} ms, not {wanted} ms"));
     }
     Ok(())
 }
+
+/// When the sleep of an image ends by the clock that the image has, and what is left of it,
+/// in nanoseconds.
+fn end(image: &Path) -> Result<(u64, u64), String> {
+    let bytes = std::fs::read(image).map_err(|e| e.to_string())?;
+    let image = Image::parse(&bytes)?;
+    let number = |kind: i16, name: &str| {
+        let field = varies::field(kind, name)?;
+        image
+            .find(kind)
+            .map(|at| image.records[at].get(field.at.clone()))
+    };
+    let spent = number(format::TASK, "group_runtime").ok_or("no time")?;
+    let left = number(format::RESTART_BLOCK, "remaining_ns").ok_or("no sleep")?;
+    Ok((spent + left, left))
+}
+
+/// Whatever saving has cost: all images of one sleep end at the same time.
+fn same_end() -> Case {
+    let scene = Scene::new("sleep-cpu-ends");
+    let victim = scene.start(|_| sleep(0, time(duration())))?;
+    let mut ends = Vec::new();
+    for i in 0..3 {
+        scene.pause(duration() / 8);
+        ends.push(end(&victim.checkpoint(&format!("sleep-cpu-ends.{i}"), 0)?)?);
+    }
+    victim.ends_well(duration())?;
+    if ends.iter().any(|(end, _)| *end != ends[0].0) {
+        return Err(format!("{ends:?}"));
+    }
+    pass_with(format!("{ends:?}"))
+}
+
+/// Cases.
+pub const CASES: &[(&str, Body)] = &[("sleep-cpu-ends", same_end)];
 
 /// Victims that sleep.
 pub const ACTS: &[Act] = &[

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     }
     for (name, case) in kills::CASES
         .iter()
+        .chain(cpu::CASES)
         .chain(refused::CASES)
         .chain(unsaved::CASES)
     {

@@ -134,6 +134,28 @@ fn children_of_threads(scene: &Scene) -> Result<(), String> {
     })
 }
 
+/// Waits until they have ended, and leaves them to be waited for.
+fn until_zombies(pids: &[i32]) -> Result<(), String> {
+    for pid in pids {
+        let options = libc::WEXITED | libc::WNOWAIT;
+        // SAFETY: no status is asked for.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PID,
+                *pid,
+                std::ptr::null_mut::<libc::siginfo_t>(),
+                options,
+                std::ptr::null_mut::<libc::rusage>(),
+            )
+        };
+        if done != 0 {
+            return Err(format!("waitid: {}", std::io::Error::last_os_error()));
+        }
+    }
+    Ok(())
+}
+
 /// Children that have ended: nobody has asked for their exit codes yet.
 fn zombies(scene: &Scene) -> Result<(), String> {
     let exits = child(|| sys::exit(7))?;
@@ -145,6 +167,8 @@ fn zombies(scene: &Scene) -> Result<(), String> {
         let _ = sys::plain(libc::SYS_setsid, &[]);
         sys::exit(9)
     })?;
+    until_zombies(&[exits, killed, leader])?;
+    scene.announce();
     scene.wait();
     for (pid, want) in [
         (exits, Ended::Exit(7)),
@@ -337,6 +361,7 @@ pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> 
         name,
         play,
         waits: TIME,
+        there: false,
     }
 }
 
@@ -345,7 +370,7 @@ pub const ACTS: &[Act] = &[
     act("children", children),
     act("generations", generations),
     act("children-of-threads", children_of_threads),
-    act("zombies", zombies),
+    act("zombies", zombies).there(),
     act("groups-and-sessions", groups_below_a_subreaper),
     act("forks", forks),
     act("spawns", spawns),

@@ -106,7 +106,13 @@ pub fn again() -> Case {
             if lives() < LIVES {
                 desk.restart();
             }
-            lives() == LIVES
+            // More than an image may claim is no obstacle to the next one.
+            let next = Desk::open("trees-used-most-next");
+            let saved = next.checkpoint();
+            if saved.is_err() {
+                println!("{saved:?}: {}", next.said());
+            }
+            lives() == LIVES && saved.is_ok()
         },
     )?;
     claim(&desk)?;
@@ -142,7 +148,8 @@ pub fn due_meanwhile() -> Case {
         || {
             let left = timer::get(id.get());
             println!("{left:?}");
-            left.is_ok_and(|[left, _]| left != 0 && left <= most)
+            // That which would have expired meanwhile has some nanoseconds at most.
+            left.is_ok_and(|[left, _]| (most / 2..=most).contains(&left))
         },
     )?;
     desk.restarts()?;

@@ -311,6 +311,7 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: TIME,
+        there: false,
     }
 }
 
@@ -322,6 +323,7 @@ pub const ACTS: &[Act] = &[
         name: "threads-sleep",
         play: sleepers,
         waits: 900,
+        there: false,
     },
     act("threads-signals", signals),
     act("threads-short-lived", short_lived),

@@ -227,6 +227,7 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: TIME,
+        there: false,
     }
 }
 

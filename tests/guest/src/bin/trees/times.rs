@@ -213,6 +213,7 @@ fn ended(scene: &Scene) -> Result<(), String> {
     if largest < LARGE as u64 >> 10 || before[0] + before[1] < BURNT / 1000 {
         return Err(format!("{before:?}, {largest} KiB"));
     }
+    scene.announce();
     scene.wait();
     let children = usage(libc::RUSAGE_CHILDREN).0;
     let (now, largest_now) = left_by(child, 0)?;
@@ -300,7 +301,7 @@ fn timers_of_a_child(scene: &Scene) -> Result<(), String> {
 /// Victims that look at their times.
 pub const ACTS: &[Act] = &[
     act("times", times),
-    act("times-of-the-ended", ended),
+    act("times-of-the-ended", ended).there(),
     act("times-of-timers", timers),
     act("times-of-a-child", timers_of_a_child),
 ];
