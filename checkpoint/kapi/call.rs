@@ -108,7 +108,8 @@ unsafe fn process_sleep(block: &bindings::restart_block, spent: u64) -> Option<u
     // SAFETY: Both functions use this member of the union, which only the task itself
     // changes.
     let sleep = unsafe { &block.__bindgen_anon_1.nanosleep };
-    let expires = u64::try_from(sleep.expires).unwrap_or(0);
+    // A number without a sign there, and so the end of a sleep for ever.
+    let expires = sleep.expires as u64;
     let left = expires.saturating_sub(if anew { 0 } else { spent });
     (sleep.clockid == PROCESS_SCHED).then_some(left.min(REMAINING_MAX))
 }

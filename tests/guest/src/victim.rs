@@ -64,7 +64,8 @@ impl Scene {
         }
     }
 
-    fn said(&self) -> String {
+    /// What the victim has printed.
+    pub fn said(&self) -> String {
         std::fs::read_to_string(self.dir.join("victim.out")).unwrap_or_default()
     }
 

@@ -33,9 +33,9 @@ fn spent() -> u64 {
     sec as u64 * 1000 + nsec as u64 / 1_000_000
 }
 
-/// Sleeps while another thread spends time.
-fn sleep(flags: usize, time: Time) -> Result<(), String> {
-    let (begin, woken) = (spent(), AtomicBool::new(false));
+/// Sleeps while another thread spends time, which begins when `begin` is what was spent.
+fn sleep(begin: u64, flags: usize, time: Time) -> Result<(), String> {
+    let woken = AtomicBool::new(false);
     let ret = thread::scope(|scope| {
         scope.spawn(|| {
             while !woken.load(Ordering::Relaxed) {
@@ -74,7 +74,7 @@ fn end(image: &Path) -> Result<(u64, u64), String> {
 /// Whatever saving has cost: all images of one sleep end at the same time.
 fn same_end() -> Case {
     let scene = Scene::new("sleep-cpu-ends");
-    let victim = scene.start(|_| sleep(0, time(duration())))?;
+    let victim = scene.start(|_| sleep(spent(), 0, time(duration())))?;
     let mut ends = Vec::new();
     for i in 0..3 {
         scene.pause(duration() / 8);
@@ -87,13 +87,35 @@ fn same_end() -> Case {
     pass_with(format!("{ends:?}"))
 }
 
+/// More nanoseconds than there are.
+fn for_ever() -> Case {
+    let scene = Scene::new("sleep-cpu-for-ever");
+    let victim = scene.start(|scene| {
+        scene.announce();
+        sleep(spent(), 0, [i64::MAX, 0])
+    })?;
+    scene.until_there()?;
+    scene.pause(50);
+    let (_, left) = end(&victim.checkpoint("sleep-cpu-for-ever", 0)?)?;
+    let woken = victim.has_ended();
+    victim.end();
+    if woken || left < i64::MAX as u64 / 2 {
+        return Err(format!("{left} ns are left, woken {woken}"));
+    }
+    pass_with(format!("{left} ns are left"))
+}
+
 /// Cases.
-pub const CASES: &[(&str, Body)] = &[("sleep-cpu-ends", same_end)];
+pub const CASES: &[(&str, Body)] = &[
+    ("sleep-cpu-ends", same_end),
+    ("sleep-cpu-for-ever", for_ever),
+];
 
 /// Victims that sleep.
 pub const ACTS: &[Act] = &[
-    act("sleep-cpu", |_| sleep(0, time(duration()))),
+    act("sleep-cpu", |_| sleep(spent(), 0, time(duration()))),
     act("sleep-until-cpu", |_| {
-        sleep(ABSOLUTE, later(CLOCK, duration()))
+        let begin = spent();
+        sleep(begin, ABSOLUTE, later(CLOCK, duration()))
     }),
 ];

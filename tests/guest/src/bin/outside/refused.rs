@@ -129,7 +129,9 @@ fn memory_of_before() -> Case {
     })?;
     scene.until_there()?;
     let comm = format!("/proc/{}/comm", victim.pid);
-    while std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep") {
+    while std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep")
+        && !victim.has_ended()
+    {
         scene.pause(5);
     }
     let said = victim.refuses(libc::EOPNOTSUPP, "other memory than")?;
@@ -154,13 +156,25 @@ fn sleep_by_another_clock() -> Case {
     })?;
     scene.until_there()?;
     let call = format!("/proc/{}/syscall", victim.pid);
-    let asleep = format!("{} ", libc::SYS_clock_nanosleep);
-    while std::fs::read_to_string(&call).is_ok_and(|now| !now.starts_with(&asleep)) {
+    // Once stopped, it sleeps on in restart_syscall(2).
+    let calls = [libc::SYS_clock_nanosleep, libc::SYS_restart_syscall].map(|nr| format!("{nr} "));
+    let asleep = || {
+        std::fs::read_to_string(&call)
+            .is_ok_and(|now| calls.iter().any(|nr| now.starts_with(nr.as_str())))
+    };
+    while !asleep() && !victim.has_ended() {
         scene.pause(5);
     }
     let said = victim.refuses(libc::EOPNOTSUPP, "system call of this kind")?;
     victim.unnoticed()?;
+    while !asleep() && !victim.has_ended() {
+        scene.pause(5);
+    }
+    let woken = victim.has_ended();
     victim.end();
+    if woken {
+        return Err(format!("it does not sleep on: {}", scene.said()));
+    }
     pass_with(said.trim())
 }
 
