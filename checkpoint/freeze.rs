@@ -199,9 +199,9 @@ impl Parked {
     fn pause(&self, left: &mut u32) -> Outcome {
         pause(left)?.then_some(()).ok_or_else(|| {
             let why = if park::is_vfork_child(&self.task) {
-                "the task is a child of vfork that has not called exec yet"
+                "for 10 seconds the task is a child of vfork that has not called exec"
             } else {
-                "the task stays inside of a system call, or among its signals"
+                "for 10 seconds the task stays inside of a system call, or among its signals"
             };
             Failure::new(EBUSY, why)
         })
@@ -210,6 +210,8 @@ impl Parked {
     fn too_slow(&self) -> Failure {
         let why = if park::is_traced(&self.task) {
             "the task is traced"
+        } else if park::is_in_exec(&self.task) {
+            "the task is in execve for 10 seconds"
         } else {
             "the task did not leave the kernel within 10 seconds"
         };

@@ -10,6 +10,7 @@
 use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
+use crate::error::Place;
 use crate::format::tree::tree_flags as f;
 use crate::format::tree::Tree;
 use crate::format::tree::TASKS_MAX;
@@ -153,7 +154,7 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
                 return held.members(seen, top);
             }
         } else if !pause(&mut left)? {
-            let failure = Failure::new(EBUSY, "the task is ending, and does not end");
+            let failure = Failure::new(EBUSY, "for 10 seconds the task is ending, and does not end");
             return Err(failure.of_task(ending.unwrap_or(0)));
         }
     }
@@ -173,6 +174,12 @@ fn admit(task: &Seen, top: &Task) -> Outcome {
         "the task belongs to the kernel",
     )?;
     ensure(!park::is_traced(&task.task), EBUSY, "the task is traced")?;
+    // It may wait for long, and would not stand still meanwhile.
+    ensure(
+        !park::has_io_uring(&task.task),
+        EOPNOTSUPP,
+        "io_uring is not supported",
+    )?;
     ensure(
         tree::identity(&task.task) == tree::identity(top) || task.parent != 0,
         EOPNOTSUPP,
@@ -227,11 +234,13 @@ impl Held {
             };
             let identity = tree::identity(parked.task());
             let there = parked.settle(left).map_err(|failure| {
-                let pid = seen
+                let waits = seen
                     .iter()
-                    .find(|task| tree::identity(&task.task) == identity)
-                    .map_or(0, |task| task.pid);
-                failure.of_task(pid)
+                    .find(|task| tree::identity(&task.task) == identity);
+                match waits {
+                    Some(task) => why_busy(failure, task, seen),
+                    None => failure,
+                }
             })?;
             if !there {
                 // It is met again as long as it is not gone.
@@ -269,6 +278,25 @@ impl Held {
             members.push(Member { entry, part }, GFP_KERNEL)?;
         }
         Ok(members)
+    }
+}
+
+/// Names the task, and the child of vfork(2) that it waits for, if it does.
+fn why_busy(failure: Failure, task: &Seen, seen: &[Seen]) -> Failure {
+    let child = |other: &&Seen| {
+        other.parent == task.tgid && other.is_process() && park::is_vfork_child(&other.task)
+    };
+    if failure.errno != EBUSY || park::is_traced(&task.task) {
+        return failure.of_task(task.pid);
+    }
+    match seen.iter().find(child) {
+        Some(child) => Failure::new(
+            EBUSY,
+            "for 10 seconds a child of vfork, for which the task waits, has not called exec",
+        )
+        .of_task(task.pid)
+        .at(Place::Number(child.pid.into())),
+        None => failure.of_task(task.pid),
     }
 }
 

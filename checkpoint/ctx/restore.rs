@@ -214,9 +214,10 @@ impl Course {
             // A courtesy, as all that is in the log.
             let _ = ImageFile::new(log).write_log(&ctx.notes);
         }
-        // The last steps that can fail.
+        // The last steps that can fail. Who dies behind the first dies as one that has gone
+        // on: the second has changed the caller.
         let ready = self.births.alive().and_then(|()| me.schedule());
-        if let Err(failure) = ready.and_then(|()| self.births.alive()) {
+        if let Err(failure) = ready {
             self.me = Some(me);
             return Err(failure);
         }

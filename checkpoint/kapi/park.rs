@@ -258,6 +258,18 @@ pub(crate) fn is_vfork_child(task: &Task) -> bool {
     unsafe { !core::ptr::read_volatile(&raw const (*task.as_ptr()).vfork_done).is_null() }
 }
 
+/// Is the task in execve(2)?
+pub(crate) fn is_in_exec(task: &Task) -> bool {
+    // SAFETY: The task is held; one bit, which may change at once.
+    unsafe { bindings::ckpt_in_execve(task.as_ptr()) }
+}
+
+/// Has the task used io_uring?
+pub(crate) fn has_io_uring(task: &Task) -> bool {
+    // SAFETY: The task is held; one word, which may change at once.
+    unsafe { bindings::ckpt_has_io_uring(task.as_ptr()) }
+}
+
 /// May the current task trace this one?
 pub(crate) fn may_trace(task: &Task) -> bool {
     // SAFETY: The task is held.

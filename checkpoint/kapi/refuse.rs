@@ -11,7 +11,7 @@ pub(crate) fn unsupported() -> Option<&'static str> {
     // SAFETY: All look at the current task, which does nothing else.
     unsafe {
         let t = &*task;
-        if bindings::ckpt_has_io_uring() {
+        if bindings::ckpt_has_io_uring(task) {
             return Some("io_uring is not supported");
         }
         if bindings::ckpt_shares_io() {
@@ -55,7 +55,7 @@ pub(crate) fn unsupported() -> Option<&'static str> {
 pub(crate) fn in_the_way() -> Option<&'static str> {
     // SAFETY: All look at the current task.
     unsafe {
-        if bindings::ckpt_has_io_uring() {
+        if bindings::ckpt_has_io_uring(current_ptr()) {
             Some("the caller uses io_uring")
         } else if bindings::ckpt_syscall_dispatch() {
             Some("the caller uses system call user dispatch")

@@ -1113,9 +1113,19 @@ int ckpt_seccomp_mode(void)
 	return seccomp_mode(&current->seccomp);
 }
 
-bool ckpt_has_io_uring(void)
+bool ckpt_has_io_uring(const struct task_struct *task)
 {
-	return current->io_uring;
+#ifdef CONFIG_IO_URING
+	return READ_ONCE(task->io_uring);
+#else
+	return false;
+#endif
+}
+
+/* Only to tell why it does not stand still: the task itself changes the bits beside. */
+bool ckpt_in_execve(const struct task_struct *task)
+{
+	return task->in_execve;
 }
 
 bool ckpt_has_sem_undo(void)

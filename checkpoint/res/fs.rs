@@ -57,7 +57,7 @@ fn directory(ctx: &RestoreCtx, name: &[u8]) -> Outcome<PathRef> {
     let dir = file::open(&ctx.root, below, O_PATH | O_DIRECTORY)
         .why("a directory cannot be entered")
         .about(name)?;
-    super::namedfile::check_path(&dir, name)?;
+    super::namedfile::check_path(&dir, name).about(name)?;
     ensure(
         file::may_search(&dir),
         EACCES,
