@@ -95,7 +95,7 @@ pub const TESTS: &[Test] = &[
     once("creds", 120),
     once("filters", 120),
     once("outside", 420),
-    once("trees", 600),
+    once("trees", 1500),
     once("delivered", 60),
     once("commands", 120),
     phases("programs", 1200),

@@ -345,6 +345,7 @@ pub fn thousand(scene: &Scene) -> Result<(), String> {
 fn crowd(scene: &Scene, size: usize) -> Result<(), String> {
     let pids = (0..size).map(|_| {
         child(|| {
+            scene.announce();
             while !scene.finished() {
                 scene.pause(if size > 100 { 200 } else { 2 });
             }

@@ -14,6 +14,7 @@ mod procfs;
 mod sharing;
 mod sockets;
 mod stops;
+mod storm;
 mod stress;
 mod threads;
 mod timers;

@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::format;
+use ckpt_guest::image::spans;
 use ckpt_guest::life;
 use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
@@ -41,6 +43,25 @@ fn left(before: &BTreeSet<i32>) -> String {
     };
     let who: Vec<_> = all().difference(before).map(tell).collect();
     who.join("; ")
+}
+
+/// Tasks in an image, also those that have ended.
+pub fn tasks_of(image: &Path) -> Result<usize, String> {
+    let bytes = std::fs::read(image).map_err(|e| e.to_string())?;
+    let spans = spans(&bytes)?;
+    Ok(spans
+        .iter()
+        .filter(|span| span.kind == format::TREE)
+        .count())
+}
+
+/// Waits until so many tasks have said that they are there, also on a busy machine.
+pub fn all_there(scene: &Scene, count: u64) -> Result<(), String> {
+    const TRIES: u32 = 6;
+    if (1..TRIES).any(|_| scene.until_all_there(count).is_ok()) {
+        return Ok(());
+    }
+    scene.until_all_there(count)
 }
 
 /// A small tree that works: threads that count, children that wait, one that has
@@ -266,20 +287,26 @@ fn rounds() -> Case {
     pass_with(format!("{rounds} rounds"))
 }
 
-fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, millis: u64) -> Case {
+/// As many tasks as `size` says, beside the first one: all of them are there before the
+/// image is made, in the image, and end well after a restart of it.
+fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, size: u64) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
-    scene.pause(millis * pace::factor());
+    all_there(&scene, size)?;
     let start = Instant::now();
     let image = victim.checkpoint("image", 0)?;
     let saved = start.elapsed();
     victim.unnoticed()?;
     victim.ends_well(60_000)?;
+    let tasks = tasks_of(&image)?;
+    if tasks as u64 != size + 1 {
+        return Err(format!("{tasks} tasks in the image"));
+    }
     let start = Instant::now();
     scene.restart(&image, 60_000)?;
     let bytes = std::fs::metadata(&image).map_or(0, |m| m.len());
     pass_with(format!(
-        "{} KiB, saved in {saved:.1?}, restarted and ended in {:.1?}",
+        "{tasks} tasks, {} KiB, saved in {saved:.1?}, restarted and ended in {:.1?}",
         bytes / 1024,
         start.elapsed()
     ))
@@ -295,10 +322,11 @@ pub const CASES: &[(&str, Body)] = &[
     ("restart-fails", restart_fails),
     ("taken-pid", taken_pid),
     ("rounds", rounds),
+    ("fork-storm", crate::storm::caught),
     ("thousand-processes", || {
-        crowd("thousand-processes", crate::family::thousand, 3000)
+        crowd("thousand-processes", crate::family::thousand, 1000)
     }),
     ("thousand-threads", || {
-        crowd("thousand-threads", crate::threads::thousand, 2000)
+        crowd("thousand-threads", crate::threads::thousand, 1000)
     }),
 ];

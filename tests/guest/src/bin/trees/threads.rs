@@ -289,6 +289,7 @@ fn crowd(scene: &Scene, size: u64) -> Result<(), String> {
         for nr in 0..size {
             let sum = &sum;
             let body = move || {
+                scene.announce();
                 while !scene.finished() {
                     scene.pause(if size > 100 { 200 } else { 2 });
                 }
