@@ -9,14 +9,18 @@ mod common;
 mod family;
 mod mixed;
 mod most;
+mod pairs;
 mod pidfds;
 mod procfs;
+mod rounds;
 mod sharing;
 mod sockets;
 mod stops;
 mod storm;
+mod storm;
 mod stress;
 mod threads;
+mod timed;
 mod timers;
 mod times;
 

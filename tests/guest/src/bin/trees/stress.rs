@@ -12,6 +12,8 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::format;
 use ckpt_guest::image::spans;
+use ckpt_guest::format;
+use ckpt_guest::image::spans;
 use ckpt_guest::life;
 use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
@@ -43,6 +45,25 @@ fn left(before: &BTreeSet<i32>) -> String {
     };
     let who: Vec<_> = all().difference(before).map(tell).collect();
     who.join("; ")
+}
+
+/// Tasks in an image, also those that have ended.
+pub fn tasks_of(image: &Path) -> Result<usize, String> {
+    let bytes = std::fs::read(image).map_err(|e| e.to_string())?;
+    let spans = spans(&bytes)?;
+    Ok(spans
+        .iter()
+        .filter(|span| span.kind == format::TREE)
+        .count())
+}
+
+/// Waits until so many tasks have said that they are there, also on a busy machine.
+pub fn all_there(scene: &Scene, count: u64) -> Result<(), String> {
+    const TRIES: u32 = 6;
+    if (1..TRIES).any(|_| scene.until_all_there(count).is_ok()) {
+        return Ok(());
+    }
+    scene.until_all_there(count)
 }
 
 /// Tasks in an image, also those that have ended.
@@ -268,25 +289,8 @@ fn taken_pid() -> Case {
     pass_with(said.trim())
 }
 
-/// Hundreds of rounds on a tree that counts what its calls return.
-fn rounds() -> Case {
-    let scene = Scene::new("tree-rounds");
-    let victim = scene.start(small)?;
-    let talk = Scene::new("tree-rounds-talk");
-    let talking = talk.start(crate::family::ping_pong)?;
-    scene.pause(50);
-    let rounds = 500 / pace::factor();
-    for _ in 0..rounds / 2 {
-        victim.checkpoint("image", 0)?;
-        victim.unnoticed()?;
-        talking.checkpoint("image", 0)?;
-        talking.unnoticed()?;
-    }
-    victim.ends_well(900)?;
-    talking.ends_well(900)?;
-    pass_with(format!("{rounds} rounds"))
-}
-
+/// As many tasks as `size` says, beside the first one: all of them are there before the
+/// image is made, in the image, and end well after a restart of it.
 /// As many tasks as `size` says, beside the first one: all of them are there before the
 /// image is made, in the image, and end well after a restart of it.
 fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, size: u64) -> Case {
@@ -321,7 +325,8 @@ pub const CASES: &[(&str, Body)] = &[
     ("restart-killed", restart_killed),
     ("restart-fails", restart_fails),
     ("taken-pid", taken_pid),
-    ("rounds", rounds),
+    ("rounds", crate::rounds::rounds),
+    ("fork-storm", crate::storm::caught),
     ("fork-storm", crate::storm::caught),
     ("thousand-processes", || {
         crowd("thousand-processes", crate::family::thousand, 1000)
