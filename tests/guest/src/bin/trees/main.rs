@@ -5,8 +5,10 @@
 //! Each victim is the first of several tasks and verifies what it sees of the
 //! others: when it goes on after a checkpoint, and after each restart.
 
+mod census;
 mod common;
 mod family;
+mod killed;
 mod mixed;
 mod most;
 mod pairs;
@@ -16,7 +18,6 @@ mod rounds;
 mod sharing;
 mod sockets;
 mod stops;
-mod storm;
 mod storm;
 mod stress;
 mod threads;

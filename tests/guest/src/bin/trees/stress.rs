@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trees under stress: many rounds, many tasks, and callers that are killed at any
-//! moment.
+//! Trees under stress: callers that are killed at any moment, restarts that fail, and
+//! many tasks.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
-use ckpt_guest::format;
-use ckpt_guest::image::spans;
 use ckpt_guest::format;
 use ckpt_guest::image::spans;
 use ckpt_guest::life;
@@ -22,49 +19,11 @@ use ckpt_guest::sys::Ended;
 use ckpt_guest::victim::Scene;
 use ckpt_guest::victim::Victim;
 
+use crate::census::described;
+use crate::census::newcomers;
+use crate::census::processes;
 use crate::family::child;
 use crate::family::ends_well;
-
-/// All process ids that there are.
-fn all() -> BTreeSet<i32> {
-    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    names
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// Who is there that was not before, and what it does.
-fn left(before: &BTreeSet<i32>) -> String {
-    let tell = |pid: &i32| {
-        let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}"));
-        format!(
-            "{pid}: {} in {}",
-            read("stat").unwrap_or_default().trim(),
-            read("wchan").unwrap_or_default()
-        )
-    };
-    let who: Vec<_> = all().difference(before).map(tell).collect();
-    who.join("; ")
-}
-
-/// Tasks in an image, also those that have ended.
-pub fn tasks_of(image: &Path) -> Result<usize, String> {
-    let bytes = std::fs::read(image).map_err(|e| e.to_string())?;
-    let spans = spans(&bytes)?;
-    Ok(spans
-        .iter()
-        .filter(|span| span.kind == format::TREE)
-        .count())
-}
-
-/// Waits until so many tasks have said that they are there, also on a busy machine.
-pub fn all_there(scene: &Scene, count: u64) -> Result<(), String> {
-    const TRIES: u32 = 6;
-    if (1..TRIES).any(|_| scene.until_all_there(count).is_ok()) {
-        return Ok(());
-    }
-    scene.until_all_there(count)
-}
 
 /// Tasks in an image, also those that have ended.
 pub fn tasks_of(image: &Path) -> Result<usize, String> {
@@ -87,7 +46,7 @@ pub fn all_there(scene: &Scene, count: u64) -> Result<(), String> {
 
 /// A small tree that works: threads that count, children that wait, one that has
 /// ended. All of them end with the first process.
-fn small(scene: &Scene) -> Result<(), String> {
+pub fn small(scene: &Scene) -> Result<(), String> {
     let dies_with_us = || {
         sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize])
             .map_err(|e| format!("prctl: {e}"))
@@ -126,9 +85,12 @@ fn small(scene: &Scene) -> Result<(), String> {
     waiting.into_iter().try_for_each(ends_well)
 }
 
-/// Starts such a tree, and waits until it is complete.
-fn complete(scene: &Scene) -> Result<Victim<'_>, String> {
-    let victim = scene.start(small)?;
+/// Starts such a tree, with more to it perhaps, and waits until it is complete.
+pub fn complete(
+    scene: &Scene,
+    play: fn(&Scene) -> Result<(), String>,
+) -> Result<Victim<'_>, String> {
+    let victim = scene.start(play)?;
     while !scene.dir.join("complete").exists() {
         victim.unnoticed()?;
         scene.pause(1);
@@ -141,7 +103,7 @@ fn complete(scene: &Scene) -> Result<Victim<'_>, String> {
 /// The caller of checkpoint(2) is killed at a random moment: the tree always lives.
 fn caller_killed() -> Case {
     let scene = Scene::new("tree-caller-killed");
-    let victim = complete(&scene)?;
+    let victim = complete(&scene, small)?;
     let mut rng = Rng::new(21);
     let rounds = 200 / pace::factor();
     for round in 0..rounds {
@@ -166,69 +128,10 @@ fn caller_killed() -> Case {
     pass_with(format!("{rounds} callers"))
 }
 
-/// Reaps all children that have ended.
-fn reap() {
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    while unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } > 0 {}
-}
-
-fn restart(image: &Path) -> ! {
-    let fd = sys::open(&life::c_path(image), libc::O_RDONLY, 0).unwrap_or(-1);
-    let errno = sys::restart(0, fd, 0, 0);
-    sys::exit(errno.0)
-}
-
-/// The caller of restart(2) is killed at a random moment: nothing stays behind.
-fn restart_killed() -> Case {
-    let scene = Scene::new("tree-restart-killed");
-    let victim = complete(&scene)?;
-    let image = victim.checkpoint("image", 0)?;
-    victim.ends_well(900)?;
-    let _ = std::fs::remove_file(scene.dir.join("finish"));
-    // Those that lose their parent come to us, and are reaped here: in the guest
-    // nobody else does it.
-    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
-    let before = all();
-    let mut rng = Rng::new(22);
-    let rounds = 200 / pace::factor();
-    let mut early = 0;
-    for round in 0..rounds {
-        let caller = sys::fork().map_err(|e| e.to_string())?;
-        if caller == 0 {
-            restart(&image);
-        }
-        std::thread::sleep(Duration::from_micros(rng.below(60_000)));
-        early += u32::from(all().len() <= before.len() + 1);
-        let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
-        let ended = sys::wait_for(caller, 20);
-        if ended != Ended::Signal(libc::SIGKILL) {
-            return Err(format!("round {round}: the caller ended with {ended:?}"));
-        }
-        // Those that had gone on are killed by the end of their parent.
-        let start = Instant::now();
-        loop {
-            reap();
-            if all().is_subset(&before) {
-                break;
-            }
-            if start.elapsed() > Duration::from_secs(5 * pace::factor()) {
-                return Err(format!("round {round}: still there: {}", left(&before)));
-            }
-            scene.pause(1);
-        }
-    }
-    let _ = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[0]);
-    // And the image is still good.
-    scene.finish();
-    scene.restart(&image, 900)?;
-    pass_with(format!("{rounds} callers, {early} of them early"))
-}
-
 /// A restart that fails at its end: the caller is what it was, and nobody is left.
 fn restart_fails() -> Case {
     let scene = Scene::new("tree-restart-fails");
-    let victim = complete(&scene)?;
+    let victim = complete(&scene, small)?;
     let image = victim.checkpoint("image", 0)?;
     victim.ends_well(900)?;
     let mut bytes = std::fs::read(&image).map_err(|e| e.to_string())?;
@@ -238,7 +141,7 @@ fn restart_fails() -> Case {
     }
     let bad = scene.dir.join("bad.img");
     std::fs::write(&bad, &bytes).map_err(|e| e.to_string())?;
-    let before = all();
+    let before = processes();
     let rounds = 40 / pace::factor();
     for round in 0..rounds {
         let fd = sys::open(&life::c_path(&bad), libc::O_RDONLY, 0).map_err(|e| e.to_string())?;
@@ -247,8 +150,9 @@ fn restart_fails() -> Case {
         if errno.0 != libc::EBADMSG {
             return Err(format!("round {round}: {errno}"));
         }
-        if !all().is_subset(&before) {
-            return Err(format!("round {round}: still there: {}", left(&before)));
+        let left = newcomers(&before);
+        if !left.is_empty() {
+            return Err(format!("round {round}: still there: {}", described(&left)));
         }
     }
     scene.restart(&image, 900)?;
@@ -258,7 +162,7 @@ fn restart_fails() -> Case {
 /// A process id of the tree is taken: it is named, and nobody is left.
 fn taken_pid() -> Case {
     let scene = Scene::new("tree-taken-pid");
-    let victim = complete(&scene)?;
+    let victim = complete(&scene, small)?;
     let image = victim.checkpoint("image", 0)?;
     let log = scene.dir.join("log");
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
@@ -291,8 +195,6 @@ fn taken_pid() -> Case {
 
 /// As many tasks as `size` says, beside the first one: all of them are there before the
 /// image is made, in the image, and end well after a restart of it.
-/// As many tasks as `size` says, beside the first one: all of them are there before the
-/// image is made, in the image, and end well after a restart of it.
 fn crowd(name: &'static str, play: fn(&Scene) -> Result<(), String>, size: u64) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
@@ -322,11 +224,10 @@ pub type Body = fn() -> Case;
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("caller-killed", caller_killed),
-    ("restart-killed", restart_killed),
+    ("restart-killed", crate::killed::restart_killed),
     ("restart-fails", restart_fails),
     ("taken-pid", taken_pid),
     ("rounds", crate::rounds::rounds),
-    ("fork-storm", crate::storm::caught),
     ("fork-storm", crate::storm::caught),
     ("thousand-processes", || {
         crowd("thousand-processes", crate::family::thousand, 1000)
