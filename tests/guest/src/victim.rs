@@ -34,7 +34,7 @@ fn ms(millis: u64) -> Duration {
 
 impl Scene {
     /// A fresh directory.
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &str) -> Self {
         // In memory: what is saved here need not outlive a reboot.
         let dir = std::env::temp_dir().join("outside").join(name);
         let _ = std::fs::remove_dir_all(&dir);

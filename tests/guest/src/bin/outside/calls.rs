@@ -3,6 +3,8 @@
 //! Victims that sleep in a system call. None may see EINTR, none may sleep shorter
 //! than it wanted, and a restarted one sleeps what was left.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,13 +20,16 @@ pub const SLEEP: u64 = 1500;
 pub const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
 
 /// Sockets wait by a clock of jiffies, which may lag behind that which is read here.
-const JIFFIES: Duration = Duration::from_millis(5);
+pub const JIFFIES: Duration = Duration::from_millis(5);
 
 pub type Time = [i64; 2];
 
+/// How many times longer than that, for a test that needs it.
+pub static LONGER: AtomicU64 = AtomicU64::new(1);
+
 /// How long each sleeps, in milliseconds.
 pub fn duration() -> u64 {
-    SLEEP * ckpt_guest::act::slowness()
+    SLEEP * ckpt_guest::act::slowness() * LONGER.load(Ordering::Relaxed)
 }
 
 pub fn time(millis: u64) -> Time {
@@ -111,11 +116,17 @@ fn ppoll(_: &Scene) -> Result<(), String> {
     nothing_is_blocked()
 }
 
-/// The mask of a call is gone with the call.
-pub fn nothing_is_blocked() -> Result<(), String> {
+/// The signals that are blocked.
+pub fn blocked() -> u64 {
     let mut blocked = 0u64;
     let at = (&raw mut blocked) as usize;
     let _ = call(libc::SYS_rt_sigprocmask, &[0, 0, at, 8]);
+    blocked
+}
+
+/// The mask of a call is gone with the call.
+pub fn nothing_is_blocked() -> Result<(), String> {
+    let blocked = blocked();
     if blocked != 0 {
         return Err(format!("signals {blocked:#x} are left blocked"));
     }

@@ -13,7 +13,6 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::format;
 use ckpt_guest::image::Image;
-use ckpt_guest::varies;
 use ckpt_guest::victim::Scene;
 
 use crate::calls::act;
@@ -25,6 +24,7 @@ use crate::calls::time;
 use crate::calls::Time;
 use crate::calls::ABSOLUTE;
 use crate::kills::Body;
+use crate::remaining::number;
 
 const CLOCK: i32 = libc::CLOCK_PROCESS_CPUTIME_ID;
 
@@ -60,14 +60,8 @@ fn sleep(begin: u64, flags: usize, time: Time) -> Result<(), String> {
 fn end(image: &Path) -> Result<(u64, u64), String> {
     let bytes = std::fs::read(image).map_err(|e| e.to_string())?;
     let image = Image::parse(&bytes)?;
-    let number = |kind: i16, name: &str| {
-        let field = varies::field(kind, name)?;
-        image
-            .find(kind)
-            .map(|at| image.records[at].get(field.at.clone()))
-    };
-    let spent = number(format::TASK, "group_runtime").ok_or("no time")?;
-    let left = number(format::RESTART_BLOCK, "remaining_ns").ok_or("no sleep")?;
+    let spent = number(&image, format::TASK, "group_runtime").ok_or("no time")?;
+    let left = number(&image, format::RESTART_BLOCK, "remaining_ns").ok_or("no sleep")?;
     Ok((spent + left, left))
 }
 

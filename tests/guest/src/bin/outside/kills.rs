@@ -16,7 +16,7 @@ use ckpt_guest::sys::Ended;
 use ckpt_guest::victim::Scene;
 
 /// CHECKPOINT_KILL and CHECKPOINT_STOP.
-const KILL: usize = 2;
+pub const KILL: usize = 2;
 const STOP: usize = 4;
 
 /// A case.

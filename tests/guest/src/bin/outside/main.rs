@@ -10,6 +10,7 @@ mod calls;
 mod cpu;
 mod kills;
 mod refused;
+mod remaining;
 mod sockets;
 mod unsaved;
 mod waits;
@@ -29,11 +30,15 @@ fn main() -> ExitCode {
     for act in work::ACTS.iter().chain(waits) {
         cases.run(act.name, || play(act, seed));
     }
+    for wait in remaining::WAITS {
+        cases.run(wait.name, || remaining::goes_on(wait));
+    }
     for (name, case) in kills::CASES
         .iter()
         .chain(cpu::CASES)
         .chain(refused::CASES)
         .chain(unsaved::CASES)
+        .chain(remaining::CASES)
     {
         cases.run(name, case);
     }
