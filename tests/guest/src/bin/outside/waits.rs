@@ -3,14 +3,18 @@
 //! Victims in calls that end with EINTR after other stops: waits for events, signals
 //! and semaphores. Here they wait on, and for what is left of their time.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use ckpt_guest::act::Act;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::sys::Ret;
+use ckpt_guest::timer::bit;
 use ckpt_guest::victim::Scene;
 
+use crate::calls;
 use crate::calls::act;
 use crate::calls::call;
 use crate::calls::duration;
@@ -128,6 +132,39 @@ fn sigwaitinfo(_: &Scene) -> Result<(), String> {
     ])
 }
 
+/// What is blocked while a handler runs.
+static IN_HANDLER: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn on_alarm(_: i32) {
+    IN_HANDLER.store(calls::blocked(), Ordering::Relaxed);
+}
+
+/// Waits for the signal of a timer with one mask, and has another one before and after.
+fn sigsuspend(_: &Scene) -> Result<(), String> {
+    let own = ALARM | bit(libc::SIGUSR1);
+    let handler: extern "C" fn(i32) = on_alarm;
+    // SAFETY: the handler asks for its mask, and stores to an atomic.
+    unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
+    let set = libc::SIG_SETMASK as usize;
+    made(
+        libc::SYS_rt_sigprocmask,
+        &[set, (&raw const own) as usize, 0, 8],
+    )?;
+    let [sec, nsec] = time(duration());
+    let timer = [0, 0, sec, nsec / 1000];
+    sleeps(Err(Errno(libc::EINTR)), || {
+        call(libc::SYS_setitimer, &[0, timer.as_ptr() as usize, 0])?;
+        call(libc::SYS_rt_sigsuspend, &[(&raw const MASK) as usize, 8])
+    })?;
+    let masks = [IN_HANDLER.load(Ordering::Relaxed), calls::blocked()];
+    if masks != [MASK | ALARM, own] {
+        return Err(format!(
+            "the masks in the handler and behind are {masks:x?}"
+        ));
+    }
+    Ok(())
+}
+
 /// A semaphore that nobody raises, for this boot of the machine.
 fn semaphore() -> Result<usize, String> {
     made(libc::SYS_semget, &[0, 1, 0o600])
@@ -193,6 +230,7 @@ pub const ACTS: &[Act] = &[
     act("epoll-forever", epoll_forever),
     act("sigtimedwait", sigtimedwait),
     act("sigwaitinfo", sigwaitinfo),
+    act("sigsuspend", sigsuspend),
     act("semtimedop", semtimedop),
     act("semop", semop),
 ];
