@@ -9,6 +9,7 @@
 mod calls;
 mod cpu;
 mod kills;
+mod members;
 mod refused;
 mod remaining;
 mod sockets;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         .chain(refused::CASES)
         .chain(unsaved::CASES)
         .chain(remaining::CASES)
+        .chain(members::CASES)
     {
         cases.run(name, case);
     }

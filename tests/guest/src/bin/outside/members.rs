@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs that are refused for one of their processes: it is named, and all go on.
+
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
+use ckpt_guest::victim::Scene;
+use ckpt_guest::victim::Victim;
+
+use crate::kills::Body;
+
+type Play = fn(&Scene) -> Result<(), String>;
+
+/// A user who is not the test's.
+const USER: u32 = 1234;
+
+/// A child, which is made with these flags of clone(2), and whose id the test learns.
+fn child(
+    scene: &Scene,
+    flags: i32,
+    body: impl FnOnce() -> Result<(), String>,
+) -> Result<i32, String> {
+    let args = [(flags | libc::SIGCHLD) as usize, 0, 0, 0, 0];
+    let pid = sys::plain(libc::SYS_clone, &args).map_err(|e| format!("clone: {e}"))?;
+    if pid == 0 {
+        let done = body();
+        if let Err(why) = &done {
+            println!("{why}");
+        }
+        sys::exit(i32::from(done.is_err()));
+    }
+    let told = std::fs::write(scene.dir.join("child"), pid.to_string());
+    told.map_err(|e| e.to_string())?;
+    Ok(pid as i32)
+}
+
+/// The child of a victim.
+fn child_of(scene: &Scene) -> Result<i32, String> {
+    let text = std::fs::read_to_string(scene.dir.join("child"));
+    let pid = text.map_err(|e| e.to_string())?.parse();
+    pid.map_err(|e| format!("child: {e}"))
+}
+
+fn ends_well(pid: i32) -> Result<(), String> {
+    match sys::wait_for(pid, 20) {
+        Ended::Exit(0) => Ok(()),
+        other => Err(format!("child {pid} ended with {other:?}")),
+    }
+}
+
+/// A victim is refused, for a reason that names its child.
+fn refused_for_child(victim: &Victim<'_>, child: i32, errno: i32, word: &str) -> Case {
+    let said = victim.refuses(errno, word)?;
+    if !said.contains(&format!("pid {child}: ")) {
+        return Err(format!("is not about child {child}: {said}"));
+    }
+    pass_with(said.trim())
+}
+
+/// A process of a user, whose child is one of `other`.
+fn of_a_user(scene: &Scene, other: fn() -> Result<(), String>) -> Result<(), String> {
+    let pid = child(scene, 0, || {
+        other()?;
+        scene.announce();
+        scene.wait();
+        Ok(())
+    })?;
+    become_user()?;
+    scene.announce();
+    scene.wait();
+    ends_well(pid)
+}
+
+/// Gives up all rights, and may be traced by others who have none.
+fn become_user() -> Result<(), String> {
+    // SAFETY: changes the identity of this process only.
+    unsafe {
+        sys::libc_result(libc::setgid(USER)).map_err(|e| format!("setgid: {e}"))?;
+        sys::libc_result(libc::setuid(USER)).map_err(|e| format!("setuid: {e}"))?;
+    }
+    let done = sys::prctl(libc::PR_SET_DUMPABLE, &[1]);
+    done.map(|_| ()).map_err(|e| format!("prctl: {e}"))
+}
+
+/// Runs `body` as that user.
+fn as_user(body: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let ended = sys::in_child(20, || {
+        let done = become_user().and_then(|()| body());
+        if let Err(why) = &done {
+            println!("{why}");
+        }
+        i32::from(done.is_err())
+    });
+    match ended {
+        Ended::Exit(0) => Ok(()),
+        other => Err(format!("the user's call: {other:?}")),
+    }
+}
+
+/// All may write there.
+fn open_to_all(scene: &Scene) -> Result<(), String> {
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&scene.dir, all).map_err(|e| e.to_string())
+}
+
+/// The right to trace is asked for of each process. A user saves a program of the own
+/// processes, and not one that has a child of root's.
+fn rights() -> Case {
+    let scene = Scene::new("own-child");
+    open_to_all(&scene)?;
+    let victim = scene.start(|scene| of_a_user(scene, become_user))?;
+    scene.until_all_there(2)?;
+    as_user(|| victim.checkpoint("image", 0).map(|_| ()))?;
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+
+    let scene = Scene::new("refused-child-of-another-user");
+    open_to_all(&scene)?;
+    let victim = scene.start(|scene| of_a_user(scene, || Ok(())))?;
+    scene.until_all_there(2)?;
+    let pid = child_of(&scene)?;
+    as_user(|| {
+        refused_for_child(&victim, pid, libc::EPERM, "no right to the task")?;
+        Ok(())
+    })?;
+    victim.unnoticed()?;
+    // Root may.
+    victim.checkpoint("image", 0)?;
+    victim.ends_well(0)?;
+    pass_with("EPERM")
+}
+
+/// A process whose child is made in a namespace of its own.
+fn with_child_in<const FLAG: i32>(scene: &Scene) -> Result<(), String> {
+    let pid = child(scene, FLAG, || {
+        scene.wait();
+        Ok(())
+    })?;
+    scene.announce();
+    scene.wait();
+    ends_well(pid)
+}
+
+/// Kinds of namespaces, by what the log calls them.
+const NAMESPACES: &[(&str, Play)] = &[
+    ("mount namespace", with_child_in::<{ libc::CLONE_NEWNS }>),
+    ("network namespace", with_child_in::<{ libc::CLONE_NEWNET }>),
+    ("IPC namespace", with_child_in::<{ libc::CLONE_NEWIPC }>),
+    ("UTS namespace", with_child_in::<{ libc::CLONE_NEWUTS }>),
+    (
+        "cgroup namespace",
+        with_child_in::<{ libc::CLONE_NEWCGROUP }>,
+    ),
+    ("PID namespace", with_child_in::<{ libc::CLONE_NEWPID }>),
+    ("user namespace", with_child_in::<{ libc::CLONE_NEWUSER }>),
+];
+
+/// Neither a process in another namespace nor its parent outside can be saved.
+fn namespaces() -> Case {
+    for (name, play) in NAMESPACES {
+        let scene = Scene::new("refused-namespaces");
+        let victim = scene.start(*play)?;
+        scene
+            .until_there()
+            .map_err(|why| format!("{name}: {why}"))?;
+        let pid = child_of(&scene)?;
+        let word = format!("the task is in another namespace: {name}");
+        for who in [&victim, &Victim::other(pid, &scene)] {
+            refused_for_child(who, pid, libc::EOPNOTSUPP, &word)
+                .map_err(|why| format!("{name}: {why}"))?;
+        }
+        victim.unnoticed()?;
+        victim.ends_well(0)?;
+    }
+    pass_with(format!("{} kinds", NAMESPACES.len()))
+}
+
+/// A letter that tells what the first thread of a process does.
+fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+/// Its first thread ends, and another one goes on.
+fn without_first_thread(scene: &Scene) -> Result<(), String> {
+    let me = sys::getpid();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while state(me) != Some('Z') {
+                scene.pause(1);
+            }
+            scene.announce();
+            scene.wait();
+            sys::exit(0)
+        });
+        // This thread only.
+        let gone = sys::plain(libc::SYS_exit, &[0]);
+        Err(format!("the first thread goes on: {gone:?}"))
+    })
+}
+
+fn first_thread() -> Case {
+    const WORD: &str = "the first thread has ended before others of its process";
+    let scene = Scene::new("refused-without-first-thread");
+    let victim = scene.start(without_first_thread)?;
+    scene.until_there()?;
+    let said = victim.refuses(libc::EOPNOTSUPP, WORD)?;
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+
+    // The same of a child.
+    let scene = Scene::new("refused-child-without-first-thread");
+    let victim = scene.start(|scene| {
+        let pid = child(scene, 0, || without_first_thread(scene))?;
+        scene.announce();
+        scene.wait();
+        ends_well(pid)
+    })?;
+    scene.until_all_there(2)?;
+    refused_for_child(&victim, child_of(&scene)?, libc::EOPNOTSUPP, WORD)?;
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
+/// Cases.
+pub const CASES: &[(&str, Body)] = &[
+    ("refused-child-of-another-user", rights),
+    ("refused-namespaces", namespaces),
+    ("refused-without-first-thread", first_thread),
+];
