@@ -24,6 +24,7 @@ mod threads;
 mod timed;
 mod timers;
 mod times;
+mod told;
 
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     let acts = acts.chain(stops::ACTS).chain(timers::ACTS);
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
     let acts = acts.chain(procfs::ACTS).chain(sockets::ACTS);
-    let acts = acts.chain(times::ACTS);
+    let acts = acts.chain(times::ACTS).chain(told::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
