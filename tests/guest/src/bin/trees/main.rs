@@ -14,6 +14,7 @@ mod most;
 mod pairs;
 mod pidfds;
 mod procfs;
+mod robust;
 mod rounds;
 mod sharing;
 mod sockets;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
     let acts = acts.chain(procfs::ACTS).chain(sockets::ACTS);
     let acts = acts.chain(times::ACTS).chain(told::ACTS);
+    let acts = acts.chain(robust::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
