@@ -48,7 +48,9 @@ use std::process::ExitCode;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::walk;
 use ckptfmt::walk::Stop;
+use clap::CommandFactory;
 use clap::Parser;
+use clap_complete::Shell;
 
 use crate::model::Model;
 use crate::model::View;
@@ -113,6 +115,10 @@ struct Args {
     /// With --diff: times, counters and identifiers count as well
     #[arg(short, long, requires = "diff")]
     all: bool,
+
+    /// Print a completion script for a shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completion: Option<Shell>,
 }
 
 /// The image: its name for messages, and its bytes.
@@ -243,6 +249,10 @@ fn compare(args: &Args, a: &Path, b: &Path) -> ExitCode {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(shell) = args.completion {
+        clap_complete::generate(shell, &mut Args::command(), "ckptinfo", &mut io::stdout());
+        return ExitCode::SUCCESS;
+    }
     if let Some([a, b]) = args.diff.as_deref() {
         return compare(&args, a, b);
     }

@@ -344,9 +344,23 @@ fn wrong_usage_and_missing_files() {
         .err
         .starts_with("ckptinfo: /no/such/image: No such file"));
     assert_eq!(run(&["--verify", "/"], b"").status, 2);
+}
+
+#[test]
+fn help_version_and_completion() {
     let help = run(&["--help"], b"");
     assert_eq!(help.status, 0);
-    assert!(help.out.contains("Exit status"));
+    for part in ["Exit status", "Examples", "--completion"] {
+        assert!(help.out.contains(part), "{}", help.out);
+    }
+    assert!(run(&["-V"], b"").out.starts_with("ckptinfo 0."));
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&["--completion", shell], b"");
+        assert_eq!(ran.status, 0);
+        assert!(ran.out.contains("verify"));
+    }
+    assert_eq!(run(&["--completion", "sh"], b"").status, 2);
+    assert_eq!(run(&["--completion", "bash", "--json"], b"").status, 2);
 }
 
 #[test]
