@@ -21,7 +21,6 @@
 mod args;
 mod call;
 mod output;
-mod progress;
 mod sys;
 mod trailer;
 mod words;
@@ -32,6 +31,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use ckpttool::status;
+use ckpttool::Progress;
 use ckpttool::Report;
 use ckpttool::Signals;
 use clap::CommandFactory;
@@ -44,7 +44,6 @@ use crate::call::Call;
 use crate::call::Ended;
 use crate::output::Goal;
 use crate::output::Output;
-use crate::progress::Progress;
 
 /// The kernel refused, or a file could not be completed.
 const FAILED: u8 = 1;
@@ -147,7 +146,7 @@ fn call(args: &Args, pid: i32, signals: &Signals, output: &Output) -> io::Result
     let progress = output
         .len()
         .filter(|_| !args.quiet)
-        .and_then(|_| Progress::new(pid));
+        .and_then(|_| Progress::new(&format!("checkpoint: process {pid}"), "written", None));
     let every = progress.as_ref().map(|_| Progress::every());
     call.wait(signals, deadline, every, &mut || {
         if let (Some(progress), Some(bytes)) = (&progress, output.len()) {

@@ -11,19 +11,21 @@
     )
 )]
 
-//! What the tools `checkpoint` and `restart` share.
+//! What the tools `checkpoint` and `restart`, and in part `ckptinfo`, share.
 //!
-//! Both put the system call into a child process and wait for three things at
+//! The first two put the system call into a child process and wait for three things at
 //! once: what the child says, what the kernel writes into its log, and signals.
-//! Here is what that needs: [`Report`] for messages, [`Signals`] for signals that
+//! Here is what that needs: [`Report`] for messages, [`Progress`] for those who wait, [`Signals`] for signals that
 //! are read like a file, [`status`] for how a process ended.
 
 mod leave;
+mod progress;
 mod report;
 mod signals;
 pub mod status;
 
 pub use leave::end_with;
+pub use progress::Progress;
 pub use report::Report;
 pub use signals::await_input;
 pub use signals::Caught;

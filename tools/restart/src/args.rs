@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
-    /// Do not say which process goes on
+    /// No progress, and do not say which process goes on
     #[arg(short, long)]
     pub quiet: bool,
 

@@ -12,6 +12,9 @@ use std::io::PipeReader;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -31,6 +34,21 @@ pub struct Feed {
     rest: File,
     to: File,
     changes: Option<Replace>,
+    fed: Arc<AtomicU64>,
+}
+
+/// Counts the bytes that are read.
+struct Counted<R> {
+    input: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.input.read(buf)?;
+        self.bytes.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(len)
+    }
 }
 
 impl Feed {
@@ -54,8 +72,35 @@ impl Feed {
             rest,
             to,
             changes,
+            fed: Arc::default(),
         };
         Ok((reader, feed))
+    }
+
+    /// What is read, but for what was looked at before.
+    pub fn rest(&self) -> &File {
+        &self.rest
+    }
+
+    /// How many bytes have been taken to the pipe: that many, but for what is still in it,
+    /// the kernel has read.
+    pub fn fed(&self) -> Arc<AtomicU64> {
+        self.fed.clone()
+    }
+
+    /// Writes all as it is.
+    fn copy(&mut self) -> io::Result<()> {
+        self.to.write_all(&self.taken)?;
+        self.fed
+            .fetch_add(self.taken.len() as u64, Ordering::Relaxed);
+        loop {
+            // In pieces, so that somebody can count them.
+            let mut piece = (&self.rest).take(PIPE_BYTES as u64);
+            match io::copy(&mut piece, &mut self.to)? {
+                0 => return Ok(()),
+                bytes => self.fed.fetch_add(bytes, Ordering::Relaxed),
+            };
+        }
     }
 
     /// Begins to write. No process can be made any more.
@@ -63,14 +108,14 @@ impl Feed {
         thread::spawn(move || {
             let written = match &mut self.changes {
                 Some(changes) => {
-                    let input = self.taken.chain(&self.rest);
+                    let input = Counted {
+                        input: self.taken.chain(&self.rest),
+                        bytes: self.fed,
+                    };
                     let output = BufWriter::with_capacity(PIPE_BYTES as usize, &self.to);
                     edit::copy(input, output, changes)
                 }
-                None => self
-                    .to
-                    .write_all(&self.taken)
-                    .and_then(|()| io::copy(&mut self.rest, &mut self.to).map(|_| ())),
+                None => self.copy(),
             };
             match written {
                 // The image was read, or will not be.

@@ -52,7 +52,7 @@ pub fn start(plan: &Plan, log: &PipeWriter, signals: &Signals) -> Result<Started
         |mut tell| {
             let task = mounts(plan)
                 .and_then(|()| launch::task(plan, 0, log))
-                .and_then(|started| started.watch(signals));
+                .and_then(|started| started.watch(signals, None));
             match task {
                 Ok(task) => {
                     settle(&[signals.as_fd().as_raw_fd(), tell.as_raw_fd()]);

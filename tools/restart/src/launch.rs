@@ -23,6 +23,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ckpttool::await_input;
+use ckpttool::Progress;
 use ckpttool::Signals;
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -33,6 +34,7 @@ use nix::unistd::chdir;
 use nix::unistd::chroot;
 use nix::unistd::Pid;
 
+use crate::gauge::Shown;
 use crate::login::Login;
 use crate::sys;
 use crate::sys::Change;
@@ -96,22 +98,29 @@ impl Started {
     }
 
     /// Waits until the child is the task of the image, and hands signals on to it.
+    /// Meanwhile it is `shown` how far the image is read.
     ///
     /// # Errors
     ///
     /// When it does not get so far. Then it has ended.
-    pub fn watch(mut self, signals: &Signals) -> Result<Pid, Trouble> {
+    pub fn watch(mut self, signals: &Signals, shown: Option<Shown>) -> Result<Pid, Trouble> {
         let unknown = |_| Trouble::new(Step::Unknown, Errno::EIO);
+        let every = shown.as_ref().map(|_| Progress::every());
         loop {
             let inputs = [self.status.as_fd(), signals.as_fd()];
-            let [told, signalled] = await_input(inputs, None).map_err(unknown)?;
+            let [told, signalled] = await_input(inputs, every).map_err(unknown)?;
             if told {
                 break;
             }
             if signalled {
                 hand_on(self.child, signals);
             }
+            if let Some(shown) = &shown {
+                shown.look();
+            }
         }
+        // The terminal belongs to the process now.
+        drop(shown);
         let mut bytes = Vec::new();
         self.status.read_to_end(&mut bytes).map_err(unknown)?;
         let Some(trouble) = Trouble::from_bytes(&bytes).or_else(|| killed(self.child)) else {

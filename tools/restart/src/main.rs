@@ -15,6 +15,7 @@
 //! ```text
 //! args -> image:  the process id in its head; a feeder when it is a pipe
 //!         handover: what the feeder changes, with --inherit
+//!         gauge:  how far the kernel is, on a terminal
 //!         launch: a child with that id calls restart(2) and is the process
 //!         init:   with --pidns, the process between this tool and the child
 //!         wait:   with --wait, until the process ends
@@ -22,6 +23,7 @@
 
 mod args;
 mod feed;
+mod gauge;
 mod handover;
 mod image;
 mod init;
@@ -38,6 +40,7 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 
+use ckpttool::Progress;
 use ckpttool::Report;
 use ckpttool::Signals;
 use clap::CommandFactory;
@@ -46,6 +49,8 @@ use nix::unistd::Pid;
 
 use crate::args::Args;
 use crate::feed::Feed;
+use crate::gauge::Gauge;
+use crate::gauge::Shown;
 use crate::handover::Replace;
 use crate::image::Image;
 use crate::launch::Plan;
@@ -114,6 +119,8 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let (mut log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
     sys::want_children();
     let signals = Signals::block(&wait::WATCHED).map_err(|e| says(FAILED)(&e))?;
+    let wanted = !args.quiet && Progress::is_wanted();
+    let gauge = wanted.then(|| Gauge::new(&image, feed.as_ref())).flatten();
     let plan = Plan {
         image,
         pid,
@@ -132,7 +139,8 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let mut feeder = None;
     let process = started.and_then(|started| {
         feeder = feed.map(Feed::start);
-        started.watch(&signals)
+        let shown = gauge.and_then(|gauge| Shown::new(&name, gauge));
+        started.watch(&signals, shown)
     });
     let process = match process {
         Ok(process) => process,

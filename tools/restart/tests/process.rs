@@ -187,12 +187,7 @@ fn what_was_an_init_is_one_again() {
 
 #[test]
 fn a_terminal_reaches_the_process_once() {
-    use nix::fcntl::OFlag;
-    use nix::pty;
-    let mut master = pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).unwrap();
-    pty::grantpt(&master).unwrap();
-    pty::unlockpt(&master).unwrap();
-    let name = pty::ptsname_r(&master).unwrap();
+    let (mut master, name) = terminal();
     let slave = File::options().read(true).write(true).open(name).unwrap();
     let saved = Saved::new(1);
     let mut command = tool(&["--new-pids", "--wait", "-i"]);

@@ -25,7 +25,9 @@ use std::time::Duration;
 use ckptfmt::build::Image;
 use kernel::Answer;
 use kernel::Call;
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::pty;
 use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -159,6 +161,15 @@ pub fn stands_by(tool: u32) -> u32 {
         waits()
     }));
     tool
+}
+
+/// A new terminal: the end that sees what is written, and the name of the other.
+pub fn terminal() -> (pty::PtyMaster, String) {
+    let master = pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).unwrap();
+    pty::grantpt(&master).unwrap();
+    pty::unlockpt(&master).unwrap();
+    let name = pty::ptsname_r(&master).unwrap();
+    (master, name)
 }
 
 /// A process id that nobody has.
