@@ -34,6 +34,7 @@ mod time;
 mod timers;
 mod tree;
 mod verdict;
+mod watched;
 
 use std::fs::File;
 use std::io;
@@ -54,6 +55,7 @@ use clap_complete::Shell;
 
 use crate::model::Model;
 use crate::model::View;
+use crate::watched::Watched;
 
 const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the tasks, their \
 memory, the system calls that they were in, open files, signals, timers and rights.\n\nAn image is what the system call checkpoint(2) writes. \
@@ -122,19 +124,16 @@ struct Args {
 }
 
 /// The image: its name for messages, and its bytes.
-fn open(file: Option<&Path>) -> (String, io::Result<Box<dyn Read>>) {
+fn open(file: Option<&Path>) -> (String, io::Result<File>) {
     match file.filter(|f| *f != Path::new("-")) {
         Some(path) => (
             text::escape(path.as_os_str().as_encoded_bytes()),
-            File::open(path).map(|f| Box::new(f) as Box<dyn Read>),
+            File::open(path),
         ),
         // Not through the buffer of io::stdin(), which would take more than the image.
         None => (
             "standard input".into(),
-            io::stdin()
-                .as_fd()
-                .try_clone_to_owned()
-                .map(|fd| Box::new(File::from(fd)) as Box<dyn Read>),
+            io::stdin().as_fd().try_clone_to_owned().map(File::from),
         ),
     }
 }
@@ -262,6 +261,11 @@ fn main() -> ExitCode {
         Err(e) => return trouble(&name, &e),
     };
     let mut model = Model::default();
+    let input: Box<dyn Read> = if args.verify {
+        Box::new(Watched::new(&name, input))
+    } else {
+        Box::new(input)
+    };
     let stop = walk(input, &mut |event| model.take(event)).err();
     let stop = stop.as_deref();
     let (out, good) = answer(&args, &name, &model, stop);

@@ -14,6 +14,8 @@ mod pending;
 mod pipe;
 #[path = "cli/socket.rs"]
 mod socket;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use std::fs;
 use std::io::Read;
