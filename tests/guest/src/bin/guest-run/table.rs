@@ -97,7 +97,7 @@ pub const TESTS: &[Test] = &[
     once("outside", 420),
     once("trees", 1500),
     once("delivered", 60),
-    once("commands", 120),
+    once("commands", 240),
     phases("programs", 1200),
     once("samples", 120),
     once("counters", 60),
