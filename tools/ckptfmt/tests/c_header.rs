@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C headers and the Rust records state the same: sizes, offsets, numbers.
+//! The C headers and the Rust sources state the same: sizes, offsets, numbers, flags.
 //!
 //! A C program is generated that prints what the C compiler makes of
-//! `include/uapi/linux/checkpoint_hdr.h`; its output must be that of Rust.
+//! `include/uapi/linux/checkpoint.h` and `checkpoint_hdr.h`; its output must be that of
+//! Rust: of the records, and of the entry of the system calls for the flags.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
+use ckptfmt::docs::eval::eval;
 use ckptfmt::docs::names::constants;
 use ckptfmt::docs::source;
 use ckptfmt::docs::top;
@@ -40,11 +42,41 @@ fn facts() -> BTreeMap<String, u64> {
             facts.insert(constant.c, constant.value);
         }
     }
-    facts.insert("CHECKPOINT_LOG".into(), 1);
-    facts.insert("CHECKPOINT_KILL".into(), 2);
-    facts.insert("CHECKPOINT_STOP".into(), 4);
-    facts.insert("RESTART_LOG".into(), 1);
+    facts.extend(flags());
     facts
+}
+
+/// The name and the value of each `const NAME: TYPE = VALUE;` in a line of its own.
+fn consts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let (before, rest) = line.trim().split_once("const ")?;
+        let (name, value) = rest.split_once(": ")?;
+        let (_, value) = value.split_once(" = ")?;
+        (before.is_empty() || before == "pub ").then_some((name, value.strip_suffix(';')?))
+    })
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(top().join(path)).unwrap()
+}
+
+/// The flags that the kernel knows, of either call, with the names that they have in C.
+fn flags() -> BTreeMap<String, u64> {
+    let entry = source("checkpoint/entry.rs");
+    let value = |flag: &str| {
+        let (_, value) = consts(&entry).find(|(name, _)| *name == flag).unwrap();
+        eval(value, &|_| None).unwrap()
+    };
+    let mut flags = BTreeMap::new();
+    for call in ["checkpoint", "restart"] {
+        let (_, body) = entry.split_once(&format!("fn ckpt_sys_{call}(")).unwrap();
+        let (_, known) = consts(body).find(|(name, _)| *name == "KNOWN").unwrap();
+        for flag in known.split(" | ") {
+            let name = flag.strip_prefix("FLAG_").unwrap();
+            flags.insert(format!("{}_{name}", call.to_uppercase()), value(flag));
+        }
+    }
+    flags
 }
 
 /// Compiles and runs a program; what it prints.
@@ -103,10 +135,11 @@ fn sizes_offsets_and_numbers_are_those_of_rust() {
 }
 
 #[test]
-fn the_header_states_nothing_else() {
-    let text = fs::read_to_string(top().join("include/uapi/linux/checkpoint_hdr.h")).unwrap();
+fn the_headers_state_nothing_else() {
+    let headers = ["checkpoint", "checkpoint_hdr"];
+    let text = headers.map(|header| source(&format!("include/uapi/linux/{header}.h")));
     let facts = facts();
-    for line in text.lines() {
+    for line in text.iter().flat_map(|text| text.lines()) {
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {
             (Some("#define"), Some(name)) if !name.starts_with('_') => {
@@ -125,6 +158,21 @@ fn the_header_states_nothing_else() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn the_commands_have_the_same_flags() {
+    let flags = flags();
+    let mut seen = 0;
+    for path in ["tools/checkpoint/src/sys.rs", "tools/restart/src/sys.rs"] {
+        let text = source(path);
+        let own = |name: &str| name.starts_with("CHECKPOINT_") || name.starts_with("RESTART_");
+        for (name, value) in consts(&text).filter(|(name, _)| own(name)) {
+            assert_eq!(flags.get(name), value.parse().ok().as_ref(), "{name}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, flags.len(), "flags that no command uses, or others");
 }
 
 #[test]
