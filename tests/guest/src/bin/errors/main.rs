@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Clean errors for wrong arguments, and identifiers that grow by one.
+//! Clean errors for wrong arguments, identifiers that grow by one, and calls that are
+//! seen by those who trace them.
+
+mod visible;
 
 use std::process::ExitCode;
 
@@ -227,28 +230,10 @@ fn nobody(desk: &Desk) -> Case {
     pass()
 }
 
-/// Both calls are known to the tracer of system calls.
-fn tracepoints() -> Case {
-    const DIR: &str = "/sys/kernel/tracing";
-    // SAFETY: three strings that end with NUL, and no data.
-    unsafe {
-        let (fs, dir) = (c"tracefs".as_ptr(), c"/sys/kernel/tracing".as_ptr());
-        libc::mount(fs, dir, fs, 0, std::ptr::null());
-    }
-    if !std::path::Path::new(&format!("{DIR}/events/syscalls")).exists() {
-        return skip("the kernel does not trace system calls");
-    }
-    for name in ["checkpoint", "restart"] {
-        let file = format!("{DIR}/events/syscalls/sys_enter_{name}/format");
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
-        if !text.contains("logfd") {
-            return Err(format!("{file} does not name the arguments"));
-        }
-    }
-    pass()
-}
-
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(visible::CALLS) {
+        return visible::calls();
+    }
     let desk = Desk::open("errors");
     let mut cases = Cases::new();
     cases.run("identifiers", || identifiers(&desk));
@@ -259,7 +244,8 @@ fn main() -> ExitCode {
     cases.run("terminal", terminal);
     cases.run("no-images", || no_images(&desk));
     cases.run("sysctl", || sysctl(&desk));
-    cases.run("tracepoints", tracepoints);
+    cases.run("tracepoints", visible::tracepoints);
+    cases.run("strace", visible::strace);
     cases.run_in_child("nobody", 20, || nobody(&desk));
     cases.verdict()
 }
