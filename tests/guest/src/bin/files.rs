@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use ckpt_guest::check;
@@ -31,6 +32,14 @@ const OTHERS: &[(&str, i32)] = &[
     ("/etc/passwd", libc::O_RDONLY | libc::O_NOFOLLOW),
 ];
 
+/// Terminals that are there again after a reboot: the first of them that can be opened is
+/// open in two ways.
+const TERMINALS: [&str; 3] = ["/dev/tty1", "/dev/hvc0", "/dev/ttyS0"];
+const WAYS: [i32; 2] = [
+    libc::O_RDWR | libc::O_NOCTTY,
+    libc::O_WRONLY | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC,
+];
+
 /// Access and status flags of the test's own files.
 const MODES: [i32; 6] = [
     libc::O_RDWR,
@@ -48,6 +57,34 @@ struct Arranged {
     other: i32,
     /// The file that is appended to.
     appending: i32,
+    /// Descriptors of a terminal.
+    terminals: Vec<i32>,
+}
+
+/// Opens a terminal by its path. Not every machine that this program is tried on has one.
+fn terminals(life: &Life) -> Vec<i32> {
+    for path in TERMINALS {
+        let path = CString::new(path).unwrap_or_default();
+        let opened = WAYS.map(|flags| sys::open(&path, flags, 0));
+        if let [Ok(one), Ok(two)] = opened {
+            return vec![one, two];
+        }
+    }
+    check::that(life.dry(), "no terminal can be opened");
+    Vec::new()
+}
+
+/// Device numbers of descriptors that are terminals, as far as they are.
+fn devices(terminals: &[i32]) -> Vec<Option<u64>> {
+    let device = |fd: &i32| {
+        let path = format!("/proc/self/fd/{fd}");
+        let found = std::fs::metadata(path).ok()?;
+        let mut settings = std::mem::MaybeUninit::uninit();
+        // SAFETY: the C library writes one structure of this type.
+        let answers = unsafe { libc::tcgetattr(*fd, settings.as_mut_ptr()) } == 0;
+        answers.then(|| found.rdev())
+    };
+    terminals.iter().map(device).collect()
 }
 
 fn arrange(life: &Life) -> Arranged {
@@ -88,6 +125,7 @@ fn arrange(life: &Life) -> Arranged {
         appending: groups[3][0],
         groups,
         other,
+        terminals: terminals(life),
     }
 }
 
@@ -156,6 +194,8 @@ fn main() -> ExitCode {
     let life = Life::start();
     let arranged = arrange(&life);
     let before = table(&life);
+    let terminals = devices(&arranged.terminals);
+    check::that(!terminals.contains(&None), "a terminal that is none");
 
     let back = life.checkpoint();
 
@@ -169,6 +209,7 @@ fn main() -> ExitCode {
     for fd in after.keys().filter(|fd| !before.contains_key(fd)) {
         check::fail(format!("descriptor {fd} is new: {:?}", after.get(fd)));
     }
+    check::same("terminals", &terminals, &devices(&arranged.terminals));
     positions_are_shared(&arranged);
     contents(&life, &arranged);
     if back == Back::Restarted {
@@ -179,6 +220,11 @@ fn main() -> ExitCode {
             &position(life.image()),
         );
     }
-    check::detail(format!("{back:?}, {} descriptors", before.len()));
+    let terminal = arranged.terminals.first().and_then(|fd| before.get(fd));
+    check::detail(format!(
+        "{back:?}, {} descriptors, {}",
+        before.len(),
+        terminal.map_or("no terminal", |fd| &fd.link)
+    ));
     check::verdict()
 }
