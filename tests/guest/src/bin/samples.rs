@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The session of the 2008 document, with its own two programs.
+//!
+//! The image and the changed file stay in the test's directory, which is on the host:
+//! after a reboot of the guest the image is restarted once more, as in the session.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -21,6 +24,8 @@ use ckpt_guest::sys;
 /// Seconds that a program may take.
 const LIMIT: u64 = 30;
 const OUT: &str = "/tmp/cr-rest.out";
+/// A copy of it for after the reboot: /tmp of the guest is gone by then.
+const KEPT: &str = "cr-rest.out";
 
 /// A program in the background, killed in the end.
 struct Running(Child);
@@ -134,6 +139,13 @@ fn session() -> Case {
     if contents() != format!("hello, world!\nxxxx\n(ret = {second})\n") {
         return Err(format!("after sed: {:?}", contents()));
     }
+    text(std::fs::copy(OUT, file(KEPT)))?;
+    restart()?;
+    pass_with(format!("(ret = {first}), (ret = {second}), (ret = 0)"))
+}
+
+/// The document's restart, and all that it shows of it.
+fn restart() -> Result<(), String> {
     let mut program = start("exec rstr < out.1", "rstr.out")?;
     let result = wait_for_restart(&mut program)?;
     if result != 0 {
@@ -146,12 +158,26 @@ fn session() -> Case {
         ));
     }
     shared_position(&program)?;
+    // Neither an error nor "should not reach here !".
     let said = text(std::fs::read_to_string(file("rstr.out")))?;
     if !said.is_empty() {
         return Err(format!("rstr printed {said:?}"));
     }
-    program.interrupt()?;
-    pass_with(format!("(ret = {first}), (ret = {second}), (ret = 0)"))
+    program.interrupt()
+}
+
+/// The session's last image, in a guest that has booted since.
+fn after_reboot() -> Case {
+    if !file("out.1").exists() {
+        return Err("there is no image".to_string());
+    }
+    text(std::fs::copy(file(KEPT), OUT))?;
+    let before = contents();
+    if !before.starts_with("hello, world!\nxxxx\n(ret = ") {
+        return Err(format!("the file that was kept is {before:?}"));
+    }
+    restart()?;
+    pass_with("(ret = 0)")
 }
 
 /// The file still ends as before the restart until the program has written.
@@ -224,7 +250,11 @@ fn kill_named(name: &str) {
 
 fn main() -> ExitCode {
     let mut cases = Cases::new();
-    cases.run("session", session);
-    cases.run("through-a-pipe", through_a_pipe);
+    if life::variable(life::PHASE) == "first" {
+        cases.run("session", session);
+        cases.run("through-a-pipe", through_a_pipe);
+    } else {
+        cases.run("after-a-reboot", after_reboot);
+    }
     cases.verdict()
 }

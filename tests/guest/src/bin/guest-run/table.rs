@@ -99,7 +99,7 @@ pub const TESTS: &[Test] = &[
     once("delivered", 60),
     once("commands", 240),
     phases("programs", 1200),
-    once("samples", 120),
+    phases("samples", 120),
     once("counters", 60),
     once("streams", 120),
     once("fifos", 120),
