@@ -10,7 +10,7 @@
 //! one that has ended and one that sleeps, a thread, pipes, sockets, counters, timers,
 //! signals, filters, guards, segments.
 //! `nolibc loop` writes images of one and the same state to standard output, until
-//! that is closed.
+//! that is closed. `nolibc loop family` does so with the family.
 
 use core::arch::asm;
 use core::arch::global_asm;
@@ -230,23 +230,12 @@ fn family() {
     }
     // In 1000 seconds, by the monotonic clock.
     let later = [0u64, 0, 1000, 0];
+    let at = (&raw const later) as usize;
     let timer = must(nr::TIMERFD_CREATE, 1, 0, 0, 0);
-    must(
-        nr::TIMERFD_SETTIME,
-        timer,
-        0,
-        (&raw const later) as usize,
-        0,
-    );
+    must(nr::TIMERFD_SETTIME, timer, 0, at, 0);
     let mut id = 0u32;
     must(nr::TIMER_CREATE, 1, 0, (&raw mut id) as usize, 0);
-    must(
-        nr::TIMER_SETTIME,
-        id as usize,
-        0,
-        (&raw const later) as usize,
-        0,
-    );
+    must(nr::TIMER_SETTIME, id as usize, 0, at, 0);
     // SIGUSR1 is blocked, and waits.
     let mask = 1u64 << 9;
     must(nr::SIGNALFD, usize::MAX, (&raw const mask) as usize, 8, 0);
@@ -315,6 +304,9 @@ extern "C" fn start(stack: *const usize) -> ! {
     let path = word(stack, 2);
     // SAFETY: a C string of at least one byte; the second is read if there is a first.
     if unsafe { (path as *const u8).read() } == b'l' {
+        if word(stack, 0) > 2 {
+            family();
+        }
         // SAFETY: does not return.
         unsafe { ckpt_nolibc_loop() };
     }
