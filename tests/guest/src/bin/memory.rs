@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! 64 MiB of memory: dense, with huge pages, and sparse; holes stay holes.
+//! 64 MiB of memory: dense, with huge pages, and sparse; holes stay holes. What nobody
+//! has touched, and pages of a file that nobody has changed, are not in the image, page
+//! by page.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use ckpt_guest::check;
+use ckpt_guest::image;
+use ckpt_guest::life;
+use ckpt_guest::life::c_path;
 use ckpt_guest::life::Back;
 use ckpt_guest::life::Life;
 use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::ANON;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::procfs;
+use ckpt_guest::sys;
 
 const MIB: usize = 1 << 20;
 const HUGE: usize = 2 * MIB;
@@ -18,6 +27,10 @@ const DENSE: usize = 24 * MIB;
 const SPARSE: usize = 40 * MIB;
 /// One page of this many is touched in the sparse part.
 const STEP: usize = 37;
+const UNTOUCHED: usize = 256 * MIB;
+const CLEAN: usize = 4 * MIB;
+/// The page of the file's mapping that is written.
+const CHANGED: usize = 777;
 
 /// Two words per page tell pages apart, at the price of two writes.
 fn mark(map: &Map, page: usize) {
@@ -43,6 +56,93 @@ fn kib(map: &Map, what: &str) -> usize {
         .sum()
 }
 
+/// A page of the file, or what is written to it in memory.
+fn page_of_file(page: usize) -> [u8; PAGE] {
+    let mut bytes = [0xc1; PAGE];
+    bytes[..8].copy_from_slice(&page.to_le_bytes());
+    bytes
+}
+
+/// A private mapping of a file; one of its pages is written.
+fn clean(life: &Life) -> Map {
+    let path = life.file("clean");
+    let bytes: Vec<[u8; PAGE]> = (0..CLEAN / PAGE).map(page_of_file).collect();
+    check::need("write a file", std::fs::write(&path, bytes.concat()));
+    let fd = check::need("open", sys::open(&c_path(&path), libc::O_RDONLY, 0));
+    let spec = Spec {
+        len: CLEAN,
+        flags: libc::MAP_PRIVATE,
+        fd,
+        ..Spec::default()
+    };
+    let map = check::need("mmap", Map::new(spec));
+    let _ = sys::close(fd);
+    map.bytes_mut()[CHANGED * PAGE..][..PAGE].copy_from_slice(&page_of_file(CLEAN));
+    map
+}
+
+/// Reads all of its pages, which are in memory then.
+fn read_clean(map: &Map) {
+    for page in 0..map.pages() {
+        let of_file = if page == CHANGED { CLEAN } else { page };
+        check::that(
+            map.page(page) == page_of_file(of_file),
+            format!("page {page} of the file"),
+        );
+    }
+}
+
+/// Addresses of the pages that the image has. It is mapped: of all the pages, on the host,
+/// only those with records are read.
+fn stored() -> Vec<usize> {
+    let path = c_path(Path::new(&life::variable(life::IMAGE)));
+    let fd = check::need("open", sys::open(&path, libc::O_RDONLY, 0));
+    let spec = Spec {
+        len: check::need("lseek", sys::lseek(fd, 0, libc::SEEK_END)),
+        prot: libc::PROT_READ,
+        flags: libc::MAP_PRIVATE,
+        fd,
+        ..Spec::default()
+    };
+    let map = check::need("mmap", Map::new(spec));
+    let _ = sys::close(fd);
+    let bytes = map.bytes();
+    let mut addrs = Vec::new();
+    for span in check::need("the image", image::spans(bytes)) {
+        let pages = (span.all.end - span.meta.end) / PAGE;
+        let list = &bytes[span.meta.end - pages * 8..span.meta.end];
+        let list = list.chunks_exact(8).map(|c| c.try_into());
+        addrs.extend(list.flatten().map(usize::from_le_bytes));
+    }
+    let _ = map.unmap();
+    addrs.sort_unstable();
+    addrs
+}
+
+/// Pages that are in the image, by their addresses: those that were written, and no other.
+fn only_what_was_written(sparse: &Map, untouched: &Map, clean: &Map) {
+    let all = stored();
+    let stored = |map: &Map| -> Vec<usize> {
+        let addrs = all.iter().copied();
+        addrs
+            .filter(|a| (map.addr..map.end()).contains(a))
+            .collect()
+    };
+    let none: Vec<usize> = Vec::new();
+    check::same("untouched pages stored", &none, &stored(untouched));
+    let changed = vec![clean.addr + CHANGED * PAGE];
+    check::same("pages of the file stored", &changed, &stored(clean));
+    let marked: Vec<usize> = (0..sparse.pages())
+        .step_by(STEP)
+        .map(|page| sparse.addr + page * PAGE)
+        .collect();
+    let found = stored(sparse);
+    check::that(
+        found == marked,
+        format!("{} sparse pages stored, not {}", found.len(), marked.len()),
+    );
+}
+
 fn main() -> ExitCode {
     let life = Life::start();
     let dense = check::need("mmap", Map::anon(DENSE + HUGE));
@@ -65,6 +165,17 @@ fn main() -> ExitCode {
     (1..sparse.pages()).step_by(STEP).for_each(|page| {
         check::that(sparse.page_is_zero(page), "new memory is not zero");
     });
+    // A flag that no neighbour has: it stays a mapping of its own.
+    let spec = Spec {
+        len: UNTOUCHED,
+        flags: ANON | libc::MAP_NORESERVE,
+        ..Spec::default()
+    };
+    let untouched = check::need("mmap", Map::new(spec));
+    let clean = clean(&life);
+    read_clean(&clean);
+    let whole = kib(&clean, "Rss");
+    check::same("kB of the file in memory", &(CLEAN / 1024), &whole);
     let touched = kib(&sparse, "Rss");
     let huge = kib(&dense, "AnonHugePages");
 
@@ -77,7 +188,11 @@ fn main() -> ExitCode {
             format!("holes became pages: {touched} kB, now {rss} kB"),
         );
     }
+    check::same("kB of untouched memory", &0, &kib(&untouched, "Rss"));
     if back != Back::Restarted {
+        // The checkpoint has brought nothing in, and has taken nothing out.
+        check::same("kB of sparse memory", &touched, &kib(&sparse, "Rss"));
+        check::same("kB of the file", &whole, &kib(&clean, "Rss"));
         let now = kib(&dense, "AnonHugePages");
         check::same("kB in huge pages", &huge, &now);
     }
@@ -101,7 +216,11 @@ fn main() -> ExitCode {
         };
         check::that(good, format!("sparse page {page}"));
     }
-    if let Ok(end) = ckpt_guest::sys::lseek(life.image(), 0, libc::SEEK_CUR) {
+    read_clean(&clean);
+    if !life.dry() {
+        only_what_was_written(&sparse, &untouched, &clean);
+    }
+    if let Ok(end) = sys::lseek(life.image(), 0, libc::SEEK_CUR) {
         let most = DENSE + SPARSE / STEP + 4 * MIB;
         check::that(
             end <= most,
