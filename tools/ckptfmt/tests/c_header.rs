@@ -145,14 +145,14 @@ fn the_headers_state_nothing_else() {
             (Some("#define"), Some(name)) if !name.starts_with('_') => {
                 assert!(
                     facts.contains_key(name),
-                    "{name} is not in the record sources"
+                    "{name} is not in the Rust sources"
                 );
             }
             (Some("struct"), Some(name)) if line.ends_with('{') => {
                 let name = format!("sizeof(struct {name})");
                 assert!(
                     facts.contains_key(&name),
-                    "{name} is not in the record sources"
+                    "{name} is not in the Rust sources"
                 );
             }
             _ => {}
