@@ -4,7 +4,8 @@
 //!
 //! Taking the state must not change it. It allocates nothing and makes its system
 //! calls without the C library. Not compared: the stack, which is in use, and the
-//! restartable-sequence area, which the kernel writes.
+//! restartable-sequence area, which the kernel writes; registers, which only who makes
+//! the call can compare.
 
 use std::hint::black_box;
 
@@ -12,6 +13,10 @@ use crate::mem::Map;
 use crate::procfs::Text;
 use crate::regs;
 use crate::sys;
+
+mod settings;
+
+use settings::Settings;
 
 /// Descriptors that are compared: 0 to this.
 const FDS: usize = 64;
@@ -30,6 +35,7 @@ struct State {
     ids: [usize; 8],
     limits: [[u64; 2]; 16],
     umask: usize,
+    settings: Settings,
 }
 
 /// Takes the caller's state twice and compares.
@@ -114,6 +120,7 @@ impl State {
             ids: [0; 8],
             limits: [[0; 2]; 16],
             umask: 0,
+            settings: Settings::empty(),
         }
     }
 
@@ -157,6 +164,7 @@ impl State {
         }
         self.umask = sys::plain(libc::SYS_umask, &[0]).unwrap_or(0);
         let _ = sys::plain(libc::SYS_umask, &[self.umask]);
+        self.settings.fill();
     }
 
     fn first_difference(&self, other: &Self) -> Option<&'static str> {
@@ -173,7 +181,8 @@ impl State {
             (self.limits == other.limits, "limits"),
             (self.umask == other.umask, "umask"),
         ];
-        parts.into_iter().find(|p| !p.0).map(|p| p.1)
+        let first = parts.into_iter().find(|p| !p.0).map(|p| p.1);
+        first.or_else(|| self.settings.first_difference(&other.settings))
     }
 }
 
