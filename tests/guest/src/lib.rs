@@ -9,6 +9,7 @@
 
 pub mod act;
 pub mod bpf;
+pub mod caps;
 pub mod cases;
 pub mod check;
 pub mod desk;

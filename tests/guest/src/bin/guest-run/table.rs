@@ -109,6 +109,7 @@ pub const TESTS: &[Test] = &[
     once("errors", 60),
     once("refusals", 300),
     once("restart-errors", 120),
+    once("late-failures", 240),
     once("alloc-failures", 900),
     once("hostile", 2100),
 ];
