@@ -4,7 +4,9 @@
 //! whose rights are not enough.
 
 mod acts;
+mod callers;
 mod openers;
+mod privileges;
 mod rights;
 mod tries;
 
@@ -106,5 +108,7 @@ fn main() -> ExitCode {
         openers::child_with_a_control_group,
     );
     cases.run_in_child("cut", 60, cut);
+    privileges::run(&mut cases);
+    callers::run(&mut cases);
     cases.verdict()
 }

@@ -92,7 +92,7 @@ pub const TESTS: &[Test] = &[
     cycle("rollback"),
     cycle("python"),
     once("affinity", 60),
-    once("creds", 120),
+    once("creds", 240),
     once("filters", 120),
     once("outside", 420),
     once("trees", 1500),
