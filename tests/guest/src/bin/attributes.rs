@@ -13,6 +13,8 @@ use ckpt_guest::sys::prctl;
 
 const NO_NEW_PRIVS: i32 = libc::PR_SET_NO_NEW_PRIVS;
 const SCHED_BATCH: u32 = 3;
+/// PR_MCE_KILL_EARLY: not the default.
+const EARLY: usize = 1;
 const ADDR_NO_RANDOMIZE: usize = 0x004_0000;
 
 fn limits() -> Vec<(u64, u64)> {
@@ -181,6 +183,13 @@ fn arrange() {
     set("subreaper", libc::PR_SET_CHILD_SUBREAPER, 1);
     set("pdeathsig", libc::PR_SET_PDEATHSIG, libc::SIGUSR2 as usize);
     set("huge pages", libc::PR_SET_THP_DISABLE, 1);
+    let mce = [libc::PR_MCE_KILL_SET as usize, EARLY, 0, 0];
+    check::need("memory failure policy", prctl(libc::PR_MCE_KILL, &mce));
+    check::same(
+        "memory failure policy",
+        &Ok(EARLY),
+        &prctl(libc::PR_MCE_KILL_GET, &[0; 4]),
+    );
     let name = c"a new name";
     let to = name.as_ptr() as usize;
     // SAFETY: the kernel reads a C string of at most 16 bytes.

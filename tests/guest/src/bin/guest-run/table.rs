@@ -87,6 +87,8 @@ pub const TESTS: &[Test] = &[
     cycle("pending"),
     cycle("timers"),
     cycle("attributes"),
+    cycle("policies"),
+    cycle("mdwe"),
     cycle("undumpable"),
     cycle("seccomp"),
     cycle("rollback"),
