@@ -61,6 +61,31 @@ fn refused(name: &'static str, play: Play, errno: i32, word: &str) -> Case {
     pass_with(said.trim())
 }
 
+/// It waits in io_uring_enter(2) for what never comes, and is not waited for.
+fn io_uring() -> Case {
+    const GETEVENTS: usize = 1;
+    let scene = Scene::new("refused-io-uring");
+    let victim = scene.start(|scene| {
+        let mut params = [0u8; 120];
+        let args = [4, (&raw mut params) as usize];
+        let ring = crate::calls::call(libc::SYS_io_uring_setup, &args);
+        let ring = ring.map_err(|e| format!("io_uring_setup: {e}"))?;
+        scene.announce();
+        let ret = sys::plain(libc::SYS_io_uring_enter, &[ring, 0, 1, GETEVENTS, 0, 0]);
+        Err(format!("something came: {ret:?}"))
+    })?;
+    scene.until_there()?;
+    scene.pause(50);
+    let said = victim.refuses(libc::EOPNOTSUPP, "io_uring")?;
+    victim.unnoticed()?;
+    let gone = victim.has_ended();
+    victim.end();
+    if gone {
+        return Err(format!("it did not go on: {}", scene.said()));
+    }
+    pass_with(said.trim())
+}
+
 fn traced() -> Case {
     let scene = Scene::new("refused-traced");
     let victim = scene.start(idle)?;
@@ -199,9 +224,10 @@ pub const CASES: &[(&str, Body)] = &[
             "refused-vfork",
             |scene| vfork(scene, &|| scene.wait()),
             libc::EBUSY,
-            "10 seconds",
+            "for 10 seconds a child of vfork",
         )
     }),
+    ("refused-io-uring", io_uring),
     ("refused-traced", traced),
     ("refused-kernel-thread", || {
         pid("refused-kernel-thread", 2, libc::EOPNOTSUPP, "kernel")
