@@ -154,7 +154,8 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
                 return held.members(seen, top);
             }
         } else if !pause(&mut left)? {
-            let failure = Failure::new(EBUSY, "for 10 seconds the task is ending, and does not end");
+            let why = "for 10 seconds the task is ending, and does not end";
+            let failure = Failure::new(EBUSY, why);
             return Err(failure.of_task(ending.unwrap_or(0)));
         }
     }

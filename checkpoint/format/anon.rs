@@ -84,7 +84,8 @@ wire! {
         /// Expirations that were not read.
         ticks: u64,
         /// Nanoseconds: until it expires, or its point in time when it was set to one
-        /// of the wall clock (0 or 8); 0 when it does not run.
+        /// of the wall clock (0 or 8); 0 when it does not run. Varies from image to image
+        /// when the timer runs, unless it is such a point.
         value: u64,
         /// Nanoseconds between two expirations, or 0.
         interval: u64,

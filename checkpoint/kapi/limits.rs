@@ -55,8 +55,16 @@ pub(crate) fn sched() -> Sched {
     }
 }
 
-/// Sets the scheduling, with the rules of sched_setattr(2).
+/// Sets the scheduling, with the rules of sched_setattr(2). That leaves the nice value of
+/// real-time policies, which waits until another one is set: as of setpriority(2).
 pub(crate) fn set_sched(sched: &Sched) -> Result {
+    let task = task::current_ptr();
+    let waits = matches!(sched.policy, bindings::SCHED_FIFO | bindings::SCHED_RR);
+    // SAFETY: Look at the current task.
+    let may = unsafe { sched.nice >= bindings::ckpt_nice() || bindings::can_nice(task, sched.nice) };
+    if waits && !may {
+        return Err(EPERM);
+    }
     let attr = bindings::sched_attr {
         size: size_of::<bindings::sched_attr>() as u32,
         sched_policy: sched.policy,
@@ -67,7 +75,12 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
         ..Default::default()
     };
     // SAFETY: The attributes are ours, the task is the current one.
-    to_result(unsafe { bindings::sched_setattr(task::current_ptr(), &attr) })
+    to_result(unsafe { bindings::sched_setattr(task, &attr) })?;
+    if waits {
+        // SAFETY: The current task; a value from -20 to 19, as the record's rules say.
+        unsafe { bindings::set_user_nice(task, sched.nice.into()) };
+    }
+    Ok(())
 }
 
 /// The CPUs that sched_setaffinity(2) has named, a bit for each; nothing if it was not

@@ -230,14 +230,17 @@ fn wanted(rec: &Task) -> Sched {
 impl Ready {
     /// Sets the scheduling, with the rules of sched_setattr(2) and its like. The last step
     /// of a restart that can fail: if it does, all is as before, but for an affinity, which
-    /// is then one of all CPUs where none was set. Behind it there is no way back.
+    /// is then one of all CPUs where none was set, and an I/O priority, which then is that of
+    /// the nice value. Behind it there is no way back.
     pub(crate) fn schedule(&self) -> Outcome {
         let (ioprio, affinity) = (limits::ioprio(), limits::affinity()?);
         let done = self.schedule_once();
         if done.is_err() {
             // What can be taken back is: the policy was last, and nobody may need a right
             // to have what it had.
-            let _ = limits::set_ioprio(ioprio);
+            if limits::ioprio() != ioprio {
+                let _ = limits::set_ioprio(ioprio);
+            }
             if !self.affinity.is_empty() {
                 let _ = limits::set_affinity(&affinity);
             }

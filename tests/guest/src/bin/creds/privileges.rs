@@ -117,8 +117,11 @@ enum Ends {
     Has(fn() -> bool),
     /// With EPERM, for this reason.
     Lacks(&'static str),
+    /// With EACCES, for this reason.
+    Denies(&'static str),
 }
 
+use Ends::Denies;
 use Ends::Has;
 use Ends::Lacks;
 
@@ -168,7 +171,7 @@ const GRANTS: &[Grant] = &[
     grant("oom-allowed", || oom(-500), || (), Has(|| has_oom(-500))),
     grant("oom-as-before", both!(oom(-500), user()),
         both!(oom(-500), user()), Has(|| has_oom(-500))),
-    grant("oom-above", both!(oom(10), user()), both!(oom(300), user()), Has(|| has_oom(10))),
+    grant("oom-above", both!(oom(10), user()), both!(user(), oom(300)), Has(|| has_oom(10))),
     grant("io", both!(io(1, 4), NO_IO()), NO_IO, IO_REASON),
     grant("io-for-a-user", both!(io(1, 4), user()), user, IO_REASON),
     grant("io-allowed", both!(io(1, 4), NO_NICE()), NO_NICE, Has(|| has_io(1, 4))),
@@ -203,23 +206,27 @@ const GRANTS: &[Grant] = &[
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(1))),
     grant("caller-with-mdwe-of-its-own", || (), || prctl(MDWE, &[3]),
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(0))),
-    grant("mdwe-and-both", map_both, || prctl(MDWE, &[1]), Lacks("mapp")),
+    grant("mdwe-and-both", map_both, || prctl(MDWE, &[1]), Denies("a mapping cannot be made")),
 ];
 
 fn attempt(grant: &Grant) -> Case {
     let desk = Desk::open(&format!("creds-{}", grant.name));
     desk.make_with(grant.image, || match grant.ends {
         Has(value) => value(),
-        Lacks(_) => true,
+        Lacks(_) | Denies(_) => true,
     })?;
     (grant.caller)();
-    let Lacks(reason) = grant.ends else {
-        desk.restarts()?;
-        return pass_with("restarted");
+    let (wanted, reason) = match grant.ends {
+        Lacks(reason) => (libc::EPERM, reason),
+        Denies(reason) => (libc::EACCES, reason),
+        Has(_) => {
+            desk.restarts()?;
+            return pass_with("restarted");
+        }
     };
     let before = who();
     let (errno, said) = desk.refuses()?;
-    if errno.0 != libc::EPERM || !said.contains(reason) {
+    if errno.0 != wanted || !said.contains(reason) {
         return Err(format!("{errno}: {said}, not: {reason}"));
     }
     same("caller", &before)?;

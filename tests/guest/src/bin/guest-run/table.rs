@@ -113,7 +113,7 @@ pub const TESTS: &[Test] = &[
     once("restart-errors", 120),
     once("late-failures", 240),
     once("alloc-failures", 900),
-    once("hostile", 2100),
+    once("hostile", 2700),
 ];
 
 #[cfg(test)]

@@ -105,6 +105,9 @@ const ADDRESSES: &[(i16, &[&str])] = &[
         &["robust_list", "clear_child_tid", "rseq_addr"],
     ),
     (format::SIGNAL, &["ss_sp"]),
+    (format::THREAD_SIGNAL, &["ss_sp"]),
+    (format::RESTART_BLOCK, &["addr"]),
+    (format::PGREF, &["addr", "from"]),
 ];
 
 /// Kernel addresses and non-canonical ones in every address field.

@@ -180,10 +180,13 @@ fn of_family(cases: &mut Cases, engine: &mut Engine) -> Result<(), String> {
     cases.run("family-kinds", || has_every_kind(&base));
     let base = base.only(KINDS);
     cases.run("family-control", || engine.control(&base.bytes));
-    let lists: [(&str, engine::List<'_>); 3] = [
+    let lists: [(&str, engine::List<'_>); 6] = [
+        ("family-cut", bytes::cuts(&base)),
         ("family-flipped-bit-sealed", bytes::sealed_flips(&base)),
+        ("family-kernel-addresses", fields::kernel_addresses(&base)),
         ("family-extreme-numbers", fields::extremes(&base)),
         ("family-record-order", records::order(&base)),
+        ("family-record-headers", records::headers(&base)),
     ];
     for (name, list) in lists {
         // Each of them makes processes.
