@@ -56,10 +56,11 @@ pub(crate) fn sched() -> Sched {
 }
 
 /// Sets the scheduling, with the rules of sched_setattr(2). That leaves the nice value of
-/// real-time policies, which waits until another one is set: as of setpriority(2).
+/// other policies than the usual ones, which waits until one of these is set: as of
+/// setpriority(2).
 pub(crate) fn set_sched(sched: &Sched) -> Result {
     let task = task::current_ptr();
-    let waits = matches!(sched.policy, bindings::SCHED_FIFO | bindings::SCHED_RR);
+    let waits = !matches!(sched.policy, bindings::SCHED_NORMAL | bindings::SCHED_BATCH);
     // SAFETY: Look at the current task.
     let may = unsafe { sched.nice >= bindings::ckpt_nice() || bindings::can_nice(task, sched.nice) };
     if waits && !may {
@@ -126,6 +127,12 @@ pub(crate) fn ioprio() -> u32 {
 pub(crate) fn may_set_ioprio(ioprio: u32) -> Result {
     // SAFETY: Looks at the current task.
     to_result(unsafe { bindings::ckpt_may_set_ioprio(ioprio as i32) })
+}
+
+/// Goes back to an I/O priority that the task had.
+pub(crate) fn put_back_ioprio(ioprio: u32) {
+    // SAFETY: Changes the current task only.
+    unsafe { bindings::ckpt_put_back_ioprio(ioprio as i32) };
 }
 
 /// Sets the I/O priority, with the rules of ioprio_set(2).

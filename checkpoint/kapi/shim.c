@@ -1046,6 +1046,15 @@ int ckpt_set_ioprio(int ioprio)
 #endif
 }
 
+/* One that the task had, whatever it may have by now */
+void ckpt_put_back_ioprio(int ioprio)
+{
+#ifdef CONFIG_BLOCK
+	/* It has its context by now: there is nothing to allocate. */
+	set_task_ioprio(current, ioprio);
+#endif
+}
+
 /* Slice that sched_setattr() has set, or 0 */
 u64 ckpt_slice(void)
 {

@@ -239,7 +239,7 @@ impl Ready {
             // What can be taken back is: the policy was last, and nobody may need a right
             // to have what it had.
             if limits::ioprio() != ioprio {
-                let _ = limits::set_ioprio(ioprio);
+                limits::put_back_ioprio(ioprio);
             }
             if !self.affinity.is_empty() {
                 let _ = limits::set_affinity(&affinity);

@@ -187,6 +187,7 @@ long ckpt_set_affinity(const u8 *bits, u32 size);
 int ckpt_ioprio(void);
 int ckpt_may_set_ioprio(int ioprio);
 int ckpt_set_ioprio(int ioprio);
+void ckpt_put_back_ioprio(int ioprio);
 u64 ckpt_slice(void);
 bool ckpt_rseq_slice(void);
 bool ckpt_has_keyrings(void);

@@ -115,13 +115,10 @@ struct Grant {
 enum Ends {
     /// In a process of which this is true.
     Has(fn() -> bool),
-    /// With EPERM, for this reason.
-    Lacks(&'static str),
-    /// With EACCES, for this reason.
-    Denies(&'static str),
+    /// With this error, for this reason.
+    Lacks(i32, &'static str),
 }
 
-use Ends::Denies;
 use Ends::Has;
 use Ends::Lacks;
 
@@ -134,11 +131,17 @@ const fn grant(name: &'static str, image: fn(), caller: fn(), ends: Ends) -> Gra
     }
 }
 
-const LIMIT_REASON: Ends = Lacks("a resource limit of the image is above the caller's");
-const OOM_REASON: Ends = Lacks("the oom_score_adj of the image needs CAP_SYS_RESOURCE");
-const IO_REASON: Ends = Lacks("the I/O priority of the image is not allowed");
-const SCHED_REASON: Ends = Lacks("the scheduling of the image is not allowed");
-const ROOT_REASON: Ends = Lacks("another root directory needs CAP_SYS_CHROOT");
+const LIMIT_REASON: Ends = Lacks(
+    libc::EPERM,
+    "a resource limit of the image is above the caller's",
+);
+const OOM_REASON: Ends = Lacks(
+    libc::EPERM,
+    "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
+);
+const IO_REASON: Ends = Lacks(libc::EPERM, "the I/O priority of the image is not allowed");
+const SCHED_REASON: Ends = Lacks(libc::EPERM, "the scheduling of the image is not allowed");
+const ROOT_REASON: Ends = Lacks(libc::EPERM, "another root directory needs CAP_SYS_CHROOT");
 
 /// What both do: the second one after the first.
 macro_rules! both {
@@ -206,23 +209,19 @@ const GRANTS: &[Grant] = &[
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(1))),
     grant("caller-with-mdwe-of-its-own", || (), || prctl(MDWE, &[3]),
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(0))),
-    grant("mdwe-and-both", map_both, || prctl(MDWE, &[1]), Denies("a mapping cannot be made")),
+    grant("mdwe-and-both", map_both, || prctl(MDWE, &[1]), Lacks(libc::EACCES, "a mapping cannot be made")),
 ];
 
 fn attempt(grant: &Grant) -> Case {
     let desk = Desk::open(&format!("creds-{}", grant.name));
     desk.make_with(grant.image, || match grant.ends {
         Has(value) => value(),
-        Lacks(_) | Denies(_) => true,
+        Lacks(..) => true,
     })?;
     (grant.caller)();
-    let (wanted, reason) = match grant.ends {
-        Lacks(reason) => (libc::EPERM, reason),
-        Denies(reason) => (libc::EACCES, reason),
-        Has(_) => {
-            desk.restarts()?;
-            return pass_with("restarted");
-        }
+    let Lacks(wanted, reason) = grant.ends else {
+        desk.restarts()?;
+        return pass_with("restarted");
     };
     let before = who();
     let (errno, said) = desk.refuses()?;

@@ -54,27 +54,27 @@ fn threads() {
     }
 }
 
+/// A child that lives no longer than its parent.
+fn child(body: fn()) {
+    let parent = sys::getpid();
+    if sys::fork() == Ok(0) {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        // It was too late for that.
+        if sys::plain(libc::SYS_getppid, &[]) != Ok(parent as usize) {
+            sys::exit(0);
+        }
+        body();
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
 /// A child with threads, one with a child, and one that has ended.
 fn family() {
     process();
-    let child = |body: fn()| {
-        if sys::fork() == Ok(0) {
-            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
-            body();
-            loop {
-                std::thread::park();
-            }
-        }
-    };
     child(threads);
-    child(|| {
-        if sys::fork() == Ok(0) {
-            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
-            loop {
-                std::thread::park();
-            }
-        }
-    });
+    child(|| child(|| ()));
     child(|| sys::exit(3));
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
