@@ -132,9 +132,9 @@ fn main() -> ExitCode {
         ("timeout", options::timeout),
         ("log", options::log),
         ("root", options::root),
-        ("user", options::user),
     ] {
         cases.run(name, case);
     }
+    let _ = std::fs::remove_dir_all(std::env::temp_dir().join("commands"));
     cases.verdict()
 }

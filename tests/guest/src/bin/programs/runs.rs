@@ -36,7 +36,13 @@ impl Stage {
             let name = format!("{}.{}.img", self.program.0, images.len());
             let image = std::env::temp_dir().join(name);
             match self.checkpoint(pid, &image, 0) {
-                Ok(()) => images.push(image),
+                Ok(()) => {
+                    if !is_kept(images.len()) {
+                        // All of them would be more than there is room for.
+                        let _ = std::fs::remove_file(&image);
+                    }
+                    images.push(image);
+                }
                 Err((errno, _)) if errno.0 == libc::ESRCH => break,
                 Err((errno, said))
                     if errno.0 == libc::EOPNOTSUPP && passes(&said) && refused < 200 =>
@@ -95,12 +101,12 @@ impl Stage {
         let images = self.goes_on(time, &mut rng)?;
         // One from the middle is for after the reboot. The last one may be from
         // behind the last write: it is not restarted.
-        let middle = images.get(images.len() / 2).ok_or("no image")?;
-        let bytes = std::fs::copy(middle, self.file("img")).map_err(|e| e.to_string())?;
         let before_last = images.iter().take(images.len() - 1);
-        let chosen = before_last.skip(EVERY / 2).step_by(EVERY);
+        let kept: Vec<_> = before_last.filter(|image| image.exists()).collect();
+        let middle = kept.get(kept.len() / 2).ok_or("no image")?;
+        let bytes = std::fs::copy(middle, self.file("img")).map_err(|e| e.to_string())?;
         let mut restarts = 0;
-        for image in chosen {
+        for image in kept {
             restarts += 1;
             self.restart(image, &format!("restart {restarts}"))?;
         }
@@ -211,6 +217,11 @@ impl Stage {
         }
         pass_with("the same output")
     }
+}
+
+/// Is the image of this moment restarted?
+fn is_kept(moment: usize) -> bool {
+    moment % EVERY == EVERY / 2 || moment == MOMENTS / 2
 }
 
 /// Removes images; returns how many they were.

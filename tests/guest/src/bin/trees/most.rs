@@ -152,6 +152,9 @@ pub fn due_meanwhile() -> Case {
             left.is_ok_and(|[left, _]| (most / 2..=most).contains(&left))
         },
     )?;
-    desk.restarts()?;
+    let done = desk.restarts();
+    // It is large.
+    let _ = std::fs::remove_file(&desk.path);
+    done?;
     pass_with("it has time left")
 }
