@@ -62,7 +62,8 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
     let task = task::current_ptr();
     let waits = !matches!(sched.policy, bindings::SCHED_NORMAL | bindings::SCHED_BATCH);
     // SAFETY: Look at the current task.
-    let may = unsafe { sched.nice >= bindings::ckpt_nice() || bindings::can_nice(task, sched.nice) };
+    let may =
+        unsafe { sched.nice >= bindings::ckpt_nice() || bindings::can_nice(task, sched.nice) != 0 };
     if waits && !may {
         return Err(EPERM);
     }
@@ -79,7 +80,7 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
     to_result(unsafe { bindings::sched_setattr(task, &attr) })?;
     if waits {
         // SAFETY: The current task; a value from -20 to 19, as the record's rules say.
-        unsafe { bindings::set_user_nice(task, sched.nice.into()) };
+        unsafe { bindings::set_user_nice(task, sched.nice as c_long) };
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ pub const TESTS: &[Test] = &[
     once("affinity", 60),
     once("creds", 240),
     once("filters", 120),
-    once("outside", 420),
+    once("outside", 700),
     once("trees", 1500),
     once("delivered", 60),
     once("commands", 240),
