@@ -32,6 +32,13 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Images are large, and there is not much memory.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
 impl Scene {
     /// A fresh directory.
     pub fn new(name: &str) -> Self {
