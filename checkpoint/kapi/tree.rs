@@ -191,6 +191,9 @@ unsafe fn look(task: *mut task_struct) -> Seen {
         let state = if t.exit_state == bindings::EXIT_ZOMBIE as i32 && leads {
             if alone {
                 State::Zombie
+            } else if (*signal).flags & bindings::SIGNAL_GROUP_EXIT != 0 {
+                // The others are about to follow it.
+                State::Ending
             } else {
                 State::DeadLeader
             }
