@@ -285,7 +285,7 @@ impl Held {
 /// Names the task, and the child of vfork(2) that it waits for, if it does.
 fn why_busy(failure: Failure, task: &Seen, seen: &[Seen]) -> Failure {
     let child = |other: &&Seen| {
-        other.parent == task.tgid && other.is_process() && park::is_vfork_child(&other.task)
+        other.parent == task.pid && other.is_process() && park::is_vfork_child(&other.task)
     };
     if failure.errno != EBUSY || park::is_traced(&task.task) {
         return failure.of_task(task.pid);

@@ -61,7 +61,7 @@ pub(crate) fn sched() -> Sched {
 pub(crate) fn set_sched(sched: &Sched) -> Result {
     let task = task::current_ptr();
     let waits = !matches!(sched.policy, bindings::SCHED_NORMAL | bindings::SCHED_BATCH);
-    // SAFETY: Look at the current task.
+    // SAFETY: Both look at the current task, which runs this.
     let may =
         unsafe { sched.nice >= bindings::ckpt_nice() || bindings::can_nice(task, sched.nice) != 0 };
     if waits && !may {
