@@ -123,14 +123,15 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
     };
     let mut left = PATIENCE_MS;
     let _turn = Turn::take(&mut left)?;
+    let ended = || Failure::new(ESRCH, "the task has ended");
+    let process = tree::Process::of(top).ok_or_else(ended)?;
     loop {
-        let seen = tree::list(top).map_err(|errno| {
-            if errno == ESRCH {
-                Failure::new(ESRCH, "the task has ended")
-            } else {
-                errno.into()
-            }
-        })?;
+        let top = &*process.first_thread().ok_or_else(ended)?;
+        let seen = match tree::list(top) {
+            // Another thread has called execve, and has become the first one.
+            Err(errno) if errno == ESRCH => continue,
+            seen => seen?,
+        };
         ensure(
             seen.first().is_some_and(|top| top.state != State::Zombie),
             ESRCH,

@@ -197,7 +197,7 @@ pub(crate) fn checkpoint(
             then(&members);
             Ok(crid)
         }
-        Err(failure) => Err(course.fail(failure, top)),
+        Err(failure) => Err(course.fail(failure, members.first())),
     }
 }
 
@@ -264,10 +264,10 @@ impl Course {
 
     /// Whoever finds this image later learns why it ends here. If that cannot be
     /// written at all, the errno remains.
-    fn fail(&mut self, failure: Failure, top: &Task) -> Failure {
+    fn fail(&mut self, failure: Failure, first: Option<&Member>) -> Failure {
         if let Ok(ctx) = self.ctx() {
             let pid = match failure.pid {
-                0 => task::number(top),
+                0 => first.map_or(0, |member| member.entry.pid),
                 pid => pid,
             };
             let record = failure.record(pid);

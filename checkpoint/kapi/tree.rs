@@ -52,6 +52,37 @@ impl Seen {
     }
 }
 
+/// A process, whichever of its threads is the first one: a thread that calls execve(2)
+/// takes the place of the first one, and its number.
+pub(crate) struct Process(NonNull<bindings::pid>);
+
+impl Process {
+    /// That of a first thread; `None` when the task is gone.
+    pub(crate) fn of(leader: &Task) -> Option<Self> {
+        // SAFETY: The task is held; the call takes a reference, which is ours.
+        let pid =
+            unsafe { bindings::get_task_pid(leader.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        NonNull::new(pid).map(Self)
+    }
+
+    /// Its first thread at this moment; `None` when the process is gone.
+    pub(crate) fn first_thread(&self) -> Option<ARef<Task>> {
+        // SAFETY: We hold the number; the call takes a reference, which the result
+        // adopts. Task is a transparent wrapper of the C structure.
+        unsafe {
+            let task = bindings::get_pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID);
+            NonNull::new(task).map(|task| ARef::from_raw(task.cast()))
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours.
+        unsafe { bindings::put_pid(self.0.as_ptr()) };
+    }
+}
+
 /// The first thread of a task's process; `None` when the task is gone.
 pub(crate) fn leader(task: &Task) -> Option<ARef<Task>> {
     // SAFETY: The task is held. The leader of a task that was not released was not
@@ -191,8 +222,11 @@ unsafe fn look(task: *mut task_struct) -> Seen {
         let state = if t.exit_state == bindings::EXIT_ZOMBIE as i32 && leads {
             if alone {
                 State::Zombie
-            } else if (*signal).flags & bindings::SIGNAL_GROUP_EXIT != 0 {
-                // The others are about to follow it.
+            } else if (*signal).flags & bindings::SIGNAL_GROUP_EXIT != 0
+                || !(*signal).group_exec_task.is_null()
+            {
+                // The others are about to follow it, or one of them, which is in
+                // execve(2), to take its place.
                 State::Ending
             } else {
                 State::DeadLeader
@@ -223,7 +257,7 @@ unsafe fn look(task: *mut task_struct) -> Seen {
 ///
 /// # Errors
 ///
-/// ESRCH when the process is gone.
+/// ESRCH when the task is gone.
 pub(crate) fn list(top: &Task) -> Result<KVVec<Seen>> {
     let mut room: usize = 16;
     loop {

@@ -227,7 +227,7 @@ pub fn limit(debug: bool) -> Duration {
     let given = std::env::var("CKPT_TIMEOUT")
         .ok()
         .and_then(|t| t.parse().ok());
-    Duration::from_secs(given.unwrap_or(if debug { 7200 } else { 3900 }))
+    Duration::from_secs(given.unwrap_or(if debug { 10_800 } else { 3900 }))
 }
 
 /// The output of `guest-run`.

@@ -7,6 +7,7 @@
 
 mod census;
 mod common;
+mod execs;
 mod family;
 mod killed;
 mod mixed;
@@ -34,6 +35,9 @@ use ckpt_guest::act::seed;
 use ckpt_guest::cases::Cases;
 
 fn main() -> ExitCode {
+    if let Some(code) = execs::again() {
+        return code;
+    }
     let seed = seed();
     let mut cases = Cases::new();
     let acts = threads::ACTS.iter().chain(family::ACTS).chain(mixed::ACTS);

@@ -229,6 +229,7 @@ pub const CASES: &[(&str, Body)] = &[
     ("taken-pid", taken_pid),
     ("rounds", crate::rounds::rounds),
     ("fork-storm", crate::storm::caught),
+    ("execs-by-threads", crate::execs::replaced),
     ("thousand-processes", || {
         crowd("thousand-processes", crate::family::thousand, 1000)
     }),

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A program that its threads replace, again and again: whoever calls execve(2) ends all
+//! others, and takes the place of the first thread.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::process::ExitCode;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::pace;
+use ckpt_guest::rng::Rng;
+use ckpt_guest::timer::gettid;
+use ckpt_guest::victim::Scene;
+
+/// The argument that makes the test its own victim.
+const AGAIN: &str = "--again";
+/// Threads beside the first one; it takes a while until they have ended.
+const THREADS: usize = 24;
+/// Images that are restarted.
+const IMAGES: usize = 4;
+
+/// Programs, one after the other.
+fn programs() -> u32 {
+    if pace::factor() > 1 {
+        30
+    } else {
+        120
+    }
+}
+
+/// The program with this number, started by a thread that is not the first one.
+fn replace(number: u32) -> std::io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(why) => return why,
+    };
+    Command::new(program)
+        .args([AGAIN, &number.to_string()])
+        .exec()
+}
+
+/// One of the programs; `None` where this is the test itself.
+pub fn again() -> Option<ExitCode> {
+    let mut args = std::env::args().skip_while(|arg| arg != AGAIN).skip(1);
+    let number = args.next()?.parse::<u32>().ok()?;
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if gettid() != std::process::id() as i32 || threads != 1 {
+        println!("program {number}: not the first of {threads} threads");
+        return Some(ExitCode::FAILURE);
+    }
+    if number == programs() {
+        return Some(ExitCode::SUCCESS);
+    }
+    for _ in 0..THREADS {
+        std::thread::spawn(|| loop {
+            std::thread::park();
+        });
+    }
+    let thread = std::thread::spawn(move || replace(number + 1));
+    // Not before it has failed.
+    if let Ok(why) = thread.join() {
+        println!("program {number}: {why}");
+    }
+    Some(ExitCode::FAILURE)
+}
+
+/// Whatever it is just doing, it is one process that can be saved: it is neither ended
+/// nor without its first thread. A restart goes on with the next program.
+pub fn replaced() -> Case {
+    let scene = Scene::new("tree-execs");
+    let victim = scene.start(|_| Err(replace(0).to_string()))?;
+    let mut rng = Rng::new(29);
+    let mut images = Vec::new();
+    let mut count = 0;
+    loop {
+        scene.pause(rng.below(12));
+        match victim.checkpoint(&format!("execs.{}", count % IMAGES), 0) {
+            Ok(image) => {
+                images.retain(|other| *other != image);
+                images.push(image);
+            }
+            Err(_) if victim.has_ended() => break,
+            Err(why) => return Err(format!("image {count}: {why}")),
+        }
+        count += 1;
+    }
+    victim.ends_well(20_000)?;
+    // The call that failed has emptied the oldest one.
+    for image in images.iter().rev().take(IMAGES - 1) {
+        scene.restart(image, 60_000)?;
+    }
+    if count < 10 {
+        return Err(format!("only {count} images of {} programs", programs()));
+    }
+    pass_with(format!("{count} images of {} programs", programs()))
+}
