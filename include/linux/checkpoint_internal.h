@@ -5,6 +5,7 @@
 #ifndef _LINUX_CHECKPOINT_INTERNAL_H
 #define _LINUX_CHECKPOINT_INTERNAL_H
 
+#include <linux/compat.h>
 #include <linux/errno.h>
 #include <linux/sched/signal.h>
 #include <linux/seccomp.h>
@@ -48,6 +49,19 @@ long do_restart_semtimedop(struct restart_block *restart);
 long do_restart_socket(struct restart_block *restart);
 
 /*
+ * May a call be continued with the arguments that are in the registers? A block
+ * is used up by that: restart_syscall() that a program calls by itself continues
+ * nothing. A filter of system calls sees restart_syscall(), not what it
+ * continues, and the registers of 32-bit calls hold more than their arguments.
+ */
+static inline bool may_continue(struct restart_block *restart)
+{
+	restart->fn = do_no_restart_syscall;
+	return !in_compat_syscall() &&
+	       seccomp_mode(&current->seccomp) == SECCOMP_MODE_DISABLED;
+}
+
+/*
  * What a system call returns that has waited with @error: when it was
  * interrupted, and no handler runs, it is issued again or, with a @deadline
  * of the monotonic clock, continued by @fn. The arguments stay in the
@@ -55,7 +69,7 @@ long do_restart_socket(struct restart_block *restart);
  *
  * Not when nothing is left that would make the task look at the result before
  * it goes on: another thread may have taken the signal. And a filter of system
- * calls that allows the call need not allow restart_syscall().
+ * calls that allows the call need not allow restart_syscall(); see may_continue().
  */
 static inline long interrupted_until(long error, const struct timespec64 *deadline,
 				     long (*fn)(struct restart_block *))
@@ -67,7 +81,8 @@ static inline long interrupted_until(long error, const struct timespec64 *deadli
 		return error;
 	if (!deadline)
 		return -ERESTARTNOHAND;
-	if (seccomp_mode(&current->seccomp) != SECCOMP_MODE_DISABLED)
+	if (in_compat_syscall() ||
+	    seccomp_mode(&current->seccomp) != SECCOMP_MODE_DISABLED)
 		return error;
 	restart->poll.has_timeout = 1;
 	restart->poll.end_time = *deadline;

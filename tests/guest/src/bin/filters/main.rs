@@ -4,6 +4,7 @@
 
 mod acts;
 mod callers;
+mod continued;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ use crate::callers::caller_with_the_same;
 use crate::callers::no_right;
 use crate::callers::strict_image;
 use crate::callers::too_long;
+use crate::continued::not_round_a_filter;
+use crate::continued::only_once;
 
 const PARENT: libc::c_long = libc::SYS_getppid;
 const GROUP: libc::c_long = libc::SYS_getpgrp;
@@ -73,5 +76,7 @@ fn main() -> ExitCode {
     run("no-right", no_right);
     run("bad-program", bad_program);
     run("too-long", too_long);
+    run("continued-once", only_once);
+    run("continued-not-round", not_round_a_filter);
     cases.verdict()
 }
