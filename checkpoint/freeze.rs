@@ -94,7 +94,7 @@ impl Relay {
 }
 
 impl Host for Berth {
-    fn arrive(visit: &Arc<Visit<Self>>) -> Fate {
+    fn arrive(visit: &Arc<Visit<Self>>, more: bool) -> Fate {
         if visit.is_closed() {
             return Fate::GoOn;
         }
@@ -104,9 +104,13 @@ impl Host for Berth {
         }
         // A child of vfork uses memory and time of its parent, which cannot stand
         // still before.
-        // What waits for a task that is stopped waits on.
-        if !arch::cpu::at_boundary()
+        // What waits for a task that is stopped waits on. What it has closed is still open
+        // until its works have run, and its parent is not told yet that it was stopped or
+        // continued.
+        if more
+            || !arch::cpu::at_boundary()
             || (signal::is_due() && !park::is_stopped(current!()))
+            || signal::is_to_tell()
             || park::is_traced(current!())
             || task::is_vfork_child()
         {

@@ -18,6 +18,7 @@ use crate::freeze::pause;
 use crate::freeze::Parked;
 use crate::freeze::PATIENCE_MS;
 use crate::kapi::park;
+use crate::kapi::sched;
 use crate::kapi::task;
 use crate::kapi::tree;
 use crate::kapi::tree::Seen;
@@ -129,7 +130,10 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
         let top = &*process.first_thread().ok_or_else(ended)?;
         let seen = match tree::list(top) {
             // Another thread has called execve, and has become the first one.
-            Err(errno) if errno == ESRCH => continue,
+            Err(errno) if errno == ESRCH => {
+                sched::breathe()?;
+                continue;
+            }
             seen => seen?,
         };
         ensure(
@@ -144,8 +148,9 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
         )?;
         let before = held.parked.len();
         let mut ending = None;
+        let tgid = seen.first().map_or(0, |first| first.tgid);
         for task in &seen {
-            if !held.send(task, top).map_err(|f| f.of_task(task.pid))? {
+            if !held.send(task, tgid).map_err(|f| f.of_task(task.pid))? {
                 ending = Some(task.pid);
             }
         }
@@ -162,8 +167,8 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
     }
 }
 
-/// May the task be held at all?
-fn admit(task: &Seen, top: &Task) -> Outcome {
+/// May the task be held at all? The first process has the number `top`.
+fn admit(task: &Seen, top: u32) -> Outcome {
     ensure(
         task.state != State::DeadLeader,
         EOPNOTSUPP,
@@ -182,8 +187,9 @@ fn admit(task: &Seen, top: &Task) -> Outcome {
         EOPNOTSUPP,
         "io_uring is not supported",
     )?;
+    // The parent of the first process may be anywhere: it is no part of the image.
     ensure(
-        tree::identity(&task.task) == tree::identity(top) || task.parent != 0,
+        task.tgid == top || task.parent != 0,
         EOPNOTSUPP,
         "the task is in another namespace",
     )?;
@@ -206,7 +212,7 @@ fn is_caller(task: &Task) -> bool {
 
 impl Held {
     /// Sends for a task that is not held yet; false when it is ending.
-    fn send(&mut self, task: &Seen, top: &Task) -> Outcome<bool> {
+    fn send(&mut self, task: &Seen, top: u32) -> Outcome<bool> {
         match task.state {
             State::Ending => return Ok(false),
             State::Zombie => return Ok(true),

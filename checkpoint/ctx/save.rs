@@ -99,6 +99,8 @@ pub(crate) struct SaveCtx {
     pub(crate) flags: u32,
     /// The task did not ask for it: it is at no certain call.
     pub(crate) outside: bool,
+    /// There is no other task in the image.
+    alone: bool,
     /// Identifier of the image.
     pub(crate) crid: i32,
 }
@@ -285,7 +287,7 @@ impl SaveCtx {
             processes.push(member.entry.pid, GFP_KERNEL)?;
         }
         processes.sort_unstable();
-        let alone = members.iter().filter(|member| member.has_memory()).count() < 2;
+        let one_space = members.iter().filter(|member| member.has_memory()).count() < 2;
         Ok(Self {
             image: file::identity(image),
             image_on: inode::On::of(image),
@@ -303,11 +305,18 @@ impl SaveCtx {
             nests: 0,
             sent: res::timer::Sending::none(),
             batch: PageBatch::new()?,
-            known: Known::new(alone),
+            known: Known::new(one_space),
             flags: flags as u32,
             outside: false,
+            alone: members.len() == 1,
             crid: 0,
         })
+    }
+
+    /// May whoever serves a file elsewhere be asked for its attributes? A server that
+    /// stands still does not answer.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.alone && !self.outside
     }
 
     /// Does the current task's part of the image.

@@ -53,7 +53,12 @@ impl ImageFile {
         if done < 0 {
             let errno = to_result(done as i32).err().unwrap_or(EIO);
             // A restarted call would begin the image anew.
-            let interrupted = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND];
+            let interrupted = [
+                ERESTARTSYS,
+                ERESTARTNOINTR,
+                ERESTARTNOHAND,
+                ERESTART_RESTARTBLOCK,
+            ];
             return Err(if interrupted.contains(&errno) {
                 EINTR
             } else {

@@ -30,8 +30,9 @@ pub(crate) enum Fate {
 /// What a task does on a visit.
 pub(crate) trait Host: Send + Sync + Sized {
     /// Runs in the visited task, where it may sleep. The task is between two
-    /// instructions of user code, also where it is stopped, or it is exiting.
-    fn arrive(visit: &Arc<Visit<Self>>) -> Fate;
+    /// instructions of user code, also where it is stopped, or it is exiting. It may
+    /// have more works to run first: files that it has closed, for example.
+    fn arrive(visit: &Arc<Visit<Self>>, more: bool) -> Fate;
 }
 
 /// State of ours that tasks hand to each other: references to objects of the kernel,
@@ -138,7 +139,10 @@ unsafe extern "C" fn arrived<T: Host>(work: *mut bindings::callback_head) {
                 .cast_const(),
         )
     };
-    let fate = T::arrive(&visit);
+    // SAFETY: The list of the current task; one word, to which others may add at once.
+    let newer =
+        unsafe { core::ptr::read_volatile(&raw const (*super::task::current_ptr()).task_works) };
+    let fate = T::arrive(&visit, !behind.is_null() || !newer.is_null());
     drop(visit);
     if let Fate::Exit(code) = fate {
         // task_work_run() has taken the works behind this one out of the queue, and
@@ -199,10 +203,12 @@ impl Event {
         to_result(unsafe { bindings::ckpt_wait_killable(self.inner.get()) }).map_err(|_| EINTR)
     }
 
-    /// Waits for an announcement that is certain to come.
+    /// Waits for an announcement that is certain to come, if the one who makes it is not
+    /// frozen: then the caller can be, too.
     pub(crate) fn wait(&self) {
-        // SAFETY: As above.
-        unsafe { bindings::wait_for_completion(self.inner.get()) };
+        const STATE: u32 = bindings::TASK_UNINTERRUPTIBLE | bindings::TASK_FREEZABLE;
+        // SAFETY: As above. No signal ends this wait.
+        unsafe { bindings::wait_for_completion_state(self.inner.get(), STATE) };
     }
 
     /// Waits for an announcement, at most `jiffies`; false when there was none.

@@ -856,23 +856,20 @@ void ckpt_list_add_tail(struct list_head *entry, struct list_head *head)
 	list_add_tail(entry, head);
 }
 
-/* The signal that has stopped the task, or 0. */
-u32 ckpt_stop_signal(void)
+/*
+ * The signal that has stopped the task, or 0; of a stop of the process, what wait()
+ * is still to tell; or that it goes on. False while SIGCHLD is still to tell that.
+ */
+bool ckpt_stop_state(u32 *signal, u32 *code, bool *continued)
 {
-	return current->jobctl & JOBCTL_STOPPED ?
-	       current->jobctl & JOBCTL_STOP_SIGMASK : 0;
-}
+	const struct signal_struct *sig = current->signal;
 
-/* Of a stop of the process: what wait() is still to tell; that it goes on. */
-u32 ckpt_stop_code(void)
-{
-	return current->signal->flags & SIGNAL_STOP_STOPPED ?
-	       current->signal->group_exit_code : 0;
-}
-
-bool ckpt_is_continued(void)
-{
-	return current->signal->flags & SIGNAL_STOP_CONTINUED;
+	guard(spinlock_irq)(&current->sighand->siglock);
+	*signal = current->jobctl & JOBCTL_STOPPED ?
+		  current->jobctl & JOBCTL_STOP_SIGMASK : 0;
+	*code = *signal && sig->flags & SIGNAL_STOP_STOPPED ? sig->group_exit_code : 0;
+	*continued = !*signal && sig->flags & SIGNAL_STOP_CONTINUED;
+	return !(sig->flags & SIGNAL_CLD_MASK);
 }
 
 /*
@@ -1069,6 +1066,14 @@ bool ckpt_rseq_slice(void)
 #else
 	return false;
 #endif
+}
+
+/* As in chroot(2): may the current task have this root directory? */
+int ckpt_may_chroot(const struct path *root)
+{
+	if (!ns_capable(current_user_ns(), CAP_SYS_CHROOT))
+		return -EPERM;
+	return security_path_chroot(root);
 }
 
 bool ckpt_has_keyrings(void)

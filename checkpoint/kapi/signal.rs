@@ -32,22 +32,26 @@ pub(crate) struct Stop {
     pub(crate) continued: bool,
 }
 
-/// Is the current task stopped?
-pub(crate) fn stop() -> Stop {
-    // SAFETY: Looks at the current task and process; SIGCONT may come at any time, and
-    // is then either seen or not.
-    unsafe {
-        let signal = bindings::ckpt_stop_signal();
-        Stop {
-            signal,
-            code: if signal != 0 {
-                bindings::ckpt_stop_code()
-            } else {
-                0
-            },
-            continued: signal == 0 && bindings::ckpt_is_continued(),
-        }
-    }
+/// Is the current task stopped? Nothing while its parent is to be told that the process
+/// was stopped or continued.
+pub(crate) fn stop() -> Option<Stop> {
+    let (mut signal, mut code, mut continued) = (0, 0, false);
+    // SAFETY: Looks at the current task and process, under the signal lock, and fills in
+    // what is ours. SIGCONT may come at any time, and is then either seen or not.
+    let told = unsafe { bindings::ckpt_stop_state(&mut signal, &mut code, &mut continued) };
+    told.then_some(Stop {
+        signal,
+        code,
+        continued,
+    })
+}
+
+/// Is the parent of the process still to be told that it was stopped or continued?
+pub(crate) fn is_to_tell() -> bool {
+    const TO_TELL: u32 = bindings::SIGNAL_CLD_STOPPED | bindings::SIGNAL_CLD_CONTINUED;
+    // SAFETY: One word of the current process, which may change at once.
+    let flags = unsafe { core::ptr::read_volatile(&raw const (*super::task::signal_ptr()).flags) };
+    flags & TO_TELL != 0
 }
 
 /// Has the current task, which is the first of its process, stop or go on at its way to

@@ -218,13 +218,14 @@ unsafe fn look(task: *mut task_struct) -> Seen {
         let signal = t.signal;
         let id = |task, kind| bindings::ckpt_pid_nr(task, kind) as u32;
         let leads = t.group_leader == task;
+        // First: a thread that is killed in execve(2) sets the flag, then takes this back,
+        // and a reader of the tasklist lock does not keep it from that.
+        let replaced = !core::ptr::read_volatile(&raw const (*signal).group_exec_task).is_null();
         let alone = (*signal).nr_threads == 1;
         let state = if t.exit_state == bindings::EXIT_ZOMBIE as i32 && leads {
             if alone {
                 State::Zombie
-            } else if (*signal).flags & bindings::SIGNAL_GROUP_EXIT != 0
-                || !(*signal).group_exec_task.is_null()
-            {
+            } else if (*signal).flags & bindings::SIGNAL_GROUP_EXIT != 0 || replaced {
                 // The others are about to follow it, or one of them, which is in
                 // execve(2), to take its place.
                 State::Ending

@@ -144,7 +144,7 @@ fn describe(
     owner: Owner,
     anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
-    let st = inode::stat(file, !ctx.outside).why("the attributes of a file cannot be read")?;
+    let st = inode::stat(file, ctx.may_ask()).why("the attributes of a file cannot be read")?;
     let is_image = file::identity(file) == ctx.image;
     ensure(
         file::flags(file) & O_ACCMODE != 3,

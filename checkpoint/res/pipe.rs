@@ -112,7 +112,7 @@ fn describe(
     rec.objref = objref;
     rec.slots = state.slots;
     rec.nr_bufs = state.used;
-    let st = inode::stat(end, !ctx.outside).why("the attributes of a file cannot be read")?;
+    let st = inode::stat(end, ctx.may_ask()).why("the attributes of a file cannot be read")?;
     rec.mode = st.mode.into();
     let name = if pipe.is_anonymous() {
         (rec.uid, rec.gid) = attr::owner(end);

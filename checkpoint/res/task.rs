@@ -11,6 +11,7 @@ use crate::ctx::save::References;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
 use crate::error::Explain;
+use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format;
 use crate::format::task::task_flags as f;
@@ -72,7 +73,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
             0
         };
     }
-    let stop = signal::stop();
+    let changing = || Failure::new(EBUSY, "the process was being stopped or continued");
+    let stop = signal::stop().ok_or_else(changing)?;
     if stop.signal != 0 {
         rec.state = STATE_STOPPED;
         rec.stop_signal = stop.signal;
@@ -82,11 +84,9 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
         rec.stop_code = stop.code;
         rec.flags |= if stop.continued { f::CONTINUED } else { 0 };
     }
-    ensure(
-        (ctx.stopped_by != 0) == (stop.signal != 0),
-        EBUSY,
-        "the process was being stopped or continued",
-    )?;
+    if (ctx.stopped_by != 0) != (stop.signal != 0) {
+        return Err(changing());
+    }
     rec.personality = task::personality();
     rec.nice = sched.nice;
     rec.policy = sched.policy;

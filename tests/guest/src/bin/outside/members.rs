@@ -108,6 +108,60 @@ fn namespaces() -> Case {
     pass_with(format!("{count} kinds"))
 }
 
+/// Threads beside the first one of the namespace.
+const BESIDE: usize = 3;
+
+/// The first process of a PID namespace, with threads, saves itself. It comes here again
+/// when it is restarted in another one.
+fn save_namespace(scene: &Scene, image: i32, log: i32) -> Result<(), String> {
+    for fd in (3..64).filter(|fd| ![image, log].contains(fd)) {
+        let _ = sys::close(fd);
+    }
+    thread::scope(|scope| {
+        for _ in 0..BESIDE {
+            scope.spawn(|| scene.wait());
+        }
+        let done = sys::checkpoint(0, image, sys::LOG, log);
+        let _ = std::fs::write(scene.dir.join("finish"), "");
+        let id = done.map_err(|e| format!("checkpoint: {e}"))?;
+        let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+        if (sys::getpid(), threads) != (1, BESIDE + 1) {
+            return Err(format!("process {}, {threads} threads", sys::getpid()));
+        }
+        let back = if id > 0 { "resumed" } else { "restarted" };
+        std::fs::write(scene.dir.join(back), "").map_err(|e| e.to_string())
+    })
+}
+
+/// The parent of such a process is in no namespace that it knows, nor is the one of its
+/// threads.
+fn first_of_namespace() -> Case {
+    let scene = Scene::new("first-of-namespace");
+    let open = |name: &str, flags: i32| {
+        let path = ckpt_guest::life::c_path(&scene.dir.join(name));
+        sys::open(&path, flags, 0o644).map_err(|e| format!("{name}: {e}"))
+    };
+    let create = libc::O_RDWR | libc::O_CREAT;
+    let (image, log) = (open("image", create)?, open("log", create)?);
+    let said = || std::fs::read_to_string(scene.dir.join("log")).unwrap_or_default();
+    let came = |back: &str| scene.dir.join(back).exists();
+    let first = child(&scene, libc::CLONE_NEWPID, || {
+        save_namespace(&scene, image, log)
+    })?;
+    ends_well(first).map_err(|why| format!("{why}; {}", said()))?;
+    let _ = std::fs::remove_file(scene.dir.join("finish"));
+    let again = child(&scene, libc::CLONE_NEWPID, || {
+        let fd = open("image", libc::O_RDONLY)?;
+        let errno = sys::restart(0, fd, sys::LOG, log);
+        Err(format!("restart: {errno}"))
+    })?;
+    ends_well(again).map_err(|why| format!("{why}; {}", said()))?;
+    if !came("resumed") || !came("restarted") {
+        return Err("did not come back".to_string());
+    }
+    pass_with(format!("{} threads", BESIDE + 1))
+}
+
 /// A letter that tells what the first thread of a process does.
 fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -158,6 +212,7 @@ fn first_thread() -> Case {
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
+    ("first-of-namespace", first_of_namespace),
     ("refused-namespaces", namespaces),
     ("refused-without-first-thread", first_thread),
 ];

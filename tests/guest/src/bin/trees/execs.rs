@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program that its threads replace, again and again: whoever calls execve(2) ends all
-//! others, and takes the place of the first thread.
+//! Programs that are replaced, again and again: by their threads, of which the one that
+//! calls execve(2) ends all others and takes the place of the first one, and by those of
+//! children.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,6 +12,8 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
 use ckpt_guest::timer::gettid;
 use ckpt_guest::victim::Scene;
 
@@ -66,11 +69,32 @@ pub fn again() -> Option<ExitCode> {
     Some(ExitCode::FAILURE)
 }
 
-/// Whatever it is just doing, it is one process that can be saved: it is neither ended
-/// nor without its first thread. A restart goes on with the next program.
-pub fn replaced() -> Case {
-    let scene = Scene::new("tree-execs");
-    let victim = scene.start(|_| Err(replace(0).to_string()))?;
+/// Processes that are started by fork and execve(2), as a shell or a library does it: a
+/// pipe whose other end the new program has no more tells that it runs.
+fn spawner(_: &Scene) -> Result<(), String> {
+    for nr in 0..programs() {
+        let [read, write] = sys::pipe(libc::O_CLOEXEC).map_err(|e| format!("pipe: {e}"))?;
+        let pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+        if pid == 0 {
+            let why = Command::new("/bin/true").exec();
+            println!("program {nr}: {why}");
+            sys::exit(1);
+        }
+        let _ = sys::close(write);
+        let told = sys::read(read, &mut [0]);
+        let _ = sys::close(read);
+        match (told, sys::wait_for(pid, 60)) {
+            (Ok(0), Ended::Exit(0)) => {}
+            other => return Err(format!("program {nr}: {other:?}")),
+        }
+    }
+    Ok(())
+}
+
+/// Whatever it is just doing, it can be saved. A restart goes on with the next program.
+fn caught(name: &str, play: fn(&Scene) -> Result<(), String>) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
     let mut rng = Rng::new(29);
     let mut images = Vec::new();
     let mut count = 0;
@@ -95,4 +119,14 @@ pub fn replaced() -> Case {
         return Err(format!("only {count} images of {} programs", programs()));
     }
     pass_with(format!("{count} images of {} programs", programs()))
+}
+
+/// It is one process all the time: neither ended nor without its first thread.
+pub fn by_threads() -> Case {
+    caught("tree-execs", |_| Err(replace(0).to_string()))
+}
+
+/// Nobody outside has the other end of a pipe, however far a new program has come.
+pub fn by_children() -> Case {
+    caught("tree-spawns", spawner)
 }

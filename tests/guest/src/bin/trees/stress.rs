@@ -229,7 +229,8 @@ pub const CASES: &[(&str, Body)] = &[
     ("taken-pid", taken_pid),
     ("rounds", crate::rounds::rounds),
     ("fork-storm", crate::storm::caught),
-    ("execs-by-threads", crate::execs::replaced),
+    ("execs-by-threads", crate::execs::by_threads),
+    ("execs-by-children", crate::execs::by_children),
     ("thousand-processes", || {
         crowd("thousand-processes", crate::family::thousand, 1000)
     }),
