@@ -18,7 +18,8 @@ use crate::{guest, test};
 /// Plays the documented session in the guest and shows it.
 pub fn demo(layout: &Layout) -> Result<()> {
     let script = layout.top.join("tests/demo.sh");
-    let image = ready(layout, Flavour::Plain)?;
+    guest::samples(layout)?;
+    let image = kernel(layout, Flavour::Plain)?;
     let share = layout.guest_share("demo");
     remove(&share)?;
     say("booting; the session of the 2008 document follows\n");
@@ -113,6 +114,10 @@ pub fn shell(layout: &Layout) -> Result<()> {
 
 fn ready(layout: &Layout, flavour: Flavour) -> Result<std::path::PathBuf> {
     guest::build(layout)?;
+    kernel(layout, flavour)
+}
+
+fn kernel(layout: &Layout, flavour: Flavour) -> Result<std::path::PathBuf> {
     let tree = kernel::prepare(layout)?;
     let (_, image) = kernel::build(layout, &tree, flavour)?;
     if !Path::new(&image).exists() {

@@ -39,19 +39,28 @@ pub fn build(layout: &Layout) -> Result<()> {
             copy(&example, &bin.join("counter-rs"))?;
         }
     }
-    for (source, program) in [
-        ("tests/samples/ckpt.c", "ckpt"),
-        ("tests/samples/rstr.c", "rstr"),
-        ("tools/ckptself/examples/counter.c", "counter-c"),
-    ] {
-        let source = layout.top.join(source);
-        if source.exists() {
-            compile(layout, &source, &bin.join(program))?;
-        }
+    samples(layout)?;
+    let source = layout.top.join("tools/ckptself/examples/counter.c");
+    if source.exists() {
+        compile(layout, &source, &bin.join("counter-c"))?;
     }
     let source = layout.top.join("tests/guest/go/goroutines.go");
     if source.exists() {
         go_build(layout, &source, &bin.join("goroutines"))?;
+    }
+    Ok(())
+}
+
+/// Builds the two sample programs of 2008, which are all that the documented session
+/// needs.
+pub fn samples(layout: &Layout) -> Result<()> {
+    let bin = layout.guest_bin();
+    std::fs::create_dir_all(&bin)?;
+    for program in ["ckpt", "rstr"] {
+        let source = layout.top.join(format!("tests/samples/{program}.c"));
+        if source.exists() {
+            compile(layout, &source, &bin.join(program))?;
+        }
     }
     Ok(())
 }
