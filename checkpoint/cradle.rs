@@ -8,6 +8,7 @@
 //! restart fails, and then it ends: nobody finds it or its id any more.
 
 use crate::arch;
+use crate::ctx::built::Open;
 use crate::ctx::built::Process;
 use crate::ctx::built::Thread;
 use crate::ctx::built::ThreadLast;
@@ -18,6 +19,7 @@ use crate::error::Outcome;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::birth::Kind;
+use crate::kapi::park;
 use crate::kapi::park::Baton;
 use crate::kapi::park::Fate;
 use crate::kapi::park::Host;
@@ -71,12 +73,13 @@ enum Built {
     Process(KBox<Process>),
     Thread(KBox<Thread>),
     /// It has become what it was to be, but for the signals of a thread: a process
-    /// that sets its handlers drops signals of its threads that it ignores.
-    Committed(Option<ThreadLast>),
+    /// that sets its handlers drops signals of its threads that it ignores. And nobody
+    /// may look at it before all have left their old memory.
+    Committed(Option<ThreadLast>, Option<Open>),
 }
 
 impl Host for Cradle {
-    fn arrive(visit: &Arc<Visit<Self>>) -> Fate {
+    fn arrive(visit: &Arc<Visit<Self>>, _more: bool) -> Fate {
         let mut built = Built::Nothing;
         while let Some(order) = visit.next_order() {
             match order {
@@ -97,15 +100,18 @@ impl Host for Cradle {
                     visit.report(Report::Loaded(done));
                 }
                 Order::Commit => {
-                    let (result, signals) = match built {
-                        Built::Process(process) => (Some(process.commit()), None),
+                    let (result, signals, open) = match built {
+                        Built::Process(process) => {
+                            let (result, open) = process.commit();
+                            (Some(result), None, Some(open))
+                        }
                         Built::Thread(thread) => {
                             let (result, signals) = thread.commit();
-                            (Some(result), Some(signals))
+                            (Some(result), Some(signals), None)
                         }
-                        Built::Nothing | Built::Committed(_) => (None, None),
+                        Built::Nothing | Built::Committed(..) => (None, None, None),
                     };
-                    built = Built::Committed(signals);
+                    built = Built::Committed(signals, open);
                     if let Some(result) = result {
                         arch::cpu::set_result(result);
                     }
@@ -115,9 +121,12 @@ impl Host for Cradle {
                 Order::End(ended) => return Fate::Exit(ended.commit()),
             }
         }
-        if let Built::Committed(signals) = built {
+        if let Built::Committed(signals, open) = built {
             if let Some(signals) = signals {
                 signals.commit();
+            }
+            if let Some(open) = open {
+                open.commit();
             }
             return Fate::GoOn;
         }
@@ -136,6 +145,8 @@ pub(crate) struct Born {
     place: usize,
     /// It is no child, but a thread of the one that made it.
     thread: bool,
+    /// It was told to end, and nothing else.
+    ends: Cell<bool>,
 }
 
 impl Born {
@@ -147,6 +158,7 @@ impl Born {
             visit,
             place,
             thread: kind == Kind::Thread,
+            ends: Cell::new(false),
         })
     }
 
@@ -166,10 +178,13 @@ impl Born {
         }
     }
 
-    /// Waits until a process that was told so has ended.
+    /// Waits until a process that was told so has ended, if no tracer keeps it from that.
     pub(crate) fn await_end(&self) {
         for _ in 0..MOURNING {
-            if birth::is_zombie(&self.task) || birth::is_gone(&self.task) {
+            if birth::is_zombie(&self.task)
+                || birth::is_gone(&self.task)
+                || park::is_traced(&self.task)
+            {
                 return;
             }
             sched::sleep_tick();
@@ -184,9 +199,10 @@ impl Born {
         }
     }
 
+    /// Waits until nobody finds it any more, or only who traces it and has not looked yet.
     fn mourn(&self) {
         for _ in 0..MOURNING {
-            if birth::is_gone(&self.task) {
+            if birth::is_gone(&self.task) || park::is_traced(&self.task) {
                 return;
             }
             sched::sleep_tick();
@@ -210,7 +226,7 @@ pub(crate) struct Births {
 impl Drop for Births {
     fn drop(&mut self) {
         if self.certain.get() {
-            self.born.iter().for_each(|born| born.visit.close());
+            self.going_on().for_each(|born| born.visit.close());
             return;
         }
         self.born.iter().for_each(Born::abandon);
@@ -351,14 +367,18 @@ impl Births {
     /// Has the process at this place end as a zombie.
     pub(crate) fn end(&self, place: usize, ended: KBox<Ended>) {
         if let Some(born) = self.find(place) {
+            born.ends.set(true);
             born.visit.order(Order::End(ended));
         }
     }
 
+    /// All but those that were told to end: no other word may come before that.
+    fn going_on(&self) -> impl Iterator<Item = &Born> {
+        self.born.iter().filter(|born| !born.ends.get())
+    }
+
     /// Lets all go to user mode.
     pub(crate) fn go(&self) {
-        self.born
-            .iter()
-            .for_each(|born| born.visit.order(Order::Go));
+        self.going_on().for_each(|born| born.visit.order(Order::Go));
     }
 }

@@ -218,8 +218,9 @@ impl Process {
         }
     }
 
-    /// Becomes the process. Cannot fail. Returns the result of the system call.
-    pub(crate) fn commit(self: KBox<Self>) -> isize {
+    /// Becomes the process. Cannot fail. Returns the result of the system call, and
+    /// what must wait until all others have become theirs.
+    pub(crate) fn commit(self: KBox<Self>) -> (isize, Open) {
         let mut process = KBox::into_inner(self);
         process.segments.forget();
         process.mm.commit();
@@ -234,7 +235,19 @@ impl Process {
         process.signal.commit();
         process.timers.start();
         process.task.commit(process.creds);
-        process.cpu.commit()
+        let open = Open(process.task.is_dumpable());
+        (process.cpu.commit(), open)
+    }
+}
+
+/// Whether others may look at a process. Whoever shares its memory may still have the
+/// one of the caller, to which they have no right.
+pub(crate) struct Open(bool);
+
+impl Open {
+    /// Cannot fail.
+    pub(crate) fn commit(self) {
+        task::set_dumpable(self.0);
     }
 }
 

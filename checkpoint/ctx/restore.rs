@@ -231,7 +231,8 @@ impl Course {
         self.births.commit(&forest.tasks);
         res::tree::lay_out(forest, &self.births);
         me.leave();
-        let result = me.commit();
+        let (result, open) = me.commit();
+        open.commit();
         self.births.go();
         Ok(result)
     }

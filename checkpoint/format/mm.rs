@@ -140,6 +140,10 @@ impl Record for Mm {
             )?;
         }
         ensure(
+            self.mmap_base % 4096 == 0,
+            "base of mappings is not on a page boundary",
+        )?;
+        ensure(
             self.start_code <= self.end_code,
             "code ends before it starts",
         )?;

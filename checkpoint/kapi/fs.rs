@@ -130,15 +130,16 @@ fn switch(files: *mut bindings::files_struct) {
     }
 }
 
-/// The file behind a descriptor of a table.
+/// The file behind a descriptor of a table, unless execve(2) would close that.
 pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
     // The task's pointer changes for the time of the look: only the task itself opens
     // and closes through it.
     let own = task::files_ptr();
     switch(table.as_ptr());
-    let file = file::fget(fd);
+    // SAFETY: Looks into the table of the current task, under a lock of its own.
+    let file = (!unsafe { bindings::get_close_on_exec(fd) }).then(|| file::fget(fd));
     switch(own);
-    file
+    file.flatten()
 }
 
 impl NewFiles {

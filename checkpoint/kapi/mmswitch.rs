@@ -137,12 +137,13 @@ impl NewMm {
         unsafe {
             bindings::down_write(exec_lock());
             bindings::sched_mm_cid_before_execve(tsk);
-            bindings::exec_switch_mm(self.old, core::ptr::null_mut(), false);
+            // With what says who may look at it.
+            let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::up_write(exec_lock());
             // May wait for whoever serves the task's memory: without the lock.
             bindings::mm_exit_exec_release(tsk, self.old);
             bindings::down_write(exec_lock());
-            bindings::exec_switch_mm(self.new, core::ptr::null_mut(), false);
+            self.old_state = bindings::exec_switch_mm(self.new, state, false);
             bindings::futex_exec_done(tsk);
             bindings::sched_mm_cid_after_execve(tsk);
             bindings::ckpt_rseq_reset();

@@ -6,6 +6,7 @@ use super::file::FileRef;
 use core::mem::MaybeUninit;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
+use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Longest name with its NUL, PATH_MAX.
@@ -27,6 +28,16 @@ impl PathRef {
             fill(path.as_mut_ptr());
             Self(path.assume_init())
         }
+    }
+
+    /// May the current task have it as its root directory?
+    ///
+    /// # Errors
+    ///
+    /// EPERM without CAP_SYS_CHROOT, and those of security modules.
+    pub(crate) fn may_be_root(&self) -> Result {
+        // SAFETY: The references keep the location.
+        to_result(unsafe { bindings::ckpt_may_chroot(&self.0) })
     }
 
     /// The root directory of the current task.

@@ -61,6 +61,9 @@ pub(crate) fn in_the_way() -> Option<&'static str> {
             Some("the caller uses system call user dispatch")
         } else if bindings::ckpt_other_child_ns() {
             Some("children of the caller would enter another namespace")
+        } else if bindings::ckpt_has_keyrings() {
+            // execve(2) drops these.
+            Some("the caller has keyrings of its thread or process")
         } else if (*super::task::current_ptr()).pid == 1 {
             // Its view of the file system is one of the kernel, too.
             Some("the caller is the first process of the machine")

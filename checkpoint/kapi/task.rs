@@ -7,8 +7,6 @@ use crate::format::task::COMM_LEN;
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// CAP_SYS_CHROOT.
-pub(crate) const CAP_SYS_CHROOT: u32 = bindings::CAP_SYS_CHROOT;
 /// CAP_SYS_PTRACE.
 pub(crate) const CAP_SYS_PTRACE: u32 = bindings::CAP_SYS_PTRACE;
 /// CAP_BLOCK_SUSPEND.

@@ -22,7 +22,6 @@ use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::path::PathRef;
 use crate::kapi::sharing::View;
-use crate::kapi::task;
 use kernel::bindings::O_DIRECTORY;
 use kernel::bindings::O_PATH;
 use kernel::prelude::*;
@@ -84,12 +83,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<f
     let pwd_name = ctx.any_string(task)?;
     let root = directory(ctx, &root_name)?;
     let pwd = directory(ctx, &pwd_name)?;
-    ensure(
-        root.is(&ctx.root) || task::ns_capable(task::CAP_SYS_CHROOT),
-        EPERM,
-        "another root directory needs CAP_SYS_CHROOT",
-    )
-    .about(&root_name)?;
+    if !root.is(&ctx.root) {
+        root.may_be_root()
+            .why("another root directory needs CAP_SYS_CHROOT")
+            .about(&root_name)?;
+    }
     let new = fs::NewFs::begin(rec.umask, &root, &pwd)?;
     ctx.views
         .insert(objref, View::current())

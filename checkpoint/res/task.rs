@@ -292,6 +292,11 @@ impl Ready {
         task::count_used(&own);
     }
 
+    /// May others look at the process?
+    pub(crate) fn is_dumpable(&self) -> bool {
+        self.values.flags & f::DUMPABLE != 0
+    }
+
     /// Will the task have no_new_privs?
     pub(crate) fn no_new_privs(&self) -> bool {
         self.values.flags & f::NO_NEW_PRIVS != 0
@@ -316,10 +321,12 @@ fn commit_values(rec: &Task, creds: cred::Ready) {
     if rec.flags & f::NO_NEW_PRIVS != 0 {
         task::set_no_new_privs();
     }
-    // A change makes the process undumpable and forgets the parent-death signal. Threads
-    // come here in any order: each sets what all have in common behind its own change.
+    // A change makes the process undumpable and forgets the parent-death signal.
     creds.commit();
-    task::set_dumpable(rec.flags & f::DUMPABLE != 0);
+    // It becomes dumpable when all are what they are to be.
+    if rec.flags & f::DUMPABLE == 0 {
+        task::set_dumpable(false);
+    }
     task::set_comm(&rec.comm);
     task::set_personality(rec.personality);
     let (mut clear, mut set) = (0, 0);

@@ -31,6 +31,8 @@ const FROM: i32 = 8;
 /// What follows the image in the stream.
 const BEHIND: &[u8] = b"behind the image";
 const PAGES: usize = 600;
+/// The restart was refused, as it was to be.
+const REFUSED: i32 = 5;
 
 type Pair = fn() -> Result<(OwnedFd, OwnedFd), String>;
 
@@ -107,17 +109,22 @@ fn child(
     }
 }
 
-fn restarts() -> i32 {
+/// Restarts, with such flags of the descriptor that takes the place of the stream.
+fn restarts(flags: i32) -> i32 {
     match sys::open(c"/dev/null", libc::O_RDWR, 0) {
-        Ok(null) if sys::dup_to(null, FD, 0).is_ok() => {}
+        Ok(null) if sys::dup_to(null, FD, flags).is_ok() => {}
         _ => return 1,
     }
     let errno = sys::restart(0, FROM, sys::LOG, 2);
+    if flags == libc::O_CLOEXEC && errno.0 == libc::EBADF {
+        return REFUSED;
+    }
     println!("FAILED: restart: {errno}");
     1
 }
 
-fn through(pair: Pair, piece: usize) -> Case {
+/// Saves the program into one end, and reads the image from the other one.
+fn image_out_of(pair: Pair) -> Result<Vec<u8>, String> {
     let (reader, writer) = pair()?;
     let pid = child(writer, FD, &reader, saved)?;
     let mut bytes = Vec::new();
@@ -131,10 +138,27 @@ fn through(pair: Pair, piece: usize) -> Case {
     if images != 1 {
         return Err(format!("{images} images were written"));
     }
+    Ok(bytes)
+}
 
+/// What execve(2) would close does not get into the program.
+fn close_on_exec() -> Case {
+    let bytes = image_out_of(pipe)?;
+    let (reader, writer) = pipe()?;
+    let pid = child(reader, FROM, &writer, || restarts(libc::O_CLOEXEC))?;
+    // It may be gone before it has read all.
+    let _ = std::fs::File::from(writer).write_all(&bytes);
+    match sys::wait_for(pid, 30) {
+        Ended::Exit(REFUSED) => pass_with("EBADF".to_string()),
+        other => Err(format!("the restart: {other:?}")),
+    }
+}
+
+fn through(pair: Pair, piece: usize) -> Case {
+    let mut bytes = image_out_of(pair)?;
     let (reader, writer) = pair()?;
     let rest = reader.try_clone().map_err(|e| e.to_string())?;
-    let pid = child(reader, FROM, &writer, restarts)?;
+    let pid = child(reader, FROM, &writer, || restarts(0))?;
     let mut writer = std::fs::File::from(writer);
     let size = bytes.len();
     bytes.extend_from_slice(BEHIND);
@@ -162,5 +186,6 @@ fn main() -> ExitCode {
     cases.run("pipe-in-pieces", || through(pipe, 1777));
     cases.run("socketpair", || through(socket, 1 << 20));
     cases.run("socketpair-in-pieces", || through(socket, 1777));
+    cases.run("close-on-exec", close_on_exec);
     cases.verdict()
 }

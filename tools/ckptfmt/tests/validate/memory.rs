@@ -28,6 +28,10 @@ fn memory() {
             (|r| r.mmap_base = KERNEL, outside),
             (|r| r.vdso = KERNEL, outside),
             (|r| r.end_code = 0, "code ends before it starts"),
+            (
+                |r| r.mmap_base += 1,
+                "base of mappings is not on a page boundary",
+            ),
             (|r| r.brk = 0, "heap ends before it starts"),
             (|r| r.vdso = 1, "vDSO is not on a page boundary"),
             (|r| r.flags = 1 << 63, "address space has unknown flags"),
