@@ -38,6 +38,9 @@ use kernel::task::Task;
 /// Longest time in which a task that was killed must be gone, in ticks.
 const MOURNING: u32 = 3000;
 
+/// The same for all of them together.
+const MOURNING_ALL: u32 = MOURNING * 4;
+
 /// What the caller wants of a new task.
 pub(crate) enum Order {
     /// Build the process at this place of the forest.
@@ -178,13 +181,10 @@ impl Born {
         }
     }
 
-    /// Waits until a process that was told so has ended, if no tracer keeps it from that.
+    /// Waits until a process that was told so has ended.
     pub(crate) fn await_end(&self) {
         for _ in 0..MOURNING {
-            if birth::is_zombie(&self.task)
-                || birth::is_gone(&self.task)
-                || park::is_traced(&self.task)
-            {
+            if birth::is_zombie(&self.task) || birth::is_gone(&self.task) {
                 return;
             }
             sched::sleep_tick();
@@ -199,13 +199,16 @@ impl Born {
         }
     }
 
-    /// Waits until nobody finds it any more, or only who traces it and has not looked yet.
-    fn mourn(&self) {
-        for _ in 0..MOURNING {
-            if birth::is_gone(&self.task) || park::is_traced(&self.task) {
+    /// Waits until nobody finds it any more, or, behind its end, only who traces it, but
+    /// not longer than `left` ticks, which become less. A tracer can keep it from its end.
+    fn mourn(&self, left: &mut u32) {
+        for _ in 0..MOURNING.min(*left) {
+            let ended = birth::is_zombie(&self.task) && park::is_traced(&self.task);
+            if ended || birth::is_gone(&self.task) {
                 return;
             }
             sched::sleep_tick();
+            *left = left.saturating_sub(1);
         }
     }
 }
@@ -230,7 +233,8 @@ impl Drop for Births {
             return;
         }
         self.born.iter().for_each(Born::abandon);
-        self.born.iter().for_each(Born::mourn);
+        let mut left = MOURNING_ALL;
+        self.born.iter().for_each(|born| born.mourn(&mut left));
     }
 }
 

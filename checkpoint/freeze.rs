@@ -32,6 +32,8 @@ use kernel::task::Task;
 
 /// Longest time until all tasks must stand still, in milliseconds.
 pub(crate) const PATIENCE_MS: u32 = 10_000;
+/// Why a task does not stand still.
+pub(crate) const IN_EXEC: &str = "the task is in execve for 10 seconds";
 /// Time between two visits to a task that is not ready for the first one.
 const AGAIN_MS: u32 = 4;
 
@@ -215,7 +217,7 @@ impl Parked {
         let why = if park::is_traced(&self.task) {
             "the task is traced"
         } else if park::is_in_exec(&self.task) {
-            "the task is in execve for 10 seconds"
+            IN_EXEC
         } else {
             "the task did not leave the kernel within 10 seconds"
         };

@@ -16,6 +16,7 @@ use crate::format::tree::Tree;
 use crate::format::tree::TASKS_MAX;
 use crate::freeze::pause;
 use crate::freeze::Parked;
+use crate::freeze::IN_EXEC;
 use crate::freeze::PATIENCE_MS;
 use crate::kapi::park;
 use crate::kapi::sched;
@@ -151,7 +152,7 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
         let tgid = seen.first().map_or(0, |first| first.tgid);
         for task in &seen {
             if !held.send(task, tgid).map_err(|f| f.of_task(task.pid))? {
-                ending = Some(task.pid);
+                ending = Some(task);
             }
         }
         let settled = held.settle(before, &mut left, &seen)?;
@@ -160,9 +161,12 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
                 return held.members(seen, top);
             }
         } else if !pause(&mut left)? {
-            let why = "for 10 seconds the task is ending, and does not end";
+            let why = match ending {
+                Some(task) if park::is_in_exec(&task.task) => IN_EXEC,
+                _ => "for 10 seconds the task is ending, and does not end",
+            };
             let failure = Failure::new(EBUSY, why);
-            return Err(failure.of_task(ending.unwrap_or(0)));
+            return Err(failure.of_task(ending.map_or(0, |task| task.pid)));
         }
     }
 }
@@ -221,6 +225,11 @@ impl Held {
         let identity = tree::identity(&task.task);
         if is_caller(&task.task) || self.places.get(&identity).is_some() {
             return Ok(true);
+        }
+        let before = park::is_in_exec(&task.task);
+        if !park::may_trace(&task.task) && (before || park::is_in_exec(&task.task)) {
+            // Nobody may look at it before the new program is complete.
+            return Ok(false);
         }
         admit(task, top)?;
         let Some(parked) = Parked::send(task.task.clone())? else {

@@ -136,10 +136,11 @@ pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
     // and closes through it.
     let own = task::files_ptr();
     switch(table.as_ptr());
-    // SAFETY: Looks into the table of the current task, under a lock of its own.
-    let file = (!unsafe { bindings::get_close_on_exec(fd) }).then(|| file::fget(fd));
+    // SAFETY: Looks into the table of the current task, at a descriptor that is open there:
+    // the table is as large. Nobody else closes it.
+    let file = file::fget(fd).filter(|_| !unsafe { bindings::get_close_on_exec(fd) });
     switch(own);
-    file.flatten()
+    file
 }
 
 impl NewFiles {

@@ -21,9 +21,8 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// `old` is the address space that the task had, and the value owns the
-/// task's reference to it. The task's `mm` is `new`. `old_state` is what went with the old
-/// one if the task shares that with others now, and the value owns the task's
-/// reference; else it is NULL.
+/// task's reference to it. The task's `mm` is `new`. `old_state` is what says who may look
+/// at the old one, and the value owns the task's reference; the new one has its own.
 pub(crate) struct NewMm {
     old_state: *mut bindings::task_exec_state,
     old: *mut bindings::mm_struct,
@@ -61,7 +60,12 @@ impl NewMm {
             if let Some(stack) = rlim.get(bindings::RLIMIT_STACK as usize) {
                 bindings::arch_pick_mmap_layout(new, stack);
             }
-            Self::enter(new, core::ptr::null_mut())
+            let state = bindings::ckpt_exec_state_copy();
+            if state.is_null() {
+                bindings::mmput(new);
+                return Err(ENOMEM);
+            }
+            Self::enter(new, state, true)
         }
     }
 
@@ -77,7 +81,7 @@ impl NewMm {
         }
         let (new, state) = space.take();
         // SAFETY: The references are handed over.
-        let joined = unsafe { Self::enter(new, state) }?;
+        let joined = unsafe { Self::enter(new, state, false) }?;
         // Who looks for all tasks with this address space looks at other processes, too.
         super::mm::set_flag(bindings::MMF_MULTIPROCESS, true);
         Ok(joined)
@@ -85,13 +89,13 @@ impl NewMm {
 
     /// # Safety
     ///
-    /// References to `new` and `state` are handed over. Without a state no task has ever
-    /// run on the address space.
+    /// References to `new` and `state` are handed over. No task has ever run on a `fresh`
+    /// address space.
     unsafe fn enter(
         new: *mut bindings::mm_struct,
         state: *mut bindings::task_exec_state,
+        fresh: bool,
     ) -> Result<Self> {
-        let fresh = state.is_null();
         let tsk = task::current_ptr();
         let old = super::mm::current_mm();
         let old_state;
@@ -137,7 +141,6 @@ impl NewMm {
         unsafe {
             bindings::down_write(exec_lock());
             bindings::sched_mm_cid_before_execve(tsk);
-            // With what says who may look at it.
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::up_write(exec_lock());
             // May wait for whoever serves the task's memory: without the lock.

@@ -794,6 +794,18 @@ void ckpt_exec_state_hold(struct task_exec_state *state)
 }
 
 /* The task's own, which only the task itself replaces. */
+/* One of its own for an address space that the current task makes. */
+struct task_exec_state *ckpt_exec_state_copy(void)
+{
+	const struct task_exec_state *own =
+		rcu_dereference_protected(current->exec_state, true);
+	struct task_exec_state *copy = alloc_task_exec_state(own->user_ns);
+
+	if (copy)
+		copy->dumpable = READ_ONCE(own->dumpable);
+	return copy;
+}
+
 struct task_exec_state *ckpt_exec_state_get(void)
 {
 	struct task_exec_state *state =

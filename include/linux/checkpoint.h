@@ -208,6 +208,7 @@ int ckpt_handlers_users(struct task_struct *task);
 bool ckpt_take_handlers(struct task_struct *from);
 bool ckpt_shares_io(void);
 void ckpt_mm_cid_settle(void);
+struct task_exec_state *ckpt_exec_state_copy(void);
 struct task_exec_state *ckpt_exec_state_get(void);
 void ckpt_exec_state_hold(struct task_exec_state *state);
 struct mm_struct *ckpt_proc_mm(struct file *file);

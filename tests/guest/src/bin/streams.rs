@@ -18,11 +18,13 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::desk::RESUMED;
+use ckpt_guest::format;
 use ckpt_guest::image;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
+use ckpt_guest::varies;
 
 /// The image's descriptor in the program that is saved.
 const FD: i32 = 9;
@@ -31,6 +33,8 @@ const FROM: i32 = 8;
 /// What follows the image in the stream.
 const BEHIND: &[u8] = b"behind the image";
 const PAGES: usize = 600;
+/// `CR_FILE_KIND_STREAM`.
+const STREAM_KIND: u8 = 6;
 /// The restart was refused, as it was to be.
 const REFUSED: i32 = 5;
 
@@ -141,17 +145,40 @@ fn image_out_of(pair: Pair) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// What execve(2) would close does not get into the program.
-fn close_on_exec() -> Case {
-    let bytes = image_out_of(pipe)?;
+/// Nothing takes the place of the stream in this image.
+fn refused(bytes: &[u8]) -> Result<(), String> {
     let (reader, writer) = pipe()?;
     let pid = child(reader, FROM, &writer, || restarts(libc::O_CLOEXEC))?;
     // It may be gone before it has read all.
-    let _ = std::fs::File::from(writer).write_all(&bytes);
+    let _ = std::fs::File::from(writer).write_all(bytes);
     match sys::wait_for(pid, 30) {
-        Ended::Exit(REFUSED) => pass_with("EBADF".to_string()),
+        Ended::Exit(REFUSED) => Ok(()),
         other => Err(format!("the restart: {other:?}")),
     }
+}
+
+/// What execve(2) would close does not get into the program.
+fn close_on_exec() -> Case {
+    refused(&image_out_of(pipe)?)?;
+    pass_with("EBADF".to_string())
+}
+
+/// Numbers that the caller's table has no room for.
+fn far_numbers() -> Case {
+    let bytes = image_out_of(pipe)?;
+    let [kind, fd] = ["kind", "stream_fd"].map(|name| varies::field(format::FILE, name));
+    let (kind, fd) = (kind.ok_or("no such field")?, fd.ok_or("no such field")?);
+    let numbers = [64, 256, 4096, 1 << 20, 1 << 30, 0x7fff_ffbf];
+    for number in numbers {
+        let mut image = image::Image::parse(&bytes)?;
+        let stream = image.records.iter_mut().find(|record| {
+            record.kind == format::FILE && record.payload[kind.at.start] == STREAM_KIND
+        });
+        let stream = stream.ok_or("no stream in the image")?;
+        stream.set(fd.at.clone(), number);
+        refused(&image.to_bytes()).map_err(|why| format!("{number}: {why}"))?;
+    }
+    pass_with(format!("{} numbers", numbers.len()))
 }
 
 fn through(pair: Pair, piece: usize) -> Case {
@@ -187,5 +214,6 @@ fn main() -> ExitCode {
     cases.run("socketpair", || through(socket, 1 << 20));
     cases.run("socketpair-in-pieces", || through(socket, 1777));
     cases.run("close-on-exec", close_on_exec);
+    cases.run("far-numbers", far_numbers);
     cases.verdict()
 }

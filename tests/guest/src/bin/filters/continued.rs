@@ -41,6 +41,14 @@ fn wait_by(nr: libc::c_long, millis: u64) -> i32 {
     sys::plain(nr, &args).err().map_or(0, |errno| errno.0)
 }
 
+/// Waits until a file of a process says so.
+fn until(pid: i32, file: &str, says: impl Fn(&str) -> bool) {
+    let path = format!("/proc/{pid}/{file}");
+    while !std::fs::read_to_string(&path).is_ok_and(|text| says(&text)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Sends these signals to its parent, in the middle of the parent's wait.
 fn sender(signals: &[i32]) -> Result<i32, String> {
     let parent = sys::getpid();
@@ -48,9 +56,13 @@ fn sender(signals: &[i32]) -> Result<i32, String> {
     if pid != 0 {
         return Ok(pid);
     }
+    let number = format!("{} ", libc::SYS_epoll_wait);
+    until(parent, "syscall", |text| text.starts_with(&number));
     for signal in signals {
-        std::thread::sleep(Duration::from_millis(millis() / 8));
         let _ = sys::plain(libc::SYS_kill, &[parent as usize, *signal as usize]);
+        if *signal == libc::SIGSTOP {
+            until(parent, "stat", |text| text.contains(") T "));
+        }
     }
     sys::exit(0);
 }

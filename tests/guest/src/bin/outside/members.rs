@@ -122,9 +122,9 @@ fn save_namespace(scene: &Scene, image: i32, log: i32) -> Result<(), String> {
             scope.spawn(|| scene.wait());
         }
         let done = sys::checkpoint(0, image, sys::LOG, log);
+        let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
         let _ = std::fs::write(scene.dir.join("finish"), "");
         let id = done.map_err(|e| format!("checkpoint: {e}"))?;
-        let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
         if (sys::getpid(), threads) != (1, BESIDE + 1) {
             return Err(format!("process {}, {threads} threads", sys::getpid()));
         }
