@@ -166,6 +166,10 @@ impl Record for Mm {
             "address space has unknown flags",
         )?;
         ensure(
+            self.flags & mm_flags::MDWE_NO_INHERIT == 0 || self.flags & mm_flags::MDWE != 0,
+            "children do not inherit a restriction that there is not",
+        )?;
+        ensure(
             self.flags & mm_flags::LOCK_ONFAULT == 0 || self.flags & mm_flags::LOCK_FUTURE != 0,
             "future mappings are locked on fault but not locked",
         )?;

@@ -53,7 +53,8 @@ pub(crate) struct Known {
     alone: bool,
 }
 
-/// Most pages that are remembered: 4 GiB. What is behind is saved each time it is met.
+/// Most pages that are remembered: 4 GiB, and an eighth of the memory there is. They stay
+/// in memory meanwhile. What is behind is saved each time it is met.
 const PAGES_MAX: usize = 1 << 20;
 
 impl Known {
@@ -63,7 +64,8 @@ impl Known {
             pages: RBTree::new(),
             origins: RBTree::new(),
             again: KVVec::new(),
-            room: PAGES_MAX,
+            // SAFETY: Looks at a counter.
+            room: PAGES_MAX.min(unsafe { bindings::ckpt_total_pages() } / 8),
             alone,
         }
     }
@@ -323,7 +325,7 @@ fn private_page(at: u64, from: &Space) -> Result<*mut bindings::page> {
                 from.0,
                 at as c_ulong,
                 1,
-                bindings::FOLL_FORCE | bindings::FOLL_DUMP,
+                bindings::FOLL_FORCE,
                 &mut page,
                 core::ptr::null_mut(),
             )

@@ -126,6 +126,13 @@ pub(crate) fn set_fields(fields: &Fields) -> Result {
     Ok(())
 }
 
+/// Is this bit of the address space's flags set, `MMF_*`?
+pub(crate) fn has_flag(bit: u32) -> bool {
+    // SAFETY: The task keeps its address space; one word.
+    let flags = unsafe { bindings::ckpt_mm_flags(current_mm()) as u64 };
+    flags >> bit & 1 == 1
+}
+
 /// Sets or clears one bit of the address space's flags, `MMF_*`.
 pub(crate) fn set_flag(bit: u32, on: bool) {
     let mm = current_mm();
@@ -190,6 +197,8 @@ pub(crate) fn unsupported() -> Option<&'static str> {
             Some("asynchronous I/O contexts are not supported")
         } else if bindings::ckpt_mm_membarrier(mm) != 0 {
             Some("registrations with membarrier are not supported")
+        } else if bindings::ckpt_futex_hash_is_chosen() {
+            Some("a hash of futexes that the process has chosen is not supported")
         } else if bindings::ckpt_lam(mm) != 0 {
             Some("address masking is not supported")
         } else {

@@ -159,6 +159,16 @@ void ckpt_arg_unlock(struct mm_struct *mm)
 	spin_unlock(&mm->arg_lock);
 }
 
+bool ckpt_futex_hash_is_chosen(void)
+{
+	return futex_hash_is_chosen();
+}
+
+unsigned long ckpt_total_pages(void)
+{
+	return totalram_pages();
+}
+
 unsigned long ckpt_mm_flags(struct mm_struct *mm)
 {
 	return __mm_flags_get_word(mm);

@@ -24,6 +24,8 @@ pub(crate) struct Info {
     pub(crate) file: Option<FileRef>,
     /// Name of an anonymous mapping, may be empty.
     pub(crate) name: KVec<u8>,
+    /// It has a name of no letters, which is not the same as none.
+    pub(crate) empty_name: bool,
     /// The file is a shared memory object that no descriptor leads to.
     pub(crate) anon_shmem: bool,
     /// Made by the kernel, with neither a file nor plain memory behind it.
@@ -102,6 +104,7 @@ unsafe fn look(
         if !text.is_null() {
             name.extend_from_slice(CStr::from_char_ptr(text).to_bytes(), GFP_KERNEL)?;
         }
+        let empty_name = !text.is_null() && name.is_empty();
         let range = Range {
             start: range.vm_start as u64,
             end: range.vm_end as u64,
@@ -146,6 +149,7 @@ unsafe fn look(
             pgoff: (*vma).vm_pgoff as u64,
             file,
             name,
+            empty_name,
             anon_shmem,
             special,
             odd,

@@ -150,7 +150,7 @@ fn describe(timer: &Timer) -> Outcome<Timerfd> {
         let now = timer.expires.saturating_sub(timer.left);
         rec.value = now.saturating_add(left as i64).max(1) as u64;
     }
-    crate::format::Record::validate(&rec).map_err(|why| Failure::new(EOPNOTSUPP, why.0))?;
+    super::valid(&rec)?;
     Ok(rec)
 }
 

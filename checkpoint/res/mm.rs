@@ -114,6 +114,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
             0
         };
     }
+    super::valid(&rec)?;
     ctx.writer.record(task, &rec).written()?;
     if !auxv.is_empty() {
         ctx.writer
@@ -245,6 +246,8 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
     set_flags(&rec, !STICKY);
     // Inherited from the caller, and never in an image.
     mm::set_flag(b::MMF_VM_MERGE_ANY, false);
+    // A page alone must not come with all others of a huge one.
+    mm::set_flag(b::MMF_DISABLE_THP_COMPLETELY, true);
     let mut seals: KVVec<(u64, u64)> = KVVec::new();
     let mut behind = 0;
     for _ in 0..rec.map_count {
@@ -273,7 +276,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
             .at(Place::Range(*start, *end))?;
     }
     mm::set_fields(&fields(&rec))?;
-    set_flags(&rec, STICKY);
+    set_flags(&rec, f::THP_DISABLE);
+    // The caller's own is stricter, or the same: children do not leave it behind.
+    if !mm::has_flag(b::MMF_HAS_MDWE) {
+        set_flags(&rec, STICKY);
+    }
     Ok(built)
 }
 

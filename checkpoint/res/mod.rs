@@ -40,3 +40,14 @@ pub(crate) mod tree;
 pub(crate) mod used;
 pub(crate) mod vma;
 mod vmaflags;
+
+use crate::error::Failure;
+use crate::error::Outcome;
+use kernel::prelude::*;
+
+/// Would a restart take this record? What it would not is refused here, while all is
+/// still there.
+fn valid<T: crate::format::Record>(rec: &T) -> Outcome {
+    rec.validate()
+        .map_err(|why| Failure::new(EOPNOTSUPP, why.0))
+}

@@ -135,7 +135,7 @@ fn describe(
         rec.nr_bytes = buf.len;
         rec.flags |= if buf.packet { f::PACKET } else { 0 };
         rec.flags |= if buf.merge { f::MERGE } else { 0 };
-        format::Record::validate(&rec).map_err(|why| Failure::new(EOPNOTSUPP, why.0))?;
+        super::valid(&rec)?;
         ctx.writer.record(objref, &rec).written()?;
         let bytes = page.get(..buf.len as usize).unwrap_or_default();
         ctx.writer

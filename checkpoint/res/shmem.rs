@@ -41,6 +41,8 @@ use kernel::prelude::*;
 
 const S_IFMT: u32 = 0o170000;
 const EXECUTABLE: u32 = 0o111;
+/// What the names of memfds begin with.
+const MEMFD: &[u8] = b"memfd:";
 
 /// The reference of the object that `file` is open on, writing it with its
 /// pages when it is a new one. The caller's mapping keeps the object.
@@ -81,6 +83,11 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
         rec.mode = u32::from(st.mode) & !S_IFMT;
         (rec.uid, rec.gid) = memfile::owner(file);
         rec.namelen = name.len() as u32;
+        ensure(
+            memfile::is_memfd(file) == name.starts_with(MEMFD),
+            EOPNOTSUPP,
+            "a file in memory with the name of a memfd is not supported",
+        )?;
         if memfile::is_memfd(file) {
             rec.how = kind::MEMFD;
             rec.seals = memfile::seals(file);
@@ -121,6 +128,7 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, mut rec: Shmem, name: &[u8]) -> Outc
         "a memory policy is not supported",
     )?;
     rec.size = shmem::size(file);
+    super::valid(&rec)?;
     ctx.writer.record(0, &rec).written()?;
     if !name.is_empty() {
         ctx.string(rec.objref, name)?;
@@ -193,7 +201,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
 fn create(rec: &Shmem, name: &[u8]) -> Outcome<FileRef> {
     let memfd = rec.how == kind::MEMFD;
     ensure(
-        memfd == name.starts_with(b"memfd:"),
+        memfd == name.starts_with(MEMFD),
         EINVAL,
         "name and kind of shared memory differ",
     )?;

@@ -101,8 +101,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
     used::save(&mut rec, &mut ctx.counted);
-    crate::format::Record::validate(&rec)
-        .map_err(|why| crate::error::Failure::new(EOPNOTSUPP, why.0))?;
+    super::valid(&rec)?;
     ctx.writer.record(0, &rec).written()?;
     if !affinity.is_empty() {
         ctx.writer

@@ -79,6 +79,11 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
         }
         rec.flags = encode(info.flags).map_err(refuse)?;
         ensure(
+            !info.empty_name,
+            ETXTBSY,
+            "a mapping with an empty name is not supported",
+        )?;
+        ensure(
             info.guards.is_empty() || rec.flags & f::LOCKED == 0,
             ETXTBSY,
             "guard ranges in a locked mapping are not supported",
@@ -111,6 +116,7 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
     if matches!(rec.how, vma_kind::ANON | vma_kind::FILE) {
         rec.origin = ctx.known.origin(mm, info.start)?;
     }
+    super::valid(&rec)?;
     ctx.writer.record(mm, &rec).written()?;
     if rec.namelen != 0 {
         ctx.string(mm, &info.name)?;

@@ -82,6 +82,8 @@ struct anon_vma *ckpt_anon_parent(struct anon_vma *anon);
 void ckpt_mmap_write_unlock(struct mm_struct *mm);
 void ckpt_arg_lock(struct mm_struct *mm);
 void ckpt_arg_unlock(struct mm_struct *mm);
+bool ckpt_futex_hash_is_chosen(void);
+unsigned long ckpt_total_pages(void);
 unsigned long ckpt_mm_flags(struct mm_struct *mm);
 void ckpt_mm_flag_set(struct mm_struct *mm, int bit);
 void ckpt_mm_flag_clear(struct mm_struct *mm, int bit);

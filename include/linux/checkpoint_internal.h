@@ -119,6 +119,16 @@ struct seccomp_filter *seccomp_filter_new(const struct sock_fprog_kern *kprog,
 					  struct seccomp_filter *prev, bool log);
 void seccomp_filter_install(struct seccomp_filter *filter);
 
+/* kernel/futex/core.c: has the current process chosen its private hash? */
+#ifdef CONFIG_FUTEX_PRIVATE_HASH
+bool futex_hash_is_chosen(void);
+#else
+static inline bool futex_hash_is_chosen(void)
+{
+	return false;
+}
+#endif
+
 /* ipc/sem.c: has the current task adjustments of semaphores to undo? */
 bool sem_has_undo(void);
 

@@ -52,6 +52,11 @@ impl PageBatch {
         // Not those of /dev/zero, which have a file and are plain memory.
         // SAFETY: As above.
         let of_file = unsafe { !(*vma).vm_ops.is_null() };
+        // Nobody has written to it yet: there are zeros, or what the file has.
+        // SAFETY: As above.
+        if unsafe { bindings::ckpt_vma_anon(vma).is_null() } {
+            return Ok(end);
+        }
         let mut addr = start;
         let mut steps = 0;
         while addr < end && self.room() != 0 && steps < STEPS {
@@ -72,14 +77,11 @@ impl PageBatch {
                     // The lookup saw nothing here a moment ago.
                     Entry::Present if at != addr => addr = at,
                     Entry::Present | Entry::Elsewhere => {
-                        self.fault_in(
-                            mm,
-                            Stored {
-                                mm: owner,
-                                addr: at,
-                            },
-                            known,
-                        )?;
+                        let stored = Stored {
+                            mm: owner,
+                            addr: at,
+                        };
+                        self.fault_in(mm, stored, of_file, known)?;
                         addr = at.saturating_add(PAGE);
                     }
                     Entry::Guard => addr = at.saturating_add(PAGE),
@@ -162,8 +164,15 @@ impl PageBatch {
         failed
     }
 
-    /// Brings a page back from swap, and takes it if it is anonymous.
-    fn fault_in(&mut self, mm: *mut bindings::mm_struct, at: Stored, known: &mut Known) -> Result {
+    /// Brings a page back from swap, and takes it if it is anonymous. Where a huge page is
+    /// being split, it may have become zeros meanwhile.
+    fn fault_in(
+        &mut self,
+        mm: *mut bindings::mm_struct,
+        at: Stored,
+        of_file: bool,
+        known: &mut Known,
+    ) -> Result {
         let mut page = ptr::null_mut();
         // SAFETY: The mmap lock is held by the caller, and without `locked`
         // it stays held.
@@ -172,7 +181,7 @@ impl PageBatch {
                 mm,
                 at.addr as c_ulong,
                 1,
-                bindings::FOLL_FORCE | bindings::FOLL_DUMP,
+                bindings::FOLL_FORCE,
                 &mut page,
                 ptr::null_mut(),
             )
@@ -182,6 +191,9 @@ impl PageBatch {
                 // SAFETY: The call gave us a reference.
                 if unsafe { bindings::ckpt_page_anon(page) } {
                     self.push_new(page, at, 1, known)?;
+                // SAFETY: As above.
+                } else if of_file && unsafe { bindings::ckpt_page_zero(page) } {
+                    self.push(page, at.addr, 1);
                 } else {
                     // SAFETY: We own the reference.
                     unsafe { bindings::ckpt_put_page(page) };

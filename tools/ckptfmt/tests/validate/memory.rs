@@ -3,6 +3,7 @@
 //! Address spaces, mappings, pages, shared memory.
 
 use ckptfmt::build::Image;
+use ckptfmt::format::mm::mm_flags;
 use ckptfmt::format::mm::vma_flags;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::shmem::shmem_kind;
@@ -35,6 +36,10 @@ fn memory() {
             (|r| r.brk = 0, "heap ends before it starts"),
             (|r| r.vdso = 1, "vDSO is not on a page boundary"),
             (|r| r.flags = 1 << 63, "address space has unknown flags"),
+            (
+                |r| r.flags |= mm_flags::MDWE_NO_INHERIT,
+                "children do not inherit a restriction that there is not",
+            ),
             (|r| r.nr_auxv = 129, "auxiliary vector is too long"),
             (|r| r.task_size = 0, "address space is not one of 47 bits"),
             (

@@ -209,6 +209,8 @@ const GRANTS: &[Grant] = &[
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(1))),
     grant("caller-with-mdwe-of-its-own", || (), || prctl(MDWE, &[3]),
         Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(0))),
+    grant("mdwe-stays-for-children", || prctl(MDWE, &[3]), || prctl(MDWE, &[1]),
+        Has(|| sys::prctl(libc::PR_GET_MDWE, &[0; 4]) == Ok(1))),
     grant("mdwe-and-both", map_both, || prctl(MDWE, &[1]), Lacks(libc::EACCES, "a mapping cannot be made")),
 ];
 

@@ -158,6 +158,14 @@ fn locked_guards(_: &Desk) -> Result<Place, String> {
     Ok(Place::Address(map.addr))
 }
 
+/// A name without letters, which /proc/PID/maps shows as `[anon:]`.
+fn empty_name(_: &Desk) -> Result<Place, String> {
+    let map = had("mmap", Map::anon(PAGE))?;
+    let name = [0, map.addr, map.len, c"".as_ptr() as usize];
+    had("prctl", sys::prctl(libc::PR_SET_VMA, &name))?;
+    Ok(Place::Address(map.addr))
+}
+
 /// A mapping from before the seal may be written to, one from behind it never.
 fn sealed_between(_: &Desk) -> Result<Place, String> {
     const F_SEAL_FUTURE_WRITE: usize = 0x10;
@@ -205,6 +213,7 @@ pub const THINGS: &[Thing] = &[
         locked_guards,
         &["guard ranges in a locked mapping"],
     ),
+    busy("map-empty-name", empty_name, &["an empty name"]),
     busy(
         "map-sealed-between",
         sealed_between,

@@ -49,6 +49,11 @@ fn rseq_slice(_: &Desk) -> Result<Place, String> {
     prctl(79, &[2, 1])
 }
 
+/// PR_FUTEX_HASH_SET_SLOTS.
+fn futex_hash(_: &Desk) -> Result<Place, String> {
+    prctl(78, &[1, 16, 0])
+}
+
 fn child_namespace(_: &Desk) -> Result<Place, String> {
     let flags = libc::CLONE_NEWPID as usize;
     had("unshare", plain(libc::SYS_unshare, &[flags]))?;
@@ -126,6 +131,7 @@ pub const THINGS: &[Thing] = &[
         &["only children enter"],
     ),
     thing("task-membarrier", membarrier, &["membarrier"]),
+    thing("task-futex-hash", futex_hash, &["hash of futexes"]),
     thing("task-keyring", keyring, &["keyring"]),
     thing("fd-for-ioctl", for_ioctl, &["ioctl only"]),
     thing("fd-clock-was-set", clock_was_set, &["clock has been set"]),

@@ -21,15 +21,17 @@ use ckpt_guest::victim::Scene;
 const AGAIN: &str = "--again";
 /// Threads beside the first one; it takes a while until they have ended.
 const THREADS: usize = 24;
-/// Images that are restarted.
+/// Images that are kept.
 const IMAGES: usize = 4;
+/// Images of one victim.
+const MOST: usize = 50;
 
 /// Programs, one after the other.
 fn programs() -> u32 {
     if pace::factor() > 1 {
-        30
+        10
     } else {
-        120
+        40
     }
 }
 
@@ -98,8 +100,8 @@ fn caught(name: &str, play: fn(&Scene) -> Result<(), String>) -> Case {
     let mut rng = Rng::new(29);
     let mut images = Vec::new();
     let mut count = 0;
-    loop {
-        scene.pause(rng.below(12));
+    while count < MOST {
+        scene.pause(rng.below(40));
         match victim.checkpoint(&format!("execs.{}", count % IMAGES), 0) {
             Ok(image) => {
                 images.retain(|other| *other != image);
@@ -110,12 +112,12 @@ fn caught(name: &str, play: fn(&Scene) -> Result<(), String>) -> Case {
         }
         count += 1;
     }
-    victim.ends_well(20_000)?;
-    // The call that failed has emptied the oldest one.
+    victim.ends_well(60_000)?;
+    // A call that failed has emptied the oldest one.
     for image in images.iter().rev().take(IMAGES - 1) {
         scene.restart(image, 60_000)?;
     }
-    if count < 10 {
+    if count < 6 {
         return Err(format!("only {count} images of {} programs", programs()));
     }
     pass_with(format!("{count} images of {} programs", programs()))
