@@ -5,8 +5,9 @@
 //!
 //! The kernel opens the files of an image with the rights of the caller. Root can take the
 //! process id and then become the user that the process ran as, so that an image which
-//! that user has changed gets at nothing else; its capabilities go away with that, as
-//! those of a login do.
+//! that user has changed gets at nothing else. Capabilities do not all go away with
+//! that: the ambient and the inheritable ones of a service stay, and all of a caller that
+//! is not root. So they are given up by name. Root itself keeps what the caller has.
 
 use std::ffi::CString;
 
@@ -18,6 +19,8 @@ use nix::unistd::setresuid;
 use nix::unistd::Gid;
 use nix::unistd::Uid;
 use nix::unistd::User;
+
+use crate::sys;
 
 /// A user and all groups of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl Login {
         })
     }
 
-    /// Becomes this user, for good.
+    /// Becomes this user, for good; without capabilities unless it is root.
     ///
     /// # Errors
     ///
@@ -57,7 +60,11 @@ impl Login {
     pub fn enter(&self) -> Result<(), Errno> {
         setgroups(&self.groups)?;
         setresgid(self.gid, self.gid, self.gid)?;
-        setresuid(self.uid, self.uid, self.uid)
+        setresuid(self.uid, self.uid, self.uid)?;
+        if self.uid.is_root() {
+            return Ok(());
+        }
+        sys::give_up_capabilities()
     }
 }
 

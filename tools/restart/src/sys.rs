@@ -116,6 +116,24 @@ pub fn news(of: Option<Pid>, take: bool) -> io::Result<Option<(Pid, Change)>> {
     }))
 }
 
+/// The version of capset(2) that takes two words of each set.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Gives up the permitted, effective and inheritable capabilities of this thread, and
+/// with them the ambient ones.
+///
+/// # Errors
+///
+/// Those of capset(2), which refuses nobody that.
+pub fn give_up_capabilities() -> Result<(), Errno> {
+    // The version, and this thread; then three sets for each of two words.
+    let header = [CAPABILITY_VERSION, 0];
+    let none = [0u32; 6];
+    // SAFETY: Both are as large as that version of the call reads.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
 /// Has children that end wait for their parent, whatever was inherited.
 pub fn want_children() {
     // SAFETY: No handler is set.

@@ -214,6 +214,44 @@ fn another_root_and_another_user() {
 }
 
 #[test]
+fn a_user_has_no_capabilities_wherever_they_came_from() {
+    if !privileged() {
+        return;
+    }
+    const HEIR: &str = "--inh-caps=+setuid,+setgid";
+    const SERVICE: [&str; 5] = [
+        "--reuid=1",
+        "--regid=1",
+        "--clear-groups",
+        HEIR,
+        "--ambient-caps=+setuid,+setgid",
+    ];
+    // A service that is not root has them by name; root may have some to hand down.
+    const CALLERS: [(&[&str], &str, bool); 3] = [
+        (&SERVICE, "nobody", false),
+        (&[HEIR], "nobody", false),
+        (&[HEIR], "root", true),
+    ];
+    for (caller, to, left) in CALLERS {
+        let saved = Saved::new(1);
+        let mut command = Command::new("setpriv");
+        command.args(caller);
+        command.args([TOOL, "--new-pids", "--user", to]);
+        command.stdin(File::open(saved.path()).unwrap());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = run_with(command, move |call| {
+            for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+                let caps = u64::from_str_radix(&status(call.pid, set), 16).unwrap();
+                let expected = left && set != "CapAmb";
+                assert_eq!(caps != 0, expected, "{caller:?} {to}: {set}");
+            }
+            Answer::Fail(libc::EPERM)
+        });
+        assert!(ran.err.contains("restart(2): Operation not"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn what_is_no_image() {
     let saved = Saved::new(1);
     fs::write(saved.path(), "#!/bin/sh\n").unwrap();
