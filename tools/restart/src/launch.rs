@@ -8,7 +8,6 @@
 //! pipe ends without a word. A failure is a few bytes, a [`Trouble`].
 
 use std::ffi::CStr;
-use std::fs;
 use std::io;
 use std::io::PipeReader;
 use std::io::PipeWriter;
@@ -38,6 +37,7 @@ use crate::gauge::Shown;
 use crate::login::Login;
 use crate::sys;
 use crate::sys::Change;
+use crate::trouble::name_of;
 use crate::trouble::Step;
 use crate::trouble::Trouble;
 use crate::trouble::ENDING;
@@ -47,6 +47,9 @@ pub const MARK: &CStr = c"restart-begins";
 
 /// How long a child that was killed may take to be dead.
 const DYING: Duration = Duration::from_secs(1);
+
+/// The same when nobody can see whether it was: each process that goes on costs as much.
+const DYING_UNSEEN: Duration = Duration::from_millis(200);
 
 /// What is to be restarted, and how.
 #[derive(Debug)]
@@ -127,7 +130,7 @@ impl Started {
             return Ok(self.child);
         };
         // Whoever tries again at once wants its id to be free.
-        let _ = until_dead(self.child, true);
+        let _ = until_dead(self.child, true, DYING);
         Err(trouble)
     }
 }
@@ -144,12 +147,16 @@ fn hand_on(child: Pid, signals: &Signals) {
 
 /// The signal that has killed a child which was not restarted yet: the pipe ends
 /// without a word in that case, too.
+///
+/// Without a name to look at nobody can tell it from a process that has gone on and was
+/// killed right after. Such a short life is told as the failure that it most likely is.
 fn killed(child: Pid) -> Option<Trouble> {
-    let name = fs::read(format!("/proc/{child}/comm")).ok()?;
-    if name.strip_suffix(b"\n")? != MARK.to_bytes() {
-        return None;
-    }
-    match until_dead(child, false)? {
+    let patience = match name_of(child) {
+        Some(name) if name == MARK.to_bytes() => DYING,
+        Some(_) => return None,
+        None => DYING_UNSEEN,
+    };
+    match until_dead(child, false, patience)? {
         Change::Killed(number) => Some(Trouble {
             step: Step::Killed,
             number,
@@ -159,10 +166,10 @@ fn killed(child: Pid) -> Option<Trouble> {
 }
 
 /// Waits for the end of a child, for a while, and reaps it if wanted.
-fn until_dead(child: Pid, reap: bool) -> Option<Change> {
+fn until_dead(child: Pid, reap: bool, patience: Duration) -> Option<Change> {
     let step = Duration::from_millis(2);
     let mut waited = Duration::ZERO;
-    while waited < DYING {
+    while waited < patience {
         match sys::news(Some(child), reap) {
             Ok(Some((_, end @ (Change::Killed(_) | Change::Exited(_))))) => return Some(end),
             Ok(_) => {

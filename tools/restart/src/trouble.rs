@@ -8,6 +8,7 @@ use std::fs;
 use ckpttool::status;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// Signals that end the work, and with it a child that is not restarted yet.
 pub const ENDING: [Signal; 4] = [
@@ -215,9 +216,22 @@ fn of_restart(errno: Errno) -> Option<&'static str> {
 
 /// Who has a process id.
 fn owner(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm"))
-        .map(|name| format!(" by {}", name.trim_end().escape_debug()))
+    name_of(Pid::from_raw(pid))
+        .map(|name| format!(" by {}", String::from_utf8_lossy(&name).escape_debug()))
         .unwrap_or_default()
+}
+
+/// The name of a process, where /proc shows it.
+///
+/// One of another PID namespace has other processes under the same numbers.
+pub fn name_of(pid: Pid) -> Option<Vec<u8>> {
+    let shown = fs::read_link("/proc/self").ok()?;
+    if shown.to_str()?.parse() != Ok(Pid::this().as_raw()) {
+        return None;
+    }
+    let mut name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let end = name.pop();
+    (end == Some(b'\n')).then_some(name)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::fs;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
@@ -119,6 +121,51 @@ fn a_signal_before_the_restart_is_complete() {
             assert!(ran.err.starts_with(&line), "{}", ran.err);
         }
     }
+}
+
+/// The tool behind a command, killed inside of its restart: its status and what it says.
+fn killed_inside(before: &[&str]) -> Ran {
+    let saved = Saved::new(4711);
+    let mut command = Command::new("unshare");
+    command.args(before).args([TOOL, "--new-pids"]);
+    command.stdin(File::open(saved.path()).unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (tell, told) = mpsc::channel();
+    let child = kernel::start(command, move |call| {
+        tell.send(call.pid).unwrap();
+        Answer::Never
+    });
+    send(told.recv().unwrap(), Signal::SIGKILL);
+    end(child)
+}
+
+#[test]
+fn without_a_proc_of_its_own_a_killed_restart_is_none() {
+    if !privileged() {
+        return;
+    }
+    // None at all, and one that shows the processes of another namespace.
+    let none = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+    for before in [&["-m", "sh", "-c", none][..], &["-p", "-f"]] {
+        let ran = killed_inside(before);
+        assert_eq!(ran.status, 1, "{before:?}: {}", ran.err);
+        let line = "restart: SIGKILL came before the restart was complete\n";
+        assert!(ran.err.starts_with(line), "{before:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn without_a_proc_a_process_goes_on_as_well() {
+    if !privileged() {
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-p", "-f", TOOL, "--new-pids", "--wait"]);
+    command.stdin(File::open(Saved::new(1).path()).unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // It ends at once, with a status of its own.
+    let ran = run_with(command, succeed(|_| Answer::Fail(libc::EIO)));
+    assert_eq!((ran.status, ran.err.as_str()), (1, ""));
 }
 
 #[test]
