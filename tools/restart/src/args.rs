@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "WHAT=FD")]
     pub inherit: Vec<Handover>,
 
-    /// Become this user first, with all groups of the user: a name or an id
+    /// Become this user first, with all groups of the user: a name, or an id of passwd(5)
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
 

@@ -43,7 +43,11 @@ impl Login {
         });
         let why = |errno: Errno| format!("user {user}: {}", errno.desc());
         let found = found.map_err(why)?;
-        let found = found.ok_or_else(|| format!("there is no user {user}"))?;
+        // An id alone says nothing of groups.
+        let found = found.ok_or_else(|| match user.parse::<u32>() {
+            Ok(id) => format!("no user has the id {id}: --user needs an entry in passwd(5)"),
+            Err(_) => format!("there is no user {user}"),
+        })?;
         let name = CString::new(found.name).map_err(|_| why(Errno::EINVAL))?;
         Ok(Self {
             uid: found.uid,
@@ -84,5 +88,8 @@ mod tests {
             format!("there is no user {none}")
         );
         assert!(Login::find("").is_err());
+        // None that a system would have.
+        let why = Login::find("4000000123").unwrap_err();
+        assert!(why.contains("id 4000000123") && why.contains("passwd"));
     }
 }
