@@ -61,6 +61,18 @@ impl FromStr for Handover {
     }
 }
 
+/// What is wrong with these arguments together, if anything is.
+pub fn conflict(wanted: &[Handover]) -> Option<String> {
+    let again = wanted.iter().enumerate().find_map(|(at, one)| {
+        let mut before = wanted.iter().take(at);
+        before.any(|other| other.what == one.what).then_some(one)
+    })?;
+    Some(match &again.what {
+        What::Fd(fd) => format!("--inherit names descriptor {fd} of the image twice"),
+        What::Path(path) => format!("--inherit names {} twice", path.escape_ascii()),
+    })
+}
+
 /// What belongs to the files of a descriptor table, and stands between its descriptors.
 const OF_FILES: &[i16] = &[
     format::FILE,
@@ -309,6 +321,19 @@ mod tests {
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");
         }
+    }
+
+    #[test]
+    fn the_same_file_is_named_once() {
+        let conflict = |texts: &[&str]| {
+            let all: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            conflict(&all)
+        };
+        assert_eq!(conflict(&["0=1", "1=1", "/a=1", "/b=2"]), None);
+        assert!(conflict(&["0=1", "/a=1", "0=2"])
+            .unwrap()
+            .contains("descriptor 0 "));
+        assert!(conflict(&["/a=1", "/a=1"]).unwrap().contains("/a"));
     }
 
     #[test]

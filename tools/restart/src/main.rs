@@ -95,6 +95,9 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
             status
         }
     };
+    if let Some(why) = handover::conflict(&args.inherit) {
+        return Err(says(USAGE)(&why));
+    }
     let mut image = Image::open(args.input.as_deref()).map_err(|e| says(USAGE)(&e))?;
     let user = args.user.as_deref().map(Login::find);
     let user = user.transpose().map_err(|e| says(USAGE)(&e))?;

@@ -275,6 +275,7 @@ fn wrong_usage() {
         &["-i", "/no/such/image"],
         &["--user", "no-such-user-anywhere"],
         &["--log", "/no/such/directory/file"],
+        &["--inherit", "0=1", "--inherit", "0=2"],
         &["a.ckpt"],
     ] {
         let ran = run(tool(args));
