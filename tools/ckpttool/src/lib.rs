@@ -16,15 +16,17 @@
 //! The first two put the system call into a child process and wait for three things at
 //! once: what the child says, what the kernel writes into its log, and signals.
 //! Here is what that needs: [`Report`] for messages, [`Progress`] for those who wait, [`Signals`] for signals that
-//! are read like a file, [`status`] for how a process ended.
+//! are read like a file, [`status`] for how a process ended, [`plain`] for names.
 
 mod leave;
+mod plain;
 mod progress;
 mod report;
 mod signals;
 pub mod status;
 
 pub use leave::end_with;
+pub use plain::plain;
 pub use progress::Progress;
 pub use report::Report;
 pub use signals::await_input;

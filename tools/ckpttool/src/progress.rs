@@ -12,6 +12,8 @@ use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 
+use crate::plain;
+
 /// Most images are complete before anybody looks.
 const BEFORE: Duration = Duration::from_millis(500);
 /// Time between two looks.
@@ -46,7 +48,7 @@ impl Progress {
         let style = ProgressStyle::with_template(&style);
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
             // A name must not drive the terminal.
-            .with_prefix(what.replace(char::is_control, "?"))
+            .with_prefix(plain(what))
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         let since = Instant::now();
         Some(Self { bar, since })

@@ -11,6 +11,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::plain;
+
 /// Where messages go.
 #[derive(Debug)]
 pub struct Report {
@@ -39,8 +41,10 @@ impl Report {
     }
 
     /// Writes one line, behind the name of the tool.
+    ///
+    /// What is in the name of a file is made [`plain`].
     pub fn say(&self, text: impl Display) {
-        self.line(&format!("{}: {text}", self.tool));
+        self.line(&plain(&format!("{}: {text}", self.tool)));
     }
 
     /// Writes the lines that the kernel has put into its log, and says whether
@@ -85,9 +89,11 @@ mod tests {
             let report = Report::new("restart", Some(&path)).unwrap();
             report.say(format_args!("number {}", 1));
             assert!(report.kernel(b"restart: pid 2: no\x1b (errno 3)\nelse\n\n"));
+            report.say("/tmp/\x1b[2J\n: no");
             assert!(!report.kernel(b""));
         }
-        let once = "restart: number 1\nrestart: pid 2: no? (errno 3)\nrestart: else\n";
+        let once = "restart: number 1\nrestart: pid 2: no? (errno 3)\nrestart: else\n\
+                    restart: /tmp/\\u{1b}[2J\\n: no\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), once.repeat(2));
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,

@@ -37,6 +37,7 @@ use std::io;
 use std::io::ErrorKind;
 use std::io::PipeReader;
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 
@@ -79,7 +80,8 @@ fn main() -> ExitCode {
         Ok(report) => report,
         Err(e) => {
             let name = args.log.unwrap_or_default();
-            eprintln!("restart: log {}: {e}", name.display());
+            let name = name.display().to_string();
+            eprintln!("restart: log {}: {e}", ckpttool::plain(&name));
             return USAGE.into();
         }
     };
@@ -137,17 +139,22 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         (true, Some(1)) => launch::task(&plan, sys::NEW_NAMESPACES, &to_log),
         (true, _) => init::start(&plan, &to_log, &signals),
     };
+    let asked = Asked {
+        pid,
+        name,
+        root: plan.root.clone(),
+    };
     // The child has its own: what is still open here would never end.
     drop((plan, to_log));
     let mut feeder = None;
     let process = started.and_then(|started| {
         feeder = feed.map(Feed::start);
-        let shown = gauge.and_then(|gauge| Shown::new(&name, gauge));
+        let shown = gauge.and_then(|gauge| Shown::new(&asked.name, gauge));
         started.watch(&signals, shown)
     });
     let process = match process {
         Ok(process) => process,
-        Err(trouble) => return Err(failed(trouble, pid, log, feeder, &name, report)),
+        Err(trouble) => return Err(failed(trouble, &asked, log, feeder, report)),
     };
     // What is not as it was; the program itself does not have the log any more.
     let mut notes = Vec::new();
@@ -167,15 +174,22 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     Ok(wait::stand_by(process, &signals, stop))
 }
 
+/// What was to be restarted, for messages.
+struct Asked {
+    pid: Option<i32>,
+    name: String,
+    root: Option<PathBuf>,
+}
+
 /// Says why there is no process; returns the exit status.
 fn failed(
     trouble: Trouble,
-    pid: Option<i32>,
+    asked: &Asked,
     mut log: PipeReader,
     feeder: Option<Feeder>,
-    name: &str,
     report: &Report,
 ) -> u8 {
+    let Asked { pid, name, root } = asked;
     let mut lines = Vec::new();
     // Up to the end: nobody who could write is left.
     let _ = log.read_to_end(&mut lines);
@@ -200,7 +214,7 @@ fn failed(
         return FAILED;
     }
     if trouble.step != Step::Restart || !report.kernel(&lines) {
-        report.say(trouble.words(pid));
+        report.say(trouble.words(*pid, root.as_deref()));
     }
     if let Some(e) = cause {
         report.say(format_args!("{name}: cannot read: {e}"));

@@ -4,6 +4,7 @@
 //! Why there is no process: as it goes through a pipe, and in words.
 
 use std::fs;
+use std::path::Path;
 
 use ckpttool::status;
 use nix::errno::Errno;
@@ -89,8 +90,9 @@ impl Trouble {
         self.step == Step::Killed && ENDING.iter().any(|s| *s as i32 == self.number)
     }
 
-    /// What has happened, in one line.
-    pub fn words(self, pid: Option<i32>) -> String {
+    /// What has happened, in one line: to the process that was to have the id `pid`, with
+    /// the directory `root` as its root.
+    pub fn words(self, pid: Option<i32>, root: Option<&Path>) -> String {
         let errno = Errno::from_raw(self.number);
         let why = status::errno_words(errno);
         let pid = pid.unwrap_or_default();
@@ -103,7 +105,10 @@ impl Trouble {
             ),
             Step::Clone if pid == 0 => format!("a process cannot be made: {why}"),
             Step::Clone => format!("a process with id {pid} cannot be made: {why}"),
-            Step::Root => format!("the root directory cannot be changed: {why}"),
+            Step::Root => format!(
+                "the root directory cannot be changed to {}: {why}",
+                root.unwrap_or(Path::new("/")).display()
+            ),
             Step::User => format!("the user cannot be changed: {why}"),
             Step::Restart => format!("restart(2): {why}"),
             Step::Killed => format!(
@@ -281,7 +286,7 @@ mod tests {
         for step in STEPS {
             let trouble = Trouble { step, number: 9 };
             assert_eq!(Trouble::from_bytes(&trouble.to_bytes()), Some(trouble));
-            assert!(!trouble.words(Some(1)).is_empty());
+            assert!(!trouble.words(Some(1), None).is_empty());
         }
         assert_eq!(Trouble::from_bytes(b""), None);
         for odd in [&b"x"[..], b"\xff1234", b"123456"] {
@@ -293,7 +298,7 @@ mod tests {
     fn a_taken_id_names_its_owner_and_the_ways_out() {
         let me = std::process::id() as i32;
         let trouble = Trouble::new(Step::Clone, Errno::EEXIST);
-        let words = trouble.words(Some(me));
+        let words = trouble.words(Some(me), None);
         assert!(words.contains(&format!("process id {me}")) && words.contains(" by "));
         let remedy = trouble.remedy("").unwrap();
         assert!(remedy.contains("--new-pids") && remedy.contains("--pidns"));
@@ -397,7 +402,7 @@ mod tests {
             .contains("memory"));
         assert!(!Trouble::new(Step::Restart, Errno::EINTR).is_interruption());
         assert_eq!(
-            killed(Signal::SIGTERM).words(None),
+            killed(Signal::SIGTERM).words(None, None),
             "SIGTERM came before the restart was complete"
         );
     }

@@ -208,9 +208,25 @@ fn another_root_and_another_user() {
     assert!(ran.err.contains("--user"), "{}", ran.err);
     let ran = run(saved.tool(&["--new-pids", "--root", "/no/such/directory"]));
     assert_eq!(ran.status, 1);
-    assert!(ran
-        .err
-        .contains("root directory cannot be changed: No such file"));
+    let line = "the root directory cannot be changed to /no/such/directory: No such file";
+    assert!(ran.err.contains(line), "{}", ran.err);
+}
+
+#[test]
+fn a_name_does_not_drive_the_terminal() {
+    let odd = "/no/such/\x1b[2J";
+    for args in [
+        &["-i", odd][..],
+        &["--user", odd],
+        &["--log", odd],
+        &["--new-pids", "-i", &format!("{odd}\n")],
+    ] {
+        let ran = run(tool(args));
+        assert_eq!(ran.status, 2);
+        assert!(!ran.err.contains('\x1b'), "{args:?}: {}", ran.err);
+        assert!(ran.err.contains("/no/such/\\u{1b}[2J"), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    }
 }
 
 #[test]
