@@ -3,8 +3,9 @@
 
 //! Standing by a process until it ends: signals go to it, its status comes back.
 //!
-//! The restarted process is in the process group of this tool. What a terminal sends
-//! goes to the whole group, and must not be handed on a second time.
+//! The restarted process begins in the process group of this tool. What a terminal sends
+//! goes to the whole group, and must not be handed on a second time, unless the process
+//! has left the group since.
 
 use std::os::fd::AsFd;
 
@@ -14,6 +15,7 @@ use ckpttool::Caught;
 use ckpttool::Signals;
 use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
+use nix::unistd::getpgid;
 use nix::unistd::Pid;
 
 use crate::sys;
@@ -66,26 +68,61 @@ pub fn stand_by(process: Pid, signals: &Signals, stop: Stop) -> u8 {
 }
 
 fn take(caught: Caught, process: Pid, stop: Stop) {
-    match caught {
-        Caught {
-            signal: Signal::SIGCHLD,
-            ..
-        } => {}
-        Caught {
-            signal: Signal::SIGTSTP,
-            from_kernel: true,
-        } if stop == Stop::WithTerminal => stop_here(),
-        Caught {
-            from_kernel: true, ..
-        } => {}
-        Caught { signal, .. } => {
-            // It may have ended in this moment.
-            let _ = kill(process, signal);
-        }
+    let Caught {
+        signal,
+        from_kernel,
+    } = caught;
+    if signal == Signal::SIGCHLD {
+        return;
     }
+    if !from_kernel || !is_with_us(process) {
+        // It may have ended in this moment.
+        let _ = kill(process, signal);
+    }
+    if signal == Signal::SIGTSTP && from_kernel && stop == Stop::WithTerminal {
+        stop_here();
+    }
+}
+
+/// Is this process in the process group of this tool?
+fn is_with_us(process: Pid) -> bool {
+    getpgid(Some(process)) == getpgid(None)
 }
 
 /// Stops this program, until somebody continues it.
 fn stop_here() {
     let _ = kill(Pid::this(), Signal::SIGSTOP);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    /// What ends a process that the terminal's SIGINT is taken for, and SIGTERM is sent to.
+    fn ends_by(command: &mut Command) -> Option<i32> {
+        let mut child = command.spawn().unwrap();
+        let process = Pid::from_raw(child.id() as i32);
+        let caught = Caught {
+            signal: Signal::SIGINT,
+            from_kernel: true,
+        };
+        take(caught, process, Stop::WithProcess);
+        kill(process, Signal::SIGTERM).unwrap();
+        child.wait().unwrap().signal()
+    }
+
+    #[test]
+    fn a_terminal_does_not_reach_who_has_left_the_group() {
+        let sleep = || {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            command
+        };
+        assert_eq!(ends_by(&mut sleep()), Some(Signal::SIGTERM as i32));
+        let alone = ends_by(sleep().process_group(0));
+        assert_eq!(alone, Some(Signal::SIGINT as i32));
+    }
 }
