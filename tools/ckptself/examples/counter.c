@@ -8,8 +8,11 @@
  *	./counter --restart /var/tmp/me.img
  *	./counter --save PID /var/tmp/it.img
  *
- * The restarted program goes on in /var/tmp/out, behind its last image. The last
- * line saves another program, and kills it.
+ * The restarted program goes on in /var/tmp/out, behind its last image. There are
+ * two images by turns, the other one in /var/tmp/me.img.2: whenever it is killed,
+ * one is complete. To write beside and rename does not do, since the descriptor of
+ * the image is in it, and is opened again under that name. The last line saves
+ * another program, and kills it.
  */
 #define _GNU_SOURCE
 
@@ -20,6 +23,17 @@
 #include <unistd.h>
 
 #include "ckptself.h"
+
+/* A new image, for the owner only: it holds all that the memory holds. */
+static int create(const char *path)
+{
+	/* For reading as well: there is the reason of a failure. */
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0)
+		perror(path);
+	return fd;
+}
 
 static int restarted(const char *path)
 {
@@ -39,12 +53,10 @@ static int save_other(pid_t pid, const char *path)
 {
 	char why[512];
 	long id;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = create(path);
 
-	if (fd < 0) {
-		perror(path);
+	if (fd < 0)
 		return 1;
-	}
 	id = ckpt_other(pid, fd, CHECKPOINT_KILL, why, sizeof(why));
 	if (id < 0) {
 		fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
@@ -54,17 +66,20 @@ static int save_other(pid_t pid, const char *path)
 	return 0;
 }
 
-static int save(const char *path)
+static int save(const char *path, int second)
 {
+	char name[4096];
 	char why[512];
 	long id;
-	/* For reading as well: there is the reason of a failure. */
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	int fd;
 
-	if (fd < 0) {
-		perror(path);
+	if (snprintf(name, sizeof(name), "%s%s", path, second ? ".2" : "") >= (int)sizeof(name)) {
+		fprintf(stderr, "counter: the name is too long\n");
 		return -1;
 	}
+	fd = create(name);
+	if (fd < 0)
+		return -1;
 	id = ckpt_self(fd, why, sizeof(why));
 	if (id < 0)
 		fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
@@ -90,7 +105,7 @@ int main(int argc, char *argv[])
 	for (number = 1;; number++) {
 		printf("%lu\n", number);
 		fflush(stdout);
-		if (number % 5 == 0 && save(argv[1]))
+		if (number % 5 == 0 && save(argv[1], number % 10 == 0))
 			return 1;
 		usleep(50000);
 	}

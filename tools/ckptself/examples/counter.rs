@@ -9,13 +9,17 @@
 //! cargo run -p ckptself --example counter -- --save PID /var/tmp/it.img
 //! ```
 //!
-//! The restarted program goes on in `/var/tmp/out`, behind its last image.
-//! The last line saves another program, and kills it.
+//! The restarted program goes on in `/var/tmp/out`, behind its last image. There are two
+//! images by turns, the other one in `/var/tmp/me.img.2`: whenever it is killed, one is
+//! complete. To write beside and rename does not do, since the descriptor of the image
+//! is in it, and is opened again under that name. The last line saves another program,
+//! and kills it.
 
 use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::exit;
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -33,17 +37,24 @@ fn say(what: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// A new image, for the owner only: it holds all that the memory holds.
+fn create(path: &str) -> io::Result<File> {
+    File::options()
+        // There is the reason of a failure.
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
 fn count(path: &str) -> Result<(), Box<dyn Error>> {
     for number in 1u64.. {
         say(&number.to_string())?;
         if number % 5 == 0 {
-            // For reading as well: there is the reason of a failure.
-            let image = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(path)?;
+            let second = if number % 10 == 0 { ".2" } else { "" };
+            let image = create(&format!("{path}{second}"))?;
             match checkpoint_self(&image)? {
                 Outcome::Saved(_) => say("saved")?,
                 Outcome::Restarted => say("restarted")?,
@@ -58,7 +69,7 @@ fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     match args {
         ["--restart", path] => Err(restart(File::open(path)?).into()),
         ["--save", pid, path] => {
-            let image = File::create(path)?;
+            let image = create(path)?;
             let id = checkpoint(pid.parse()?, image, KILL)?;
             println!("saved as image {id}");
             exit(0)

@@ -17,7 +17,10 @@
  * is read from the image, whose last record says it: fd must be open for reading
  * as well, and be able to seek. A log of its own the kernel cannot be given here,
  * as whatever the program has open becomes part of the image: a pipe is refused,
- * and a file would have to be there at the restart.
+ * and a file would have to be there at the restart. So is fd itself: its file must
+ * not be renamed or removed. Who saves itself again and again, and wants a good
+ * image at any time, writes to two files by turns. An image holds all that the
+ * memory holds: create it with mode 0600.
  *
  * ckpt_other() saves another program, and returns the identifier of the image.
  * flags: 0, CHECKPOINT_KILL or CHECKPOINT_STOP.

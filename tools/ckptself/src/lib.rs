@@ -5,10 +5,12 @@
 //!
 //! ```no_run
 //! use std::fs::File;
+//! use std::os::unix::fs::OpenOptionsExt;
 //! use ckptself::{checkpoint_self, Outcome};
 //!
+//! // An image holds all that the memory holds: it is for the owner only.
 //! let image = File::options().read(true).write(true).create(true).truncate(true)
-//!     .open("/var/tmp/me.img")?;
+//!     .mode(0o600).open("/var/tmp/me.img")?;
 //! match checkpoint_self(&image) {
 //!     Ok(Outcome::Saved(id)) => println!("saved as image {id}"),
 //!     Ok(Outcome::Restarted) => println!("back again"),
@@ -28,14 +30,13 @@
 //! the image is open for reading and can seek. Otherwise a log that the program
 //! has open anyhow (its standard error, when that is a terminal or a file) can
 //! be named: [`checkpoint_self_logged`].
-
 //!
 //! # Which files a program should write to
 //!
 //! The descriptor of the image is part of the image: it is opened again by its path
 //! at the restart, so the file must not be renamed or removed. A program that saves
 //! itself again and again, and wants a good image at any time, writes to two files by
-//! turns.
+//! turns, as the example does.
 
 mod error;
 mod record;

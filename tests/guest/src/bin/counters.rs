@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Child;
@@ -97,20 +98,24 @@ impl Scene {
 }
 
 /// A program that has gone on behind its first image, and then was killed; nothing when
-/// that took so long that it may have begun its next image, in the same file.
+/// that took so long that it may have begun its third image, which is in the same file.
 fn killed_behind_its_image(name: &str) -> Result<Option<Scene>, String> {
     let scene = Scene::new(name, "restart")?;
     let mut program = scene.start(&["image"], "/dev/null", "out")?;
     scene.printed(&mut program, "saved\n6\n7\n")?;
     drop(program);
-    let in_time = !scene.read("out").contains("10\n");
+    let in_time = !scene.read("out").contains("15\n");
     Ok(in_time.then_some(scene))
 }
 
 /// The count goes on behind the image, however far it had come without it.
 fn saved_and_restarted(name: &str) -> Case {
     let scene = (0..TRIES).find_map(|_| killed_behind_its_image(name).transpose());
-    let scene = scene.ok_or("it always was at its next image already")??;
+    let scene = scene.ok_or("it always was at its third image already")??;
+    let about = text("image", fs::metadata(scene.dir.join("image")))?;
+    if about.permissions().mode() & 0o077 != 0 {
+        return Err("others may read the image".into());
+    }
     if !scene.read("out").starts_with(SAVED) {
         return Err(format!("it has printed {:?}", scene.read("out")));
     }
@@ -134,6 +139,10 @@ fn saved_and_restarted(name: &str) -> Case {
             "the restarter has printed {:?}",
             scene.read("none")
         ));
+    }
+    // The one that it came from was not touched.
+    if !scene.dir.join("image.2").exists() {
+        return Err("the second image is not in a file of its own".into());
     }
     pass_with("5, restarted, 6")
 }
