@@ -120,6 +120,11 @@ static inline long ckpt_logged(long number, long first, int fd, unsigned long fl
 	saved = errno;
 	close(log[1]);
 	if (result < 0 && why && size) {
+		/*
+		 * All of it is there. A child that another thread has forked meanwhile
+		 * may have the other end as well, and would be waited for.
+		 */
+		fcntl(log[0], F_SETFL, O_NONBLOCK);
 		len = read(log[0], why, size - 1);
 		while (len > 0 && why[len - 1] == '\n')
 			len--;

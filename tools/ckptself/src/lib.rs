@@ -148,6 +148,9 @@ fn logged(call: impl FnOnce(BorrowedFd<'_>) -> io::Result<i64>) -> Result<i64, E
     drop(write);
     result.map_err(|e| {
         let mut line = Vec::new();
+        // All of it is there. A child that another thread has forked meanwhile may have
+        // the other end as well: to wait for the end of the pipe would be to wait for it.
+        sys::do_not_wait(read.as_fd());
         // Without a reason the error number remains.
         let _ = read.read_to_end(&mut line);
         let text = String::from_utf8_lossy(&line).trim().to_string();
@@ -189,5 +192,23 @@ mod tests {
         let error = logged(|_| Err(io::Error::from_raw_os_error(2))).unwrap_err();
         assert_eq!(error.reason(), None);
         assert!(error.to_string().contains("No such file"));
+    }
+
+    #[test]
+    fn somebody_else_with_the_log_does_not_hold_a_failure() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (_holds, held) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let mut line = None;
+            let error = logged(|log| {
+                // As a child that another thread has forked in the meantime.
+                line = Some(log.try_clone_to_owned()?);
+                Err(io::Error::from_raw_os_error(38))
+            });
+            let _ = tell.send(error.unwrap_err().errno());
+            let _ = held.recv();
+        });
+        let errno = told.recv_timeout(std::time::Duration::from_secs(5));
+        assert_eq!(errno, Ok(38));
     }
 }

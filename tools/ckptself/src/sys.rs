@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The two system calls: all unsafe code of this crate.
+//! The two system calls, and one more: all unsafe code of this crate.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -54,4 +54,10 @@ pub fn restart(image: BorrowedFd<'_>, flags: u64, log: Option<BorrowedFd<'_>>) -
             number(log),
         )
     })
+}
+
+/// Has reading from a pipe fail where it would wait.
+pub fn do_not_wait(pipe: BorrowedFd<'_>) {
+    // SAFETY: The call takes three numbers. A pipe of our own has no other flags.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
 }
