@@ -44,6 +44,8 @@ pub enum Ended {
     TimedOut,
     /// Somebody else killed the child, by this signal.
     Killed(i32),
+    /// The child ended, but nobody knows with what answer.
+    Silent,
 }
 
 /// A call in progress.
@@ -86,7 +88,8 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// Those of reading pipes and of waiting.
+    /// Those of reading pipes and of waiting. The child has ended then as well, so that
+    /// what it has written stays as it is.
     pub fn wait(
         mut self,
         signals: &Signals,
@@ -94,6 +97,32 @@ impl Call {
         every: Option<Duration>,
         tick: &mut dyn FnMut(),
     ) -> io::Result<(Ended, Vec<u8>)> {
+        let result = self.listen(signals, deadline, every, tick);
+        if result.is_err() {
+            // It was not waited for: the id is still the child's.
+            let _ = kill(self.child, Signal::SIGKILL);
+        }
+        let status = waitpid(self.child, None);
+        let (answer, given_up, log) = result?;
+        // An answer counts, also when it came at the last moment.
+        let ended = match (answer.try_into().map(i32::from_ne_bytes), given_up, status?) {
+            (Ok(crid), ..) if crid >= 0 => Ended::Saved(crid),
+            (Ok(errno), ..) => Ended::Refused(Errno::from_raw(errno.wrapping_neg())),
+            (Err(_), Some(why), _) => why,
+            (Err(_), None, WaitStatus::Signaled(_, signal, _)) => Ended::Killed(signal as i32),
+            (Err(_), None, _) => Ended::Silent,
+        };
+        Ok((ended, log))
+    }
+
+    /// Reads the answer, why the call was given up if it was, and the log, up to their ends.
+    fn listen(
+        &mut self,
+        signals: &Signals,
+        deadline: Option<Instant>,
+        every: Option<Duration>,
+        tick: &mut dyn FnMut(),
+    ) -> io::Result<(Vec<u8>, Option<Ended>, Vec<u8>)> {
         let given_up = loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -116,15 +145,6 @@ impl Call {
         let (mut answer, mut log) = (Vec::new(), Vec::new());
         self.answer.read_to_end(&mut answer)?;
         self.log.read_to_end(&mut log)?;
-        let status = waitpid(self.child, None)?;
-        // An answer counts, also when it came at the last moment.
-        let ended = match (answer.try_into().map(i32::from_ne_bytes), given_up, status) {
-            (Ok(crid), ..) if crid >= 0 => Ended::Saved(crid),
-            (Ok(errno), ..) => Ended::Refused(Errno::from_raw(errno.wrapping_neg())),
-            (Err(_), Some(why), _) => why,
-            (Err(_), None, WaitStatus::Signaled(_, signal, _)) => Ended::Killed(signal as i32),
-            (Err(_), None, _) => Ended::Refused(Errno::EIO),
-        };
-        Ok((ended, log))
+        Ok((answer, given_up, log))
     }
 }

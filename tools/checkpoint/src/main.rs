@@ -82,6 +82,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is wanted, for messages.
+struct Asked<'a> {
+    args: &'a Args,
+    pid: i32,
+    /// What the output is called.
+    name: &'a str,
+}
+
 /// Saves the process; the error is the exit status.
 fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
     let trouble = |status, e: &dyn std::fmt::Display| {
@@ -94,13 +102,28 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
     // From here on a signal does not leave a half-written file behind.
     let signals = Signals::block(&ENDING).map_err(|e| trouble(FAILED, &e))?;
     let output = goal.begin().map_err(|e| trouble(USAGE, &named(e)))?;
-    let (ended, log) = call(args, pid, &signals, &output).map_err(|e| trouble(FAILED, &e))?;
+    let asked = Asked {
+        args,
+        pid,
+        name: &name,
+    };
+    let unanswered = |output, status, why: &str| unanswered(&asked, output, report, status, why);
+    let (ended, log) = match call(args, pid, &signals, &output) {
+        Ok(result) => result,
+        Err(e) => {
+            return unanswered(
+                output,
+                FAILED,
+                &format!("cannot make the call or get its answer: {e}"),
+            )
+        }
+    };
     match ended {
         Ended::Saved(crid) => {
             let bytes = output.len();
-            output
-                .commit(args.kill)
-                .map_err(|e| trouble(FAILED, &named(e)))?;
+            let placed = output.commit(args.kill);
+            let late = placed.map_err(|e| trouble(FAILED, &named(e)))?;
+            warn_of_name(report, &name, late);
             if !args.quiet {
                 report.say(summary(args, pid, crid, bytes, &name));
             }
@@ -119,14 +142,20 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
             Err(FAILED)
         }
         Ended::Killed(signal) => {
-            report.say(format_args!(
-                "the part of this program that makes the call was killed by {}; there is no image",
-                status::signal_name(signal)
-            ));
-            Err(FAILED)
+            let signal = status::signal_name(signal);
+            let why =
+                format!("the part of this program that makes the call was killed by {signal}");
+            unanswered(output, FAILED, &why)
         }
-        Ended::Interrupted(signal) => given_up(args, output, &name, report, signal.as_str()),
-        Ended::TimedOut => given_up(args, output, &name, report, "--timeout"),
+        Ended::Silent => {
+            let why = "the part of this program that makes the call has ended without an answer";
+            unanswered(output, FAILED, why)
+        }
+        Ended::Interrupted(signal) => {
+            let why = format!("ended by {}", signal.as_str());
+            unanswered(output, INTERRUPTED, &why)
+        }
+        Ended::TimedOut => unanswered(output, INTERRUPTED, "ended by --timeout"),
     }
 }
 
@@ -155,27 +184,48 @@ fn call(args: &Args, pid: i32, signals: &Signals, output: &Output) -> io::Result
     })
 }
 
-/// The end of work that `why` has ended.
-fn given_up(args: &Args, output: Output, name: &str, report: &Report, why: &str) -> Result<(), u8> {
+/// Says why there is no answer, keeps the image if it is complete, and returns `status`.
+fn unanswered(
+    asked: &Asked<'_>,
+    output: Output,
+    report: &Report,
+    status: u8,
+    why: &str,
+) -> Result<(), u8> {
+    let Asked { args, pid, name } = asked;
     // The process may have been killed already, as it was asked for: then this is
     // all that is left of it.
     if output.is_complete() {
         match output.commit(true) {
-            Ok(()) => report.say(format_args!("ended by {why}, but {name} is complete")),
-            Err(e) => report.say(format_args!("ended by {why}; {name}: {e}")),
+            Ok(late) => {
+                report.say(format_args!("{why}, but {name} is complete"));
+                warn_of_name(report, name, late);
+            }
+            Err(e) => report.say(format_args!("{why}; {name}: {e}")),
         }
         if args.kill || args.stop {
-            report.say("see for yourself whether the process still runs");
+            report.say(format_args!(
+                "see for yourself whether process {pid} still runs"
+            ));
         }
     } else if let Output::Stream(_) = output {
         report.say(format_args!(
-            "ended by {why}; what was written to {name} is no complete image, unless \
+            "{why}; what was written to {name} is no complete image, unless \
              ckptinfo --verify says so"
         ));
     } else {
-        report.say(format_args!("ended by {why}; there is no image"));
+        report.say(format_args!("{why}; there is no image"));
     }
-    Err(INTERRUPTED)
+    Err(status)
+}
+
+/// Says that the image is in its place, but that a crash could still undo that.
+fn warn_of_name(report: &Report, name: &str, late: Option<io::Error>) {
+    if let Some(e) = late {
+        report.say(format_args!(
+            "{name} is in its place, but the name may not be on the disk yet: {e}; see sync(1)"
+        ));
+    }
 }
 
 fn summary(args: &Args, pid: i32, crid: i32, bytes: Option<u64>, name: &str) -> String {

@@ -135,21 +135,25 @@ impl Output {
     }
 
     /// The image is complete: gives the file its name. Dropped without this it is
-    /// removed.
+    /// removed. Returns why the name may not be on the disk yet, if that is so.
     ///
     /// # Errors
     ///
     /// When the data does not get to the disk, or the name not to the file. With
     /// `keep` the file stays under the name that it has, which the error names.
-    pub fn commit(self, keep: bool) -> io::Result<()> {
+    pub fn commit(self, keep: bool) -> io::Result<Option<io::Error>> {
         let Self::File(temp, path) = self else {
-            return Ok(());
+            return Ok(None);
         };
         let (e, temp) = match temp.as_file().sync_all() {
             Err(e) => (e, temp),
             Ok(()) => match temp.persist(&path) {
-                // The name as well is to be on the disk.
-                Ok(_) => return File::open(directory(&path))?.sync_all(),
+                // The name as well is to be on the disk. Without that the image is
+                // still there, and found: no failure.
+                Ok(_) => {
+                    let named = File::open(directory(&path)).and_then(|dir| dir.sync_all());
+                    return Ok(named.err());
+                }
                 Err(e) => (e.error, e.file),
             },
         };

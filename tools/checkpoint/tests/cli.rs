@@ -76,6 +76,20 @@ fn the_reason_goes_to_standard_error_and_to_the_log() {
 }
 
 #[test]
+fn a_name_that_is_not_on_the_disk_yet_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.ckpt");
+    let ran = run_with(&["42", "-q", "-o", path.to_str().unwrap()], |call| {
+        // The directory cannot be opened then.
+        call.limit_files_of_parent(3);
+        write_image(call)
+    });
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.err.contains("is in its place, but"), "{}", ran.err);
+    assert_eq!(fs::read(path).unwrap(), sample());
+}
+
+#[test]
 fn without_the_call_the_message_says_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");

@@ -105,6 +105,38 @@ fn a_signal_does_not_take_a_complete_image_away() {
     assert_eq!(fs::read(path).unwrap(), sample());
 }
 
+/// Has the tool lose the answer to a call.
+type Break = fn(&Call);
+
+#[test]
+fn a_call_without_an_answer_does_not_take_a_complete_image_away() {
+    let killed = |call: &Call| kill(Pid::from_raw(call.pid as i32), Signal::SIGKILL).unwrap();
+    // poll(2) of more descriptors than a process may have fails when it goes on.
+    let deaf = |call: &Call| {
+        call.limit_files_of_parent(1);
+        kernel::rouse(call.parent());
+    };
+    let breaks: [(Break, &str); 2] = [(killed, "killed by SIGKILL"), (deaf, "Invalid argument")];
+    for (broken, why) in breaks {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        let ran = run_with(
+            &["42", "--kill", "-o", path.to_str().unwrap()],
+            move |call| {
+                call.output(1).write_all(&sample()).unwrap();
+                broken(call);
+                Answer::Never
+            },
+        );
+        assert_eq!(ran.status, 1, "{}", ran.err);
+        assert!(ran.err.contains(why), "{}", ran.err);
+        assert!(ran.err.contains("a.ckpt is complete"), "{}", ran.err);
+        assert!(ran.err.contains("process 42 still runs"), "{}", ran.err);
+        assert_eq!(fs::read(path).unwrap(), sample());
+        assert_eq!(names(dir.path()), ["a.ckpt"]);
+    }
+}
+
 #[test]
 fn nohup_holds() {
     let mut command = Command::new("nohup");

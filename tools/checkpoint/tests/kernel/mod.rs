@@ -55,6 +55,17 @@ pub struct Call {
     listener: Arc<OwnedFd>,
 }
 
+/// Has a process leave its system call and make it anew.
+#[allow(dead_code)]
+pub fn rouse(pid: Pid) {
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let status = || fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    while !status().contains("State:\tT") {
+        sleep(Duration::from_millis(1));
+    }
+    kill(pid, Signal::SIGCONT).unwrap();
+}
+
 /// The result of a system call that returns -1 on failure.
 fn check(result: libc::c_long) -> i32 {
     assert!(result >= 0, "{}", io::Error::last_os_error());
@@ -118,14 +129,28 @@ impl Call {
             }
         }
         // What was replaced is closed on the way back to user mode: send it there.
-        let caller = Pid::from_raw(self.pid as i32);
-        kill(caller, Signal::SIGSTOP).unwrap();
-        let status = || fs::read_to_string(format!("/proc/{caller}/status")).unwrap();
-        while !status().contains("State:\tT") {
-            sleep(Duration::from_millis(1));
-        }
-        kill(caller, Signal::SIGCONT).unwrap();
+        rouse(Pid::from_raw(self.pid as i32));
         Answer::Never
+    }
+
+    /// The parent of the caller.
+    #[allow(dead_code)]
+    pub fn parent(&self) -> Pid {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let parent = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+        Pid::from_raw(parent.unwrap().trim().parse().unwrap())
+    }
+
+    /// The parent of the caller gets no more descriptors from this number on.
+    #[allow(dead_code)]
+    pub fn limit_files_of_parent(&self, number: u64) {
+        let limit = libc::rlimit {
+            rlim_cur: number,
+            rlim_max: number,
+        };
+        let (parent, nothing) = (self.parent().as_raw(), std::ptr::null_mut());
+        // SAFETY: Reads the limit, and writes nothing.
+        check(unsafe { libc::prlimit(parent, libc::RLIMIT_NOFILE, &limit, nothing) }.into());
     }
 
     fn answer(&self, answer: Answer) {
