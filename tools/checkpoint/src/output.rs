@@ -17,6 +17,7 @@ use std::io::ErrorKind;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -77,8 +78,13 @@ impl Goal {
                 let file = OpenOptions::new().write(true).open(path);
                 no_terminal(file.map_err(|e| of_path(e, path))?, name(path))
             }
-            Err(e) if e.kind() == ErrorKind::NotFound && path.file_name().is_some() => {
-                Ok(Self::File(path.to_path_buf()))
+            // Also behind links that lead nowhere yet.
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let file = behind_links(path).and_then(|file| match names_a_file(&file) {
+                    true => Ok(file),
+                    false => Err(e),
+                });
+                file.map(Self::File).map_err(|e| of_path(e, path))
             }
             Err(e) => Err(of_path(e, path)),
         }
@@ -163,6 +169,31 @@ impl Output {
             None => e,
         })
     }
+}
+
+/// Symbolic links behind each other, as many as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// The path that a symbolic link leads to, also when nothing is there.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            // An absolute one takes the place of the directory.
+            Ok(to) => path = directory(&path).join(to),
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
+                return Ok(path)
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// Can a file be created under this path? Not if its end says that it is a directory.
+fn names_a_file(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    path.file_name().is_some() && !bytes.ends_with(b"/") && !bytes.ends_with(b"/.")
 }
 
 /// The directory that a path is in.
@@ -257,6 +288,47 @@ mod tests {
     }
 
     #[test]
+    fn links_that_lead_nowhere_yet_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        for (link, to) in [
+            ("first", "sub/second".into()),
+            ("sub/second", "../third".into()),
+            ("third", at("sub/file")),
+        ] {
+            symlink(to, at(link)).unwrap();
+        }
+        let output = begin(&at("first"));
+        put(&output, b"image");
+        assert_eq!(names(&at("sub")).len(), 2);
+        output.commit(false).unwrap();
+        for link in ["first", "sub/second", "third"] {
+            assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink());
+        }
+        assert_eq!(fs::read(at("sub/file")).unwrap(), b"image");
+        assert_eq!(fs::read(at("first")).unwrap(), b"image");
+    }
+
+    #[test]
+    fn links_that_lead_to_no_file_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        for (to, why) in [
+            ("link", "symbolic links"),
+            ("none/file", "No such file"),
+            ("none/", "No such file"),
+        ] {
+            symlink(to, &link).unwrap();
+            let result = Goal::new(Some(&link)).and_then(Goal::begin);
+            let e = result.unwrap_err().to_string();
+            assert!(e.contains(why), "{to}: {e}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
     fn devices_are_written_to_and_stay_devices() {
         let goal = Goal::new(Some(Path::new("/dev/null"))).unwrap();
         assert_eq!(goal.name(), "/dev/null");
@@ -275,6 +347,9 @@ mod tests {
         };
         assert!(text("/tmp").starts_with("/tmp: "));
         assert!(text("").contains("No such file"));
+        for directory in ["/tmp/no-such-directory/", "/tmp/no-such-directory/."] {
+            assert!(text(directory).contains("No such file"), "{directory}");
+        }
         assert!(text("/no/such/directory/a.ckpt").contains("No such file"));
     }
 }
