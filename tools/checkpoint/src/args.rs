@@ -23,6 +23,7 @@ const AFTER: &str = "Exit status:\n  \
 Examples:\n  \
 checkpoint 4711 -o job.ckpt                  save it, and let it go on\n  \
 checkpoint 4711 -o job.ckpt --kill           save it, and end it\n  \
+umask 077                                    files of the shell are for their owner only\n  \
 checkpoint 4711 -o - | zstd > job.ckpt.zst   through a pipe\n  \
 checkpoint 4711 -o - | ssh other restart     to another machine\n  \
 ckptinfo job.ckpt                            look into the image\n  \
@@ -47,7 +48,7 @@ pub struct Args {
     pub pid: Option<i32>,
 
     /// Where the image goes; "-" is standard output, and may be left out when that
-    /// is no terminal
+    /// is no terminal, and without --kill
     ///
     /// A file gets its name, and takes the place of an older one, when the image is
     /// complete.

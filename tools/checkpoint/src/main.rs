@@ -96,7 +96,7 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
         report.say(e);
         status
     };
-    let goal = Goal::new(args.output.as_deref()).map_err(|e| trouble(USAGE, &e))?;
+    let goal = Goal::new(args.output.as_deref(), args.kill).map_err(|e| trouble(USAGE, &e))?;
     let name = goal.name();
     let named = |e| format!("{name}: {e}");
     // From here on a signal does not leave a half-written file behind.
@@ -121,8 +121,12 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
     match ended {
         Ended::Saved(crid) => {
             let bytes = output.len();
-            let placed = output.commit(args.kill);
-            let late = placed.map_err(|e| trouble(FAILED, &named(e)))?;
+            // A process that is not running any more cannot simply be saved again.
+            let placed = output.commit(args.kill || args.stop);
+            let late = placed.map_err(|e| {
+                let then = then(args);
+                trouble(FAILED, &format!("process {pid} {then}; {}", named(e)))
+            })?;
             warn_of_name(report, &name, late);
             if !args.quiet {
                 report.say(summary(args, pid, crid, bytes, &name));
@@ -230,10 +234,15 @@ fn warn_of_name(report: &Report, name: &str, late: Option<io::Error>) {
 
 fn summary(args: &Args, pid: i32, crid: i32, bytes: Option<u64>, name: &str) -> String {
     let size = bytes.map_or_else(String::new, |bytes| format!("{}, ", BinaryBytes(bytes)));
-    let then = match (args.kill, args.stop) {
+    let then = then(args);
+    format!("process {pid} is saved to {name} ({size}image {crid}) and {then}")
+}
+
+/// What the processes do behind their checkpoint.
+fn then(args: &Args) -> &'static str {
+    match (args.kill, args.stop) {
         (true, _) => "was killed",
         (_, true) => "is stopped",
         _ => "goes on",
-    };
-    format!("process {pid} is saved to {name} ({size}image {crid}) and {then}")
+    }
 }

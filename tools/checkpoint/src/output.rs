@@ -18,6 +18,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -54,12 +55,19 @@ fn no_terminal(file: File, name: String) -> io::Result<Goal> {
 }
 
 impl Goal {
-    /// Looks at the argument of `--output`.
+    /// Looks at the argument of `--output`; whether the process will be killed.
     ///
     /// # Errors
     ///
-    /// When the image cannot go there.
-    pub fn new(output: Option<&Path>) -> io::Result<Self> {
+    /// When the image cannot go there. One of a process that will be killed does not go
+    /// to the standard output unless that was asked for: a job of cron(8) or systemd(1)
+    /// has one as well, and nobody there keeps an image.
+    pub fn new(output: Option<&Path>, kill: bool) -> io::Result<Self> {
+        if output.is_none() && kill {
+            return Err(io::Error::other(
+                "with --kill say where the image goes: -o FILE, or -o - for standard output",
+            ));
+        }
         let name = |path: &Path| path.display().to_string();
         let of_path = |e: io::Error, path| io::Error::other(format!("{}: {e}", name(path)));
         let Some(path) = output.filter(|path| *path != "-") else {
@@ -148,8 +156,10 @@ impl Output {
     /// When the data does not get to the disk, or the name not to the file. With
     /// `keep` the file stays under the name that it has, which the error names.
     pub fn commit(self, keep: bool) -> io::Result<Option<io::Error>> {
-        let Self::File(temp, path) = self else {
-            return Ok(None);
+        let (temp, path) = match self {
+            Self::File(temp, path) => (temp, path),
+            Self::Stream(file) if has_disk(&file)? => return file.sync_all().map(|()| None),
+            Self::Stream(_) => return Ok(None),
         };
         let (e, temp) = match temp.as_file().sync_all() {
             Err(e) => (e, temp),
@@ -169,6 +179,12 @@ impl Output {
             None => e,
         })
     }
+}
+
+/// Is what is written to it on a disk sooner or later? Pipes and the like cannot be synced.
+fn has_disk(file: &File) -> io::Result<bool> {
+    let kind = file.metadata()?.file_type();
+    Ok(kind.is_file() || kind.is_block_device())
 }
 
 /// Symbolic links behind each other, as many as the kernel follows.
@@ -211,7 +227,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn begin(path: &Path) -> Output {
-        Goal::new(Some(path)).unwrap().begin().unwrap()
+        Goal::new(Some(path), false).unwrap().begin().unwrap()
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -320,7 +336,7 @@ mod tests {
             ("none/", "No such file"),
         ] {
             symlink(to, &link).unwrap();
-            let result = Goal::new(Some(&link)).and_then(Goal::begin);
+            let result = Goal::new(Some(&link), false).and_then(Goal::begin);
             let e = result.unwrap_err().to_string();
             assert!(e.contains(why), "{to}: {e}");
             fs::remove_file(&link).unwrap();
@@ -330,7 +346,7 @@ mod tests {
 
     #[test]
     fn devices_are_written_to_and_stay_devices() {
-        let goal = Goal::new(Some(Path::new("/dev/null"))).unwrap();
+        let goal = Goal::new(Some(Path::new("/dev/null")), true).unwrap();
         assert_eq!(goal.name(), "/dev/null");
         let output = goal.begin().unwrap();
         assert_eq!(output.len(), None);
@@ -340,8 +356,19 @@ mod tests {
     }
 
     #[test]
+    fn what_gets_to_a_disk_is_waited_for() {
+        assert!(has_disk(&tempfile::tempfile().unwrap()).unwrap());
+        assert!(!has_disk(&File::create("/dev/null").unwrap()).unwrap());
+        let (_reader, writer) = io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(writer));
+        assert!(!has_disk(&pipe).unwrap());
+        // Cannot be synced.
+        assert!(Output::Stream(pipe).commit(true).unwrap().is_none());
+    }
+
+    #[test]
     fn what_cannot_be_written_to() {
-        let text = |path: &str| match Goal::new(Some(Path::new(path))).map(Goal::begin) {
+        let text = |path: &str| match Goal::new(Some(Path::new(path)), false).map(Goal::begin) {
             Ok(Ok(output)) => panic!("{output:?}"),
             Ok(Err(e)) | Err(e) => e.to_string(),
         };

@@ -90,6 +90,28 @@ fn a_name_that_is_not_on_the_disk_yet_is_no_failure() {
 }
 
 #[test]
+fn the_image_stays_when_its_name_is_taken() {
+    for (option, then, left) in [
+        ("--kill", "process 42 was killed; ", 2),
+        ("--stop", "process 42 is stopped; ", 2),
+        ("--leave-running", "process 42 goes on; ", 1),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ckpt");
+        let taken = path.clone();
+        let args = ["42", option, "-o", path.to_str().unwrap()];
+        let ran = run_with(&args, move |call| {
+            fs::create_dir(&taken).unwrap();
+            write_image(call)
+        });
+        assert_eq!(ran.status, 1, "{}", ran.err);
+        assert!(ran.err.contains(then), "{}", ran.err);
+        assert_eq!(ran.err.contains("the image stays in"), left == 2);
+        assert_eq!(names(dir.path()).len(), left, "{option}");
+    }
+}
+
+#[test]
 fn without_the_call_the_message_says_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");
@@ -125,6 +147,9 @@ fn wrong_usage() {
         &["1", "--kill", "--stop"],
         &["1", "-o", "/"],
         &["1", "-o", "/no/such/directory/file"],
+        &["1", "-o", "/tmp/no-such-directory/"],
+        // There would be no process and no image.
+        &["1", "--kill"],
         &["1", "--log", "/no/such/directory/file"],
     ] {
         let ran = run(args);
