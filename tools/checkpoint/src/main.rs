@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Ok(report) => report,
         Err(e) => {
             let name = args.log.unwrap_or_default();
-            eprintln!("checkpoint: log {}: {e}", name.display());
+            eprintln!("checkpoint: log {}: {e}", output::name(&name));
             return USAGE.into();
         }
     };

@@ -22,6 +22,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use ckpttool::escape;
 use tempfile::NamedTempFile;
 
 use crate::trailer;
@@ -68,7 +69,6 @@ impl Goal {
                 "with --kill say where the image goes: -o FILE, or -o - for standard output",
             ));
         }
-        let name = |path: &Path| path.display().to_string();
         let of_path = |e: io::Error, path| io::Error::other(format!("{}: {e}", name(path)));
         let Some(path) = output.filter(|path| *path != "-") else {
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
@@ -101,7 +101,7 @@ impl Goal {
     /// How messages call it.
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) => name(path),
             Self::Stream(_, name) => name.clone(),
         }
     }
@@ -175,7 +175,7 @@ impl Output {
         };
         let kept = keep.then(|| temp.keep().ok()).flatten();
         Err(match kept {
-            Some((_, at)) => io::Error::other(format!("{e}; the image stays in {}", at.display())),
+            Some((_, at)) => io::Error::other(format!("{e}; the image stays in {}", name(&at))),
             None => e,
         })
     }
@@ -185,6 +185,11 @@ impl Output {
 fn has_disk(file: &File) -> io::Result<bool> {
     let kind = file.metadata()?.file_type();
     Ok(kind.is_file() || kind.is_block_device())
+}
+
+/// A path for messages: what is in it must not drive the terminal.
+pub fn name(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes())
 }
 
 /// Symbolic links behind each other, as many as the kernel follows.
@@ -368,6 +373,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_to() {
+        let goal = Goal::new(Some(Path::new("/tmp/\x1b[2J")), false).unwrap();
+        assert_eq!(goal.name(), "/tmp/\\u{1b}[2J");
         let text = |path: &str| match Goal::new(Some(Path::new(path)), false).map(Goal::begin) {
             Ok(Ok(output)) => panic!("{output:?}"),
             Ok(Err(e)) | Err(e) => e.to_string(),

@@ -9,26 +9,7 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Vma;
 use ckptfmt::format::task::policy;
 
-/// `bytes` without anything that a terminal would obey: control characters,
-/// invalid UTF-8 and characters that reorder text are written as escapes.
-pub fn escape(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' | '\u{feff}');
-            match c {
-                '\\' => out.push_str("\\\\"),
-                c if c.is_control() || hidden => out.extend(c.escape_default()),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out
-}
+pub use ckpttool::escape;
 
 /// A name that ends at its first NUL.
 pub fn name(bytes: &[u8]) -> String {
@@ -356,13 +337,6 @@ pub fn exit_code(code: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_gets_through() {
-        assert_eq!(escape(b"/a b/\xc3\xa4"), "/a b/\u{e4}");
-        assert_eq!(escape(b"\x1b[2J\n\\"), "\\u{1b}[2J\\n\\\\");
-        assert_eq!(escape(b"\xff\xe2\x80\xae"), "\\xff\\u{202e}");
-    }
 
     #[test]
     fn masks_are_named() {

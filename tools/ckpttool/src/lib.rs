@@ -18,6 +18,7 @@
 //! Here is what that needs: [`Report`] for messages, [`Progress`] for those who wait, [`Signals`] for signals that
 //! are read like a file, [`status`] for how a process ended, [`plain`] for names.
 
+mod escape;
 mod leave;
 mod plain;
 mod progress;
@@ -25,6 +26,7 @@ mod report;
 mod signals;
 pub mod status;
 
+pub use escape::escape;
 pub use leave::end_with;
 pub use plain::plain;
 pub use progress::Progress;

@@ -54,7 +54,7 @@ impl Image {
         let path = path.filter(|path| *path != "-");
         let (file, name) = match path {
             Some(path) => {
-                let name = path.display().to_string();
+                let name = ckpttool::escape(path.as_os_str().as_encoded_bytes());
                 let file = File::open(path);
                 (
                     file.map_err(|e| io::Error::other(format!("{name}: {e}")))?,

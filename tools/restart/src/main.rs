@@ -80,8 +80,8 @@ fn main() -> ExitCode {
         Ok(report) => report,
         Err(e) => {
             let name = args.log.unwrap_or_default();
-            let name = name.display().to_string();
-            eprintln!("restart: log {}: {e}", ckpttool::plain(&name));
+            let name = ckpttool::escape(name.as_os_str().as_encoded_bytes());
+            eprintln!("restart: log {name}: {e}");
             return USAGE.into();
         }
     };
