@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, group = "then")]
     pub kill: bool,
 
-    /// Also write all messages to the end of this file
+    /// Also write all messages to the end of this file, with the time
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 

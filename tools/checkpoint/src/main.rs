@@ -202,10 +202,10 @@ fn unanswered(
     if output.is_complete() {
         match output.commit(true) {
             Ok(late) => {
-                report.say(format_args!("{why}, but {name} is complete"));
+                report.say(format_args!("process {pid}: {why}, but {name} is complete"));
                 warn_of_name(report, name, late);
             }
-            Err(e) => report.say(format_args!("{why}; {name}: {e}")),
+            Err(e) => report.say(format_args!("process {pid}: {why}; {name}: {e}")),
         }
         if args.kill || args.stop {
             report.say(format_args!(
@@ -214,11 +214,11 @@ fn unanswered(
         }
     } else if let Output::Stream(_) = output {
         report.say(format_args!(
-            "{why}; what was written to {name} is no complete image, unless \
+            "process {pid}: {why}; what was written to {name} is no complete image, unless \
              ckptinfo --verify says so"
         ));
     } else {
-        report.say(format_args!("{why}; there is no image"));
+        report.say(format_args!("process {pid}: {why}; there is no image"));
     }
     Err(status)
 }

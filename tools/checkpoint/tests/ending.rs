@@ -75,7 +75,7 @@ fn a_signal_leaves_nothing_behind() {
         signal(&child, s);
         let ran = end(child);
         assert_eq!(ran.status, 3);
-        let line = format!("checkpoint: ended by {s}; there is no image\n");
+        let line = format!("checkpoint: process 42: ended by {s}; there is no image\n");
         assert_eq!(ran.err, line);
         assert!(names(dir.path()).is_empty());
     }

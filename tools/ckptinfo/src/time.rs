@@ -4,29 +4,7 @@
 
 /// A time in nanoseconds since 1970, as UTC.
 pub fn utc(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    let (day, rest) = (seconds / 86_400, seconds % 86_400);
-    let (mut year, mut left) = (1970u64, day);
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    loop {
-        let days = if leap(year) { 366 } else { 365 };
-        if left < days {
-            break;
-        }
-        left = left.saturating_sub(days);
-        year = year.saturating_add(1);
-    }
-    let february = if leap(year) { 29 } else { 28 };
-    let mut month = 1u64;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if left < days {
-            break;
-        }
-        left = left.saturating_sub(days);
-        month = month.saturating_add(1);
-    }
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    let day = left.saturating_add(1);
+    let [year, month, day, hour, minute, second] = ckpttool::date(ns / 1_000_000_000);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 

@@ -18,6 +18,7 @@
 //! Here is what that needs: [`Report`] for messages, [`Progress`] for those who wait, [`Signals`] for signals that
 //! are read like a file, [`status`] for how a process ended, [`plain`] for names.
 
+mod date;
 mod escape;
 mod leave;
 mod plain;
@@ -26,6 +27,7 @@ mod report;
 mod signals;
 pub mod status;
 
+pub use date::date;
 pub use escape::escape;
 pub use leave::end_with;
 pub use plain::plain;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Messages: lines on standard error, and the same lines in a log file.
+//! Messages: lines on standard error, and the same lines with their times in a log file.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -10,7 +10,10 @@ use std::io;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
+use crate::date;
 use crate::plain;
 
 /// Where messages go.
@@ -70,9 +73,17 @@ impl Report {
         // A message that nobody can read is no further error.
         let _ = writeln!(io::stderr(), "{line}");
         if let Some(mut log) = self.log.as_ref() {
-            let _ = log.write_all(format!("{line}\n").as_bytes());
+            // In one piece: others may write to the same file.
+            let _ = log.write_all(format!("{} {line}\n", now()).as_bytes());
         }
     }
+}
+
+/// The time, as RFC 3339 has it.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let [year, month, day, hour, minute, second] = date(since.unwrap_or_default().as_secs());
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
@@ -94,7 +105,13 @@ mod tests {
         }
         let once = "restart: number 1\nrestart: pid 2: no? (errno 3)\nrestart: else\n\
                     restart: /tmp/\\u{1b}[2J\\n: no\n";
-        assert_eq!(fs::read_to_string(&path).unwrap(), once.repeat(2));
+        let mut lines = String::new();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let (time, line) = line.split_once(' ').unwrap();
+            assert!(time.len() == 20 && time.ends_with('Z'), "{time}");
+            lines += &format!("{line}\n");
+        }
+        assert_eq!(lines, once.repeat(2));
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600

@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(short, long)]
     pub wait: bool,
 
-    /// Also write all messages to the end of this file
+    /// Also write all messages to the end of this file, with the time
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 

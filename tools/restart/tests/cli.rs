@@ -128,7 +128,7 @@ fn the_reason_goes_to_standard_error_and_to_the_log() {
         assert_eq!(ran.status, 1);
         assert_eq!(ran.err.lines().next(), Some(line));
         assert!(ran.err.contains("bring it back"), "{}", ran.err);
-        assert_eq!(fs::read_to_string(&log).unwrap(), ran.err);
+        assert_eq!(logged(&log), ran.err);
         fs::remove_file(&log).unwrap();
     }
 }

@@ -67,3 +67,10 @@ pub fn names(dir: &Path) -> Vec<String> {
     let all = fs::read_dir(dir).unwrap().map(name);
     all.map(|name| name.into_string().unwrap()).collect()
 }
+
+/// What a log has, without the times.
+pub fn logged(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| line.split_once(' ').unwrap().1);
+    lines.map(|line| format!("{line}\n")).collect()
+}

@@ -13,6 +13,7 @@ pub mod kernel;
 use std::fs;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -187,4 +188,11 @@ pub fn piped(args: &[&str], bytes: Vec<u8>) -> Command {
     let mut command = tool(args);
     command.stdin(reader);
     command
+}
+
+/// What a log has, without the times.
+pub fn logged(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| line.split_once(' ').unwrap().1);
+    lines.map(|line| format!("{line}\n")).collect()
 }
