@@ -140,7 +140,7 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
                     status::errno_words(errno)
                 ));
             }
-            if let Some(remedy) = words::remedy(errno, pid) {
+            if let Some(remedy) = words::remedy(errno, pid, &log) {
                 report.say(remedy);
             }
             Err(FAILED)

@@ -5,8 +5,13 @@
 
 use nix::errno::Errno;
 
-/// What helps when checkpoint(2) of process `pid` has failed with `errno`.
-pub fn remedy(errno: Errno, pid: i32) -> Option<String> {
+/// What the kernel says of a process that is in other namespaces than the caller.
+const ELSEWHERE: &[u8] = b"another namespace";
+
+/// What helps when checkpoint(2) of process `pid` has failed with `errno`, and the
+/// kernel has written this log.
+pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
+    let elsewhere = log.windows(ELSEWHERE.len()).any(|part| part == ELSEWHERE);
     Some(match errno {
         Errno::ENOSYS => "this kernel has no checkpoint(2); boot one that was built with \
              CONFIG_CHECKPOINT=y"
@@ -24,14 +29,19 @@ pub fn remedy(errno: Errno, pid: i32) -> Option<String> {
              strace (TracerPid in /proc/{pid}/status), let a slow system call end, and try \
              again"
         ),
+        Errno::EOPNOTSUPP if elsewhere => format!(
+            "all processes of an image are in the namespaces of this program: run it in those of \
+             the process, as by nsenter --target {pid} --all, with the process's id there; \
+             processes of different namespaces cannot be saved together"
+        ),
         Errno::EOPNOTSUPP | Errno::ETXTBSY => {
             "an image cannot hold this; the process has to give it up first. What images hold \
              is listed in Documentation/userspace-api/checkpoint.rst"
                 .into()
         }
         Errno::ENOSPC | Errno::EDQUOT => format!(
-            "make room: an image is about as large as VmRSS and VmSwap in /proc/{pid}/status \
-             together"
+            "make room: an image is about as large as the memory of process {pid} and of all below \
+             it, each VmRSS and VmSwap in /proc/PID/status"
         ),
         Errno::EFBIG => {
             "the image is larger than a file may be here; see ulimit -f, or use another file system"
@@ -57,12 +67,16 @@ mod tests {
 
     #[test]
     fn remedies_name_the_process_and_the_means() {
-        let text = |errno| remedy(errno, 42).unwrap();
+        let text = |errno| remedy(errno, 42, b"").unwrap();
+        assert!(text(Errno::EOPNOTSUPP).contains("give it up"));
+        let log = b"checkpoint: pid 42: the task is in another namespace: pid (errno 95)\n";
+        let there = remedy(Errno::EOPNOTSUPP, 42, log).unwrap();
+        assert!(there.contains("nsenter --target 42") && !there.contains("give it up"));
         assert!(text(Errno::EPERM).contains("CAP_SYS_PTRACE"));
         assert!(text(Errno::ESRCH).contains("process 42"));
         assert!(text(Errno::EBUSY).contains("/proc/42/status"));
         assert!(text(Errno::ENOSYS).contains("CONFIG_CHECKPOINT"));
-        assert!(text(Errno::ENOSPC).contains("/proc/42/status"));
-        assert_eq!(remedy(Errno::EIO, 42), None);
+        assert!(text(Errno::ENOSPC).contains("process 42 and of all below it"));
+        assert_eq!(remedy(Errno::EIO, 42, b""), None);
     }
 }
