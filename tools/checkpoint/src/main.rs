@@ -36,6 +36,7 @@ use ckpttool::Report;
 use ckpttool::Signals;
 use clap::CommandFactory;
 use clap::Parser;
+use clap_complete::Shell;
 use indicatif::BinaryBytes;
 use nix::sys::signal::Signal;
 
@@ -63,8 +64,7 @@ const ENDING: [Signal; 4] = [
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(shell) = args.completion {
-        clap_complete::generate(shell, &mut Args::command(), "checkpoint", &mut io::stdout());
-        return ExitCode::SUCCESS;
+        return complete(shell);
     }
     let report = match Report::new("checkpoint", args.log.as_deref()) {
         Ok(report) => report,
@@ -79,6 +79,20 @@ fn main() -> ExitCode {
     match save(&args, pid, &report) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status.into(),
+    }
+}
+
+/// Prints a completion script for a shell.
+fn complete(shell: Shell) -> ExitCode {
+    // It is not to be written while it is made: what makes it panics on a full disk.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "checkpoint", &mut script);
+    match ckpttool::print(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("checkpoint: {e}");
+            FAILED.into()
+        }
     }
 }
 

@@ -160,6 +160,15 @@ fn wrong_usage() {
 }
 
 #[test]
+fn a_completion_script_on_a_full_disk() {
+    let mut command = tool(&["--completion", "bash"]);
+    command.stdout(fs::File::create("/dev/full").unwrap());
+    let ran = end(command.spawn().unwrap());
+    let line = "checkpoint: standard output: No space left on device (os error 28)\n";
+    assert_eq!((ran.status, ran.err.as_str()), (1, line));
+}
+
+#[test]
 fn help_version_and_completion() {
     let help = run(&["--help"]);
     assert_eq!(help.status, 0);

@@ -64,9 +64,9 @@ it may come through a pipe.";
 
 const AFTER: &str =
     "Exit status:\n  0  the image is complete and correct (with --error: it holds an error)\n  \
-1  it is not (with --error: it holds none)\n  2  wrong usage, or the image cannot be read\n\n\
+1  it is not (with --error: it holds none)\n  2  wrong usage, or something cannot be read or written\n\n\
 With --diff:\n  0  the images say the same\n  1  they differ\n  \
-2  wrong usage, or one of them is not complete or cannot be read\n\nExamples:\n  \
+2  wrong usage, one of them is not complete, or something cannot be read or written\n\nExamples:\n  \
 ckptinfo out.1                show an image\n  ckptinfo --verify < out.1     is it whole?\n  \
 ckptinfo --tree out.1         which processes are in it?\n  \
 ckptinfo --maps out.1         its address spaces, as /proc/PID/maps\n  \
@@ -212,14 +212,21 @@ fn trouble(name: &str, why: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Prints; a reader that has gone away is no error.
-fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let printed = stdout.write_all(text.as_bytes());
-    match printed.and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
-        _ => Ok(()),
-    }
+/// Prints, and says so if that fails, which is no fault of the image.
+fn print(bytes: &[u8]) -> Result<(), ExitCode> {
+    ckpttool::print(bytes).map_err(|e| {
+        // A message that nobody can read is no further error.
+        let _ = writeln!(io::stderr(), "ckptinfo: {e}");
+        ExitCode::from(2)
+    })
+}
+
+/// Prints a completion script for a shell.
+fn complete(shell: Shell) -> Result<(), ExitCode> {
+    // It is not to be written while it is made: what makes it panics on a full disk.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "ckptinfo", &mut script);
+    print(&script)
 }
 
 /// Compares two images.
@@ -239,8 +246,8 @@ fn compare(args: &Args, a: &Path, b: &Path) -> ExitCode {
     };
     match diff::diff(ask, (&a, first), (&b, second)) {
         Err((name, why)) => trouble(&name, &why),
-        Ok(answer) => match print(&answer.text) {
-            Err(e) => trouble("standard output", &e),
+        Ok(answer) => match print(answer.text.as_bytes()) {
+            Err(status) => status,
             Ok(()) => ExitCode::from(u8::from(!answer.same)),
         },
     }
@@ -249,8 +256,7 @@ fn compare(args: &Args, a: &Path, b: &Path) -> ExitCode {
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(shell) = args.completion {
-        clap_complete::generate(shell, &mut Args::command(), "ckptinfo", &mut io::stdout());
-        return ExitCode::SUCCESS;
+        return complete(shell).err().unwrap_or(ExitCode::SUCCESS);
     }
     if let Some([a, b]) = args.diff.as_deref() {
         return compare(&args, a, b);
@@ -269,8 +275,8 @@ fn main() -> ExitCode {
     let stop = walk(input, &mut |event| model.take(event)).err();
     let stop = stop.as_deref();
     let (out, good) = answer(&args, &name, &model, stop);
-    if let Err(e) = print(&out) {
-        return trouble(&name, &e);
+    if let Err(status) = print(out.as_bytes()) {
+        return status;
     }
     match stop {
         Some(Stop {

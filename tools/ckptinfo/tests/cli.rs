@@ -338,6 +338,30 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_full_disk_is_not_the_fault_of_the_image() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), Image::sample().bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let full = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ckptinfo"));
+        command
+            .args(args)
+            .stdout(fs::File::create("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
+        let line = "ckptinfo: standard output: No space left on device (os error 28)\n";
+        assert_eq!(err, line, "{args:?}");
+    };
+    full(&[path]);
+    full(&["--completion", "bash"]);
+    full(&["--diff", path, path, "--json"]);
+    let mut child = start(&["--completion", "bash"]);
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn wrong_usage_and_missing_files() {
     assert_eq!(run(&["--maps", "--fds"], b"").status, 2);
     let ran = run(&["/no/such/image"], b"");

@@ -46,6 +46,7 @@ use ckpttool::Report;
 use ckpttool::Signals;
 use clap::CommandFactory;
 use clap::Parser;
+use clap_complete::Shell;
 use nix::unistd::Pid;
 
 use crate::args::Args;
@@ -73,8 +74,7 @@ type Feeder = JoinHandle<io::Result<()>>;
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(shell) = args.completion {
-        clap_complete::generate(shell, &mut Args::command(), "restart", &mut io::stdout());
-        return ExitCode::SUCCESS;
+        return complete(shell);
     }
     let report = match Report::new("restart", args.log.as_deref()) {
         Ok(report) => report,
@@ -87,6 +87,20 @@ fn main() -> ExitCode {
     };
     let (Ok(status) | Err(status)) = restart(args, &report);
     status.into()
+}
+
+/// Prints a completion script for a shell.
+fn complete(shell: Shell) -> ExitCode {
+    // It is not to be written while it is made: what makes it panics on a full disk.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "restart", &mut script);
+    match ckpttool::print(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("restart: {e}");
+            FAILED.into()
+        }
+    }
 }
 
 /// Restarts the process, and returns the exit status, in both cases.
