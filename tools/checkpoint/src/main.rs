@@ -87,7 +87,7 @@ fn complete(shell: Shell) -> ExitCode {
     // It is not to be written while it is made: what makes it panics on a full disk.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "checkpoint", &mut script);
-    match ckpttool::print(&script) {
+    match ckpttool::print(|out| out.write_all(&script)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("checkpoint: {e}");

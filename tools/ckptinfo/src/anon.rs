@@ -76,7 +76,7 @@ pub fn line(anon: &Anon) -> String {
     }
 }
 
-/// As JSON.
+/// As JSON, but for the entries of an epoll, of which there may be many: see [`entry`].
 pub fn json(anon: &Anon) -> Value {
     match anon {
         Anon::Eventfd(rec) => json!({
@@ -96,16 +96,16 @@ pub fn json(anon: &Anon) -> Value {
             "value_ns": rec.value.to_string(),
             "interval_ns": rec.interval.to_string(),
         }),
-        Anon::Epoll(items) => {
-            let entry = |item: &EpollItem| {
-                json!({
-                    "fd": item.fd,
-                    "object": item.file,
-                    "events": text::epoll_events(item.events),
-                    "data": item.data.to_string(),
-                })
-            };
-            json!({ "entries": items.iter().map(entry).collect::<Vec<_>>() })
-        }
+        Anon::Epoll(_) => Value::Null,
     }
+}
+
+/// An entry of an epoll.
+pub fn entry(item: &EpollItem) -> Value {
+    json!({
+        "fd": item.fd,
+        "object": item.file,
+        "events": text::epoll_events(item.events),
+        "data": item.data.to_string(),
+    })
 }

@@ -70,11 +70,6 @@ pub fn lines(model: &Model) -> Vec<String> {
     lines
 }
 
-/// The forest as text.
-pub fn text(model: &Model) -> String {
-    lines(model).into_iter().map(|line| line + "\n").collect()
-}
-
 /// One task of the forest.
 pub fn json(task: &Tree) -> Value {
     json!({

@@ -3,15 +3,24 @@
 //! An image as JSON. Addresses, masks and sets of bits are strings: a reader
 //! of JSON may keep numbers in 53 bits only.
 
+use std::io;
+use std::io::Write;
+
+use ckptfmt::build::Anon;
 use ckptfmt::format;
 use ckptfmt::format::files::file_kind;
+use ckptfmt::format::files::FdEnt;
 use ckptfmt::format::head::ErrorRec;
 use ckptfmt::format::mm::vma_kind;
+use ckptfmt::format::mm::Mm;
 use ckptfmt::format::seccomp::seccomp_flags;
 use ckptfmt::format::seccomp::SeccompFilter;
 use ckptfmt::format::task::Creds;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::Stop;
+use serde_core::ser::Serialize;
+use serde_core::ser::SerializeMap;
+use serde_core::ser::Serializer;
 use serde_json::json;
 use serde_json::Map;
 use serde_json::Value;
@@ -19,6 +28,7 @@ use serde_json::Value;
 use crate::anon;
 use crate::call;
 use crate::forest;
+use crate::model::Mapping;
 use crate::model::Model;
 use crate::model::View;
 use crate::pending;
@@ -38,49 +48,125 @@ pub fn hex(value: u64) -> String {
     format!("{value:#x}")
 }
 
-/// All that was read, and how it ended.
-pub fn json(model: &Model, stop: Option<&Stop<std::io::Error>>) -> Value {
-    json!({
-        "complete": stop.is_none(),
-        "stop": stop.map(|stop| json!({
-            "offset": stop.offset,
-            "record": stop.kind.map(format::type_name),
-            "reason": verdict::line(stop),
-        })),
-        "error": match stop.map(|s| &s.fault) {
-            Some(Fault::Failed(error)) => self::error(error),
-            _ => Value::Null,
-        },
-        "totals": model.totals.map(|t| json!({
-            "bytes": t.bytes,
-            "records": t.records,
-            "pages": t.pages,
-        })),
-        "head": head(model),
-        "tree": model.tree.iter().map(forest::json).collect::<Vec<_>>(),
-        "tasks": model.views().map(|view| one(&view)).collect::<Vec<_>>(),
-        "shared_memory": model.shmem.iter().map(shmem::json).collect::<Vec<_>>(),
-        "not_shown": model.dropped,
-    })
+/// Writes all that was read, and how it ended.
+///
+/// Part by part, and what several have once: the text may be many times as long as the
+/// image.
+///
+/// # Errors
+///
+/// Those of writing.
+pub fn json(model: &Model, stop: Option<&Failure>, mut out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut out, &Whole(model, stop))?;
+    out.write_all(b"\n")
+}
+
+/// Why reading an image ended before its end.
+type Failure = Stop<io::Error>;
+
+/// Entries that are not all in memory at once.
+struct List<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((self.0)())
+    }
+}
+
+/// As [`List`], with names.
+struct Named<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item = (u32, V)>, V: Serialize> Serialize for Named<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map((self.0)())
+    }
+}
+
+/// Writes the parts of a small object.
+fn parts<M: SerializeMap>(map: &mut M, parts: &Value) -> Result<(), M::Error> {
+    for (name, value) in parts.as_object().into_iter().flatten() {
+        map.serialize_entry(name, value)?;
+    }
+    Ok(())
+}
+
+/// An image.
+struct Whole<'a>(&'a Model, Option<&'a Failure>);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(model, stop) = *self;
+        let mut map = to.serialize_map(None)?;
+        let small = json!({
+            "complete": stop.is_none(),
+            "stop": stop.map(|stop| json!({
+                "offset": stop.offset,
+                "record": stop.kind.map(format::type_name),
+                "reason": verdict::line(stop),
+            })),
+            "error": match stop.map(|s| &s.fault) {
+                Some(Fault::Failed(error)) => self::error(error),
+                _ => Value::Null,
+            },
+            "totals": model.totals.map(|t| json!({
+                "bytes": t.bytes,
+                "records": t.records,
+                "pages": t.pages,
+            })),
+            "head": head(model),
+            "not_shown": model.dropped,
+        });
+        parts(&mut map, &small)?;
+        map.serialize_entry("tree", &List(|| model.tree.iter().map(forest::json)))?;
+        let openers = || {
+            let all = model.openers.iter();
+            all.map(|(objref, (creds, groups))| (*objref, identity(creds, groups)))
+        };
+        map.serialize_entry("openers", &Named(openers))?;
+        let files = || {
+            model
+                .files
+                .keys()
+                .map(|objref| (*objref, OneFile(model, *objref)))
+        };
+        map.serialize_entry("files", &Named(files))?;
+        map.serialize_entry("tasks", &List(|| model.views().map(One)))?;
+        map.serialize_entry(
+            "shared_memory",
+            &List(|| model.shmem.iter().map(shmem::json)),
+        )?;
+        map.end()
+    }
 }
 
 /// A task.
-fn one(model: &View<'_>) -> Value {
-    json!({
-        "task": task(model),
-        "registers": registers(model),
-        "call": call::json(model),
-        "memory": memory(model),
-        "files": fs(model),
-        "descriptors": model.fds.iter().map(|e| descriptor(model, e.fd, e.file, e.flags)).collect::<Vec<_>>(),
-        "signals": signals(model),
-        "timers": timers::json(model),
-        "posix_timers": posix::json(model),
-        "credentials": creds(model),
-        "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
-            (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))
-        }).collect::<serde_json::Map<_, _>>()),
-    })
+struct One<'a>(View<'a>);
+
+impl Serialize for One<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(model) = self;
+        let mut map = to.serialize_map(None)?;
+        let small = json!({
+            "task": task(model),
+            "registers": registers(model),
+            "call": call::json(model),
+            "files": fs(model),
+            "timers": timers::json(model),
+            "credentials": creds(model),
+            "limits": model.rlimits.map(|r| text::LIMITS.iter().zip(&r.limits).map(|(name, l)| {
+                (name.to_string(), json!([text::limit(l.cur), text::limit(l.max)]))
+            }).collect::<serde_json::Map<_, _>>()),
+        });
+        parts(&mut map, &small)?;
+        map.serialize_entry("memory", &model.mm.as_ref().map(|mm| Memory(model, mm)))?;
+        map.serialize_entry("descriptors", &List(|| model.fds.iter().map(descriptor)))?;
+        map.serialize_entry("signals", &signals(model).map(|own| Signals(model, own)))?;
+        map.serialize_entry(
+            "posix_timers",
+            &List(|| model.posix.iter().map(posix::json)),
+        )?;
+        map.end()
+    }
 }
 
 /// An error record.
@@ -175,43 +261,47 @@ fn registers(model: &View<'_>) -> Value {
     })
 }
 
-fn memory(model: &View<'_>) -> Value {
-    let Some(mm) = &model.mm else {
-        return Value::Null;
-    };
-    let mappings: Vec<Value> = model
-        .mappings
-        .iter()
-        .map(|m| {
-            json!({
-                "start": hex(m.vma.start),
-                "end": hex(m.vma.end),
-                "protection": text::protection(&m.vma),
-                "flags": text::mapping_flags(m.vma.flags),
-                "offset": hex(m.vma.pgoff.saturating_mul(4096)),
-                "pkey": m.vma.pkey,
-                "guard_ranges": m.vma.nr_guards,
-                "pages_saved": m.pages,
-                "pages_shared": m.again,
-                "what": label(model, m),
-                "shared_memory": (m.vma.how == vma_kind::SHMEM).then_some(m.vma.file),
-            })
-        })
-        .collect();
+/// An address space.
+struct Memory<'a>(&'a View<'a>, &'a Mm);
+
+impl Serialize for Memory<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(model, mm) = self;
+        let mut map = to.serialize_map(None)?;
+        let small = json!({
+            "start_code": hex(mm.start_code), "end_code": hex(mm.end_code),
+            "start_data": hex(mm.start_data), "end_data": hex(mm.end_data),
+            "start_brk": hex(mm.start_brk), "brk": hex(mm.brk),
+            "start_stack": hex(mm.start_stack),
+            "arg_start": hex(mm.arg_start), "arg_end": hex(mm.arg_end),
+            "env_start": hex(mm.env_start), "env_end": hex(mm.env_end),
+            "vdso": hex(mm.vdso),
+            "flags": hex(mm.flags),
+            "exe": model.path(mm.exe_file).map(escape),
+            "auxv": model.auxv.iter().map(|v| hex(*v)).collect::<Vec<_>>(),
+            "ldt_entries": model.context.map(|c| c.nldt),
+            "pkey_map": model.context.map(|c| hex(c.pkey_map.into())),
+        });
+        parts(&mut map, &small)?;
+        let mappings = || model.mappings.iter().map(|m| mapping(model, m));
+        map.serialize_entry("mappings", &List(mappings))?;
+        map.end()
+    }
+}
+
+fn mapping(model: &View<'_>, m: &Mapping) -> Value {
     json!({
-        "start_code": hex(mm.start_code), "end_code": hex(mm.end_code),
-        "start_data": hex(mm.start_data), "end_data": hex(mm.end_data),
-        "start_brk": hex(mm.start_brk), "brk": hex(mm.brk),
-        "start_stack": hex(mm.start_stack),
-        "arg_start": hex(mm.arg_start), "arg_end": hex(mm.arg_end),
-        "env_start": hex(mm.env_start), "env_end": hex(mm.env_end),
-        "vdso": hex(mm.vdso),
-        "flags": hex(mm.flags),
-        "exe": model.path(mm.exe_file).map(escape),
-        "auxv": model.auxv.iter().map(|v| hex(*v)).collect::<Vec<_>>(),
-        "ldt_entries": model.context.map(|c| c.nldt),
-        "pkey_map": model.context.map(|c| hex(c.pkey_map.into())),
-        "mappings": mappings,
+        "start": hex(m.vma.start),
+        "end": hex(m.vma.end),
+        "protection": text::protection(&m.vma),
+        "flags": text::mapping_flags(m.vma.flags),
+        "offset": hex(m.vma.pgoff.saturating_mul(4096)),
+        "pkey": m.vma.pkey,
+        "guard_ranges": m.vma.nr_guards,
+        "pages_saved": m.pages,
+        "pages_shared": m.again,
+        "what": label(model, m),
+        "shared_memory": (m.vma.how == vma_kind::SHMEM).then_some(m.vma.file),
     })
 }
 
@@ -223,36 +313,76 @@ fn fs(model: &View<'_>) -> Value {
     })
 }
 
-fn descriptor(model: &View<'_>, fd: u32, objref: u32, flags: u32) -> Value {
-    let file = model.file(objref).map(|(file, _)| {
-        json!({
-            "kind": text::kind(file.kind),
-            "path": escape(model.path(objref).unwrap_or_default()),
-            "shared_memory": (file.kind == file_kind::SHMEM).then_some(file.object),
-            "flags": text::open_flags(file.flags),
-            "pos": file.pos.to_string(),
-            "size": file.size.to_string(),
-            "mode": format!("{:06o}", file.mode),
-            "pipe": pipes::json(model, file),
-            "socket": sockets::json(model, file),
-            "opened_by": model.opener(file).map(|(who, groups)| identity(who, groups)),
-            "contents": model.anon(objref).map(anon::json),
-        })
-    });
-    json!({ "fd": fd, "object": objref, "close_on_exec": flags & 1 != 0, "file": file })
+/// A descriptor; its open file is told by its number.
+fn descriptor(entry: &FdEnt) -> Value {
+    json!({ "fd": entry.fd, "object": entry.file, "close_on_exec": entry.flags & 1 != 0 })
 }
 
-fn signals(model: &View<'_>) -> Value {
-    if let Some(signal) = &model.thread_signal {
-        return json!({
-            "blocked": text::signals(signal.blocked),
-            "stack": { "address": hex(signal.ss_sp), "size": signal.ss_size, "flags": hex(signal.ss_flags) },
-            "pending": model.pending.iter().map(pending::signal_json).collect::<Vec<_>>(),
-        });
+/// An open file.
+struct OneFile<'a>(&'a Model, u32);
+
+impl Serialize for OneFile<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(model, objref) = *self;
+        let mut map = to.serialize_map(None)?;
+        if let Some((file, _)) = model.file(objref) {
+            let small = json!({
+                "kind": text::kind(file.kind),
+                "path": escape(model.path(objref).unwrap_or_default()),
+                "shared_memory": (file.kind == file_kind::SHMEM).then_some(file.object),
+                "flags": text::open_flags(file.flags),
+                "pos": file.pos.to_string(),
+                "size": file.size.to_string(),
+                "mode": format!("{:06o}", file.mode),
+                "pipe": pipes::json(model, file),
+                "socket": sockets::json(model, file),
+                "opened_by": (file.creds != 0).then_some(file.creds),
+            });
+            parts(&mut map, &small)?;
+            map.serialize_entry("contents", &model.anon(objref).map(Contents))?;
+        }
+        map.end()
     }
-    let Some(signal) = &model.signal else {
-        return Value::Null;
-    };
+}
+
+/// What is in a file without a name.
+struct Contents<'a>(&'a Anon);
+
+impl Serialize for Contents<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        match self.0 {
+            Anon::Epoll(items) => {
+                map.serialize_entry("entries", &List(|| items.iter().map(anon::entry)))?;
+            }
+            other => parts(&mut map, &anon::json(other))?,
+        }
+        map.end()
+    }
+}
+
+/// Signals: what is fixed, and those that wait.
+struct Signals<'a>(&'a View<'a>, Value);
+
+impl Serialize for Signals<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        parts(&mut map, &self.1)?;
+        let pending = || self.0.pending.iter().map(pending::signal_json);
+        map.serialize_entry("pending", &List(pending))?;
+        map.end()
+    }
+}
+
+fn signals(model: &View<'_>) -> Option<Value> {
+    let stack = |address, size: u64, flags| json!({ "address": hex(address), "size": size, "flags": hex(flags) });
+    if let Some(signal) = &model.thread_signal {
+        return Some(json!({
+            "blocked": text::signals(signal.blocked),
+            "stack": stack(signal.ss_sp, signal.ss_size, signal.ss_flags),
+        }));
+    }
+    let signal = model.signal.as_ref()?;
     let handlers: Vec<Value> = signal
         .actions
         .iter()
@@ -267,12 +397,11 @@ fn signals(model: &View<'_>) -> Value {
             })
         })
         .collect();
-    json!({
+    Some(json!({
         "blocked": text::signals(signal.blocked),
-        "stack": { "address": hex(signal.ss_sp), "size": signal.ss_size, "flags": hex(signal.ss_flags) },
+        "stack": stack(signal.ss_sp, signal.ss_size, signal.ss_flags),
         "handlers": handlers,
-        "pending": model.pending.iter().map(pending::signal_json).collect::<Vec<_>>(),
-    })
+    }))
 }
 
 /// The mode, and the filters, the last one first.

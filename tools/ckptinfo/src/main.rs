@@ -46,6 +46,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ckptfmt::format::head::ErrorRec;
 use ckptfmt::stream::reader::Fault;
 use ckptfmt::walk::walk;
 use ckptfmt::walk::Stop;
@@ -55,6 +56,7 @@ use clap_complete::Shell;
 
 use crate::model::Model;
 use crate::model::View;
+use crate::tables::Lines;
 use crate::watched::Watched;
 
 const ABOUT: &str = "Shows what is in a checkpoint image: the machine it was made on, the tasks, their \
@@ -138,66 +140,74 @@ fn open(file: Option<&Path>) -> (String, io::Result<File>) {
     }
 }
 
-/// What to print, and whether that is good news.
+/// Why a checkpoint failed, if the image says so.
+fn failure(stop: Option<&Stop<io::Error>>) -> Option<&ErrorRec> {
+    match stop.map(|s| &s.fault) {
+        Some(Fault::Failed(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Writes what was asked for.
 fn answer(
     args: &Args,
     name: &str,
     model: &Model,
     stop: Option<&Stop<io::Error>>,
-) -> (String, bool) {
-    let failed = match stop.map(|s| &s.fault) {
-        Some(Fault::Failed(error)) => Some(error),
-        _ => None,
-    };
-    let whole = stop.is_none();
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if args.error {
-        return match failed {
-            Some(error) => (format!("{}\n", verdict::failure(error)), true),
-            None => (String::new(), false),
+        return match failure(stop) {
+            Some(error) => writeln!(out, "{}", verdict::failure(error)),
+            None => Ok(()),
         };
     }
     if args.verify {
-        let line = match (stop, &model.totals) {
-            (Some(stop), _) => format!("{name}: {}\n", verdict::line(stop)),
-            (None, totals) => {
-                let totals = totals.unwrap_or_default();
-                format!(
-                    "{name}: correct: {} bytes, {}, {}\n",
+        return match stop {
+            Some(stop) => writeln!(out, "{name}: {}", verdict::line(stop)),
+            None => {
+                let totals = model.totals.unwrap_or_default();
+                writeln!(
+                    out,
+                    "{name}: correct: {} bytes, {}, {}",
                     totals.bytes,
                     text::count(totals.records, "record"),
                     text::count(totals.pages, "page")
                 )
             }
         };
-        return (line, whole);
     }
-    let out = if args.json {
-        format!("{:#}\n", json::json(model, stop))
+    if args.json {
+        json::json(model, stop, out)
     } else if args.maps {
-        of_each(model, tables::maps)
+        of_each(model, tables::maps, out)
     } else if args.fds {
-        of_each(model, tables::fds)
+        of_each(model, tables::fds, out)
     } else if args.tree {
-        forest::text(model)
+        forest::lines(model)
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
     } else {
-        tree::tree(model)
-    };
-    (out, whole)
+        tree::tree(model, out)
+    }
 }
 
 /// A table of each process, with its name above if there are several.
-fn of_each(model: &Model, table: fn(&View<'_>) -> Option<String>) -> String {
-    let mut out = String::new();
+fn of_each(
+    model: &Model,
+    table: for<'a> fn(&'a View<'a>) -> Option<Lines<'a>>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     for view in model.views() {
-        let Some(table) = table(&view) else {
+        let Some(mut lines) = table(&view) else {
             continue;
         };
         if let Some(task) = view.task.as_ref().filter(|_| model.tree.len() > 1) {
-            out.push_str(&format!("{} {}:\n", task.pid, text::name(&task.comm)));
+            writeln!(out, "{} {}:", task.pid, text::name(&task.comm))?;
         }
-        out.push_str(&table);
+        lines.try_for_each(|line| writeln!(out, "{line}"))?;
     }
-    out
+    Ok(())
 }
 
 /// Says what is wrong with an image.
@@ -213,8 +223,8 @@ fn trouble(name: &str, why: &dyn std::fmt::Display) -> ExitCode {
 }
 
 /// Prints, and says so if that fails, which is no fault of the image.
-fn print(bytes: &[u8]) -> Result<(), ExitCode> {
-    ckpttool::print(bytes).map_err(|e| {
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ExitCode> {
+    ckpttool::print(write).map_err(|e| {
         // A message that nobody can read is no further error.
         let _ = writeln!(io::stderr(), "ckptinfo: {e}");
         ExitCode::from(2)
@@ -226,7 +236,7 @@ fn complete(shell: Shell) -> Result<(), ExitCode> {
     // It is not to be written while it is made: what makes it panics on a full disk.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "ckptinfo", &mut script);
-    print(&script)
+    print(|out| out.write_all(&script))
 }
 
 /// Compares two images.
@@ -246,7 +256,7 @@ fn compare(args: &Args, a: &Path, b: &Path) -> ExitCode {
     };
     match diff::diff(ask, (&a, first), (&b, second)) {
         Err((name, why)) => trouble(&name, &why),
-        Ok(answer) => match print(answer.text.as_bytes()) {
+        Ok(answer) => match print(|out| out.write_all(answer.text.as_bytes())) {
             Err(status) => status,
             Ok(()) => ExitCode::from(u8::from(!answer.same)),
         },
@@ -274,10 +284,14 @@ fn main() -> ExitCode {
     };
     let stop = walk(input, &mut |event| model.take(event)).err();
     let stop = stop.as_deref();
-    let (out, good) = answer(&args, &name, &model, stop);
-    if let Err(status) = print(out.as_bytes()) {
+    if let Err(status) = print(|out| answer(&args, &name, &model, stop, out)) {
         return status;
     }
+    let good = if args.error {
+        failure(stop).is_some()
+    } else {
+        stop.is_none()
+    };
     match stop {
         Some(Stop {
             fault: Fault::Source(e),

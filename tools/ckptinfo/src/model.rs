@@ -7,6 +7,7 @@
 
 mod take;
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::ops::Deref;
 
@@ -116,9 +117,9 @@ pub struct Model {
     /// Filters of system calls by object reference.
     pub filters: HashMap<u32, seccomp::SeccompFilter>,
     /// By object reference: the record and the path.
-    pub files: HashMap<u32, (files::File, Vec<u8>)>,
+    pub files: BTreeMap<u32, (files::File, Vec<u8>)>,
     /// Who has opened them: credentials and groups, by object reference.
-    pub openers: HashMap<u32, (task::Creds, Vec<u32>)>,
+    pub openers: BTreeMap<u32, (task::Creds, Vec<u32>)>,
     /// By object reference.
     pub pipes: HashMap<u32, Pipe>,
     /// By object reference.
@@ -172,38 +173,29 @@ impl View<'_> {
             .take(seccomp::FILTERS_MAX as usize)
     }
 
-    /// An open file: its record and its path.
+    /// As [`Model::file`].
     pub fn file(&self, objref: u32) -> Option<&(files::File, Vec<u8>)> {
-        self.image.files.get(&objref)
+        self.image.file(objref)
     }
 
-    /// The pipe of an end.
+    /// As [`Model::pipe`].
     pub fn pipe(&self, end: &files::File) -> Option<&Pipe> {
-        self.image.pipes.get(&end.object)
+        self.image.pipe(end)
     }
 
-    /// The socket that a file is.
+    /// As [`Model::socket`].
     pub fn socket(&self, file: &files::File) -> Option<&Socket> {
-        self.image.sockets.get(&file.object)
+        self.image.socket(file)
     }
 
-    /// Who has opened a file, and with which groups, if the image says so.
-    pub fn opener(&self, file: &files::File) -> Option<(&task::Creds, &[u32])> {
-        let (creds, groups) = self.image.openers.get(&file.creds)?;
-        Some((creds, groups))
-    }
-
-    /// What is in a file without a name.
+    /// As [`Model::anon`].
     pub fn anon(&self, objref: u32) -> Option<&Anon> {
-        self.image.anons.get(&objref)
+        self.image.anon(objref)
     }
 
-    /// The path of an open file, or the name of the shared memory behind it.
+    /// As [`Model::path`].
     pub fn path(&self, objref: u32) -> Option<&[u8]> {
-        let (file, path) = self.file(objref)?;
-        let mut shmem = self.image.shmem.iter();
-        let object = shmem.find(|s| s.object.objref == file.object);
-        Some(object.map_or(path.as_slice(), |s| s.name.as_slice()))
+        self.image.path(objref)
     }
 
     /// Pages whose contents are in the image.
@@ -215,6 +207,34 @@ impl View<'_> {
 }
 
 impl Model {
+    /// An open file: its record and its path.
+    pub fn file(&self, objref: u32) -> Option<&(files::File, Vec<u8>)> {
+        self.files.get(&objref)
+    }
+
+    /// The pipe of an end.
+    pub fn pipe(&self, end: &files::File) -> Option<&Pipe> {
+        self.pipes.get(&end.object)
+    }
+
+    /// The socket that a file is.
+    pub fn socket(&self, file: &files::File) -> Option<&Socket> {
+        self.sockets.get(&file.object)
+    }
+
+    /// What is in a file without a name.
+    pub fn anon(&self, objref: u32) -> Option<&Anon> {
+        self.anons.get(&objref)
+    }
+
+    /// The path of an open file, or the name of the shared memory behind it.
+    pub fn path(&self, objref: u32) -> Option<&[u8]> {
+        let (file, path) = self.file(objref)?;
+        let mut shmem = self.shmem.iter();
+        let object = shmem.find(|s| s.object.objref == file.object);
+        Some(object.map_or(path.as_slice(), |s| s.name.as_slice()))
+    }
+
     /// The tasks, each with what it shares.
     pub fn views(&self) -> impl Iterator<Item = View<'_>> {
         self.tasks.iter().map(|one| View { image: self, one })

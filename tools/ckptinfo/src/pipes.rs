@@ -6,6 +6,7 @@ use ckptfmt::format::files::File;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::model::Model;
 use crate::model::View;
 use crate::text::count;
 use crate::text::escape;
@@ -37,7 +38,7 @@ pub fn contents(model: &View<'_>, end: &File) -> String {
 }
 
 /// The pipe of an end; null of another file.
-pub fn json(model: &View<'_>, end: &File) -> Value {
+pub fn json(model: &Model, end: &File) -> Value {
     let Some(pipe) = model.pipe(end) else {
         return Value::Null;
     };

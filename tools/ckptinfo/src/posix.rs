@@ -10,7 +10,6 @@ use serde_json::json;
 use serde_json::Value;
 
 use crate::json::hex;
-use crate::model::View;
 use crate::text;
 use crate::time;
 
@@ -69,29 +68,26 @@ pub fn text(timer: &Timer) -> String {
     line
 }
 
-/// All of them.
-pub fn json(model: &View<'_>) -> Value {
-    let timers = model.posix.iter().map(|timer| {
-        json!({
-            "id": timer.id,
-            "clock": clock(timer),
-            "clock_number": timer.clock,
-            "clock_thread": (timer.clock_tid != 0).then_some(timer.clock_tid),
-            "notify": timer.notify,
-            "signal": timer.signo,
-            "thread": (timer.tid != 0).then_some(timer.tid),
-            "value": hex(timer.sigval),
-            "remaining_ns": timer.value.to_string(),
-            "interval_ns": timer.interval.to_string(),
-            "absolute": has(timer, timer_flags::ABSOLUTE),
-            "pending": has(timer, timer_flags::PENDING),
-            "ignored": has(timer, timer_flags::IGNORED),
-            "overrun": timer.overrun.to_string(),
-            "last_overrun": timer.overrun_last.to_string(),
-            "text": text(timer),
-        })
-    });
-    Value::Array(timers.collect())
+/// One of them.
+pub fn json(timer: &Timer) -> Value {
+    json!({
+        "id": timer.id,
+        "clock": clock(timer),
+        "clock_number": timer.clock,
+        "clock_thread": (timer.clock_tid != 0).then_some(timer.clock_tid),
+        "notify": timer.notify,
+        "signal": timer.signo,
+        "thread": (timer.tid != 0).then_some(timer.tid),
+        "value": hex(timer.sigval),
+        "remaining_ns": timer.value.to_string(),
+        "interval_ns": timer.interval.to_string(),
+        "absolute": has(timer, timer_flags::ABSOLUTE),
+        "pending": has(timer, timer_flags::PENDING),
+        "ignored": has(timer, timer_flags::IGNORED),
+        "overrun": timer.overrun.to_string(),
+        "last_overrun": timer.overrun_last.to_string(),
+        "text": text(timer),
+    })
 }
 
 #[cfg(test)]

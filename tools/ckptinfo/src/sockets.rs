@@ -10,6 +10,7 @@ use ckptfmt::format::socket::SOCKET_FOREVER;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::model::Model;
 use crate::model::Socket;
 use crate::model::View;
 use crate::text::count;
@@ -78,7 +79,7 @@ pub fn contents(model: &View<'_>, file: &File) -> String {
 }
 
 /// The socket that a file is; null of another file.
-pub fn json(model: &View<'_>, file: &File) -> Value {
+pub fn json(model: &Model, file: &File) -> Value {
     let Some(socket) = model.socket(file) else {
         return Value::Null;
     };

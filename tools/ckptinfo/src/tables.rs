@@ -2,7 +2,10 @@
 
 //! The address space and the descriptors as tables.
 
+use std::iter::once;
+
 use ckptfmt::format::files::file_kind;
+use ckptfmt::format::files::FdEnt;
 use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 
@@ -54,92 +57,97 @@ pub fn label(model: &View<'_>, mapping: &Mapping) -> String {
     }
 }
 
+/// The lines of a table, of which one at a time is in memory: a long path may be in many.
+pub type Lines<'a> = Box<dyn Iterator<Item = String> + 'a>;
+
 /// The address space: a line for each mapping, as /proc/PID/maps. Threads have that of
 /// their process.
-pub fn maps(model: &View<'_>) -> Option<String> {
+pub fn maps<'a>(model: &'a View<'a>) -> Option<Lines<'a>> {
     if model.mm.is_none() {
         return same(model, "memory");
     }
-    let mut out = String::from(
-        "address range              perm  offset        pages     saved  what  (flags)\n",
+    let title = "address range              perm  offset        pages     saved  what  (flags)";
+    let lines = model.mappings.iter().map(|m| mapping_line(model, m));
+    Some(Box::new(once(title.into()).chain(lines)))
+}
+
+fn mapping_line(model: &View<'_>, mapping: &Mapping) -> String {
+    let vma = &mapping.vma;
+    let pages = vma.end.saturating_sub(vma.start) / 4096;
+    let range = format!("{:012x}-{:012x}", vma.start, vma.end);
+    let offset = vma.pgoff.saturating_mul(4096);
+    let mut line = format!(
+        "{range:<25}  {}  {offset:08x}  {pages:>9} {:>9}  {}",
+        protection(vma),
+        mapping.pages,
+        label(model, mapping),
     );
-    for mapping in &model.mappings {
-        let vma = &mapping.vma;
-        let pages = vma.end.saturating_sub(vma.start) / 4096;
-        let range = format!("{:012x}-{:012x}", vma.start, vma.end);
-        let offset = vma.pgoff.saturating_mul(4096);
-        let mut line = format!(
-            "{range:<25}  {}  {offset:08x}  {pages:>9} {:>9}  {}",
-            protection(vma),
-            mapping.pages,
-            label(model, mapping),
-        );
-        let mut notes: Vec<String> = mapping_flags(vma.flags)
-            .iter()
-            .map(|f| f.to_string())
-            .collect();
-        if vma.pkey != 0 {
-            notes.push(format!("pkey {}", vma.pkey));
-        }
-        if vma.nr_guards != 0 {
-            notes.push(format!("guard ranges {}", vma.nr_guards));
-        }
-        if mapping.again != 0 {
-            notes.push(format!("shared pages {}", mapping.again));
-        }
-        if !notes.is_empty() {
-            line.push_str(&format!("  ({})", notes.join(" ")));
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
+    let mut notes: Vec<String> = mapping_flags(vma.flags)
+        .iter()
+        .map(|f| f.to_string())
+        .collect();
+    if vma.pkey != 0 {
+        notes.push(format!("pkey {}", vma.pkey));
     }
-    Some(out)
+    if vma.nr_guards != 0 {
+        notes.push(format!("guard ranges {}", vma.nr_guards));
+    }
+    if mapping.again != 0 {
+        notes.push(format!("shared pages {}", mapping.again));
+    }
+    if !notes.is_empty() {
+        line.push_str(&format!("  ({})", notes.join(" ")));
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// A process that has the same as another one.
-fn same(model: &View<'_>, what: &str) -> Option<String> {
+fn same<'a>(model: &View<'_>, what: &str) -> Option<Lines<'a>> {
     let task = model.task.filter(|task| task.pid == task.tgid)?;
     let with = model.shared_with(what)?;
-    (with != task.pid).then(|| format!("(the {what} of {with})\n"))
+    let line = (with != task.pid).then(|| format!("(the {what} of {with})"))?;
+    Some(Box::new(once(line)))
 }
 
 /// The descriptors: a line for each. Most threads have those of their process.
-pub fn fds(model: &View<'_>) -> Option<String> {
+pub fn fds<'a>(model: &'a View<'a>) -> Option<Lines<'a>> {
     if model.table.is_none() {
         return same(model, "descriptors");
     }
-    let mut out = String::from("   fd  open file  position    what\n");
-    for entry in &model.fds {
-        let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
-        match model.file(entry.file) {
-            Some((file, _)) => {
-                let path = model.path(entry.file).unwrap_or_default();
-                line.push_str(&format!("  {:<10}  ", file.pos));
-                if let Some(contents) = model.anon(entry.file) {
-                    line.push_str(&anon::line(contents));
-                } else if file.kind == file_kind::PIPE {
-                    line.push_str(&pipes::name(model, file));
-                } else if file.kind == file_kind::SOCKET {
-                    line.push_str(&sockets::name(model, file));
-                } else if path.is_empty() {
-                    line.push_str(&format!(
-                        "descriptor {} of the restarting task",
-                        file.stream_fd
-                    ));
-                } else {
-                    line.push_str(&escape(path));
-                }
-                let mut notes = vec![kind(file.kind)];
-                notes.extend(open_flags(file.flags));
-                if entry.flags & 1 != 0 {
-                    notes.push("close on exec");
-                }
-                line.push_str(&format!("  ({})", notes.join(", ")));
+    let title = "   fd  open file  position    what";
+    let lines = model.fds.iter().map(|entry| fd_line(model, entry));
+    Some(Box::new(once(title.into()).chain(lines)))
+}
+
+fn fd_line(model: &View<'_>, entry: &FdEnt) -> String {
+    let mut line = format!("{:>5}  {:>9}", entry.fd, entry.file);
+    match model.file(entry.file) {
+        Some((file, _)) => {
+            let path = model.path(entry.file).unwrap_or_default();
+            line.push_str(&format!("  {:<10}  ", file.pos));
+            if let Some(contents) = model.anon(entry.file) {
+                line.push_str(&anon::line(contents));
+            } else if file.kind == file_kind::PIPE {
+                line.push_str(&pipes::name(model, file));
+            } else if file.kind == file_kind::SOCKET {
+                line.push_str(&sockets::name(model, file));
+            } else if path.is_empty() {
+                line.push_str(&format!(
+                    "descriptor {} of the restarting task",
+                    file.stream_fd
+                ));
+            } else {
+                line.push_str(&escape(path));
             }
-            None => line.push_str("  (not kept)"),
+            let mut notes = vec![kind(file.kind)];
+            notes.extend(open_flags(file.flags));
+            if entry.flags & 1 != 0 {
+                notes.push("close on exec");
+            }
+            line.push_str(&format!("  ({})", notes.join(", ")));
         }
-        out.push_str(&line);
-        out.push('\n');
+        None => line.push_str("  (not kept)"),
     }
-    Some(out)
+    line
 }

@@ -6,6 +6,8 @@ mod signals;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::io;
+use std::io::Write;
 
 use ckptfmt::format::cpuid;
 use ckptfmt::format::files::file_kind;
@@ -31,18 +33,20 @@ use crate::time;
 const LIST: usize = 64;
 
 /// Lines of `title   value`, indented.
-#[derive(Default)]
-struct Tree {
-    out: String,
+struct Tree<'a> {
+    out: &'a mut dyn Write,
+    /// The first failure to write one.
+    failed: io::Result<()>,
 }
 
-impl Tree {
+impl Tree<'_> {
     fn line(&mut self, level: usize, title: &str, value: impl AsRef<str>) {
         let indent = "  ".repeat(level);
         let width = 20usize.saturating_sub(indent.len());
         let line = format!("{indent}{title:<width$} {}", value.as_ref());
-        self.out.push_str(line.trim_end());
-        self.out.push('\n');
+        if self.failed.is_ok() {
+            self.failed = writeln!(self.out, "{}", line.trim_end());
+        }
     }
 
     fn join(&mut self, level: usize, title: &str, values: &[impl Borrow<str>]) {
@@ -52,9 +56,14 @@ impl Tree {
     }
 }
 
-/// The tree of all that was read.
-pub fn tree(model: &Model) -> String {
-    let mut tree = Tree::default();
+/// Writes the tree of all that was read.
+///
+/// # Errors
+///
+/// Those of writing.
+pub fn tree(model: &Model, out: &mut dyn Write) -> io::Result<()> {
+    let failed = Ok(());
+    let mut tree = Tree { out, failed };
     image(&mut tree, model);
     if model.tree.len() > 1 {
         tree.line(0, "tasks", model.tree.len().to_string());
@@ -83,10 +92,10 @@ pub fn tree(model: &Model) -> String {
             format!("{} entries of long lists", model.dropped),
         );
     }
-    tree.out
+    tree.failed
 }
 
-fn image(tree: &mut Tree, model: &Model) {
+fn image(tree: &mut Tree<'_>, model: &Model) {
     let Some(head) = &model.head else {
         return;
     };
@@ -133,7 +142,7 @@ fn image(tree: &mut Tree, model: &Model) {
     }
 }
 
-fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
+fn task(tree: &mut Tree<'_>, model: &View<'_>, task: &Task) {
     let title = if task.pid == task.tgid {
         "task"
     } else {
@@ -196,7 +205,7 @@ fn task(tree: &mut Tree, model: &View<'_>, task: &Task) {
     tree.join(1, "flags", &text::task_flags(task.flags));
 }
 
-fn memory(tree: &mut Tree, model: &View<'_>) {
+fn memory(tree: &mut Tree<'_>, model: &View<'_>) {
     let Some(mm) = &model.mm else {
         return;
     };
@@ -243,7 +252,7 @@ fn memory(tree: &mut Tree, model: &View<'_>) {
     }
 }
 
-fn state(tree: &mut Tree, model: &View<'_>) {
+fn state(tree: &mut Tree<'_>, model: &View<'_>) {
     if let Some(cpu) = &model.cpu {
         let registers = format!(
             "ip {:#x}, sp {:#x}, ax {:#x}, flags {:#x}, fs {:#x}, gs {:#x}",
@@ -271,7 +280,7 @@ fn state(tree: &mut Tree, model: &View<'_>) {
     }
 }
 
-fn descriptors(tree: &mut Tree, model: &View<'_>) {
+fn descriptors(tree: &mut Tree<'_>, model: &View<'_>) {
     let Some(table) = &model.table else {
         return;
     };
@@ -330,7 +339,7 @@ fn filters(model: &View<'_>) -> String {
     format!("{} filters of {len} instructions", model.filters().count())
 }
 
-fn rights(tree: &mut Tree, model: &View<'_>) {
+fn rights(tree: &mut Tree<'_>, model: &View<'_>) {
     if let Some(creds) = &model.creds {
         let ids = format!(
             "user {} (effective {}, saved {}), group {} (effective {}, saved {})",

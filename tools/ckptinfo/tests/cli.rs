@@ -72,6 +72,13 @@ fn json(image: &[u8]) -> serde_json::Value {
     serde_json::from_str(&run(&["--json"], image).out).unwrap()
 }
 
+/// What is printed of the open file of the first task's descriptor `fd`.
+fn file(value: &serde_json::Value, fd: u32) -> &serde_json::Value {
+    let all = value["tasks"][0]["descriptors"].as_array().unwrap();
+    let object = &all.iter().find(|e| e["fd"] == fd).unwrap()["object"];
+    &value["files"][object.to_string()]
+}
+
 fn failed() -> Vec<u8> {
     let mut error = ErrorRec::zeroed();
     error.errno = 26;
@@ -203,10 +210,7 @@ fn json_is_json() {
         value["tasks"][0]["memory"]["mappings"][2]["start"],
         "0x500000"
     );
-    assert_eq!(
-        value["tasks"][0]["descriptors"][0]["file"]["path"],
-        "/dev/ttyS0"
-    );
+    assert_eq!(file(&value, 0)["path"], "/dev/ttyS0");
     assert_eq!(
         value["tasks"][0]["memory"]["mappings"][2]["shared_memory"],
         serde_json::Value::Null
@@ -220,14 +224,8 @@ fn json_is_json() {
     assert_eq!(object["size"], "32768");
     assert_eq!(object["pages_saved"], 1);
     assert_eq!(value["shared_memory"][1]["seals"][0], "grow");
-    assert_eq!(
-        value["tasks"][0]["descriptors"][9]["file"]["path"],
-        "memfd:frame"
-    );
-    assert_eq!(
-        value["tasks"][0]["descriptors"][9]["file"]["shared_memory"],
-        41
-    );
+    assert_eq!(file(&value, 13)["path"], "memfd:frame");
+    assert_eq!(file(&value, 13)["shared_memory"], 41);
     let ran = run(&["--json"], &failed());
     assert_eq!(ran.status, 1);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
@@ -335,6 +333,60 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
+}
+
+/// Each descriptor has the same open file, with a long path and an opener with many groups.
+fn repetitive(nr_fds: u32) -> Image {
+    let mut image = Image::sample();
+    let (objref, mut creds) = (900, image.creds);
+    creds.seccomp = 0;
+    image.openers.push((objref, creds, (0..65_536).collect()));
+    let of = image.fds[0].file;
+    let file = image.files.iter_mut().find(|f| f.file.objref == of);
+    let file = file.unwrap();
+    file.file.creds = objref;
+    file.path = [b"/".as_slice(), &[b'x'; 4000]].concat();
+    let template = image.fds[0];
+    let last = image.fds.last().unwrap().fd;
+    for fd in last + 1..=last + nr_fds {
+        let mut entry = template;
+        entry.fd = fd;
+        image.fds.push(entry);
+    }
+    image.settle();
+    image
+}
+
+#[test]
+fn json_has_once_what_several_descriptors_have() {
+    let bytes = repetitive(100).bytes();
+    let ran = run(&["--json"], &bytes);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(ran.out.len() < 5 << 20, "{} bytes", ran.out.len());
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let opener = file(&value, 0)["opened_by"].to_string();
+    assert_eq!(opener, "900");
+    assert_eq!(value["openers"][opener]["groups"][65_535], 65_535);
+    assert_eq!(file(&value, 0)["path"].as_str().unwrap().len(), 4001);
+}
+
+#[test]
+fn memory_is_that_of_the_image_not_that_of_the_answer() {
+    // 80 MB of paths, and more than that as JSON.
+    let image = tempfile::NamedTempFile::new().unwrap();
+    fs::write(image.path(), repetitive(20_000).bytes()).unwrap();
+    for mode in ["--fds", "--json"] {
+        let mut command = Command::new("sh");
+        let line = "ulimit -v 65536; exec \"$0\" \"$@\" > /dev/null";
+        command.args(["-c", line, env!("CARGO_BIN_EXE_ckptinfo"), mode]);
+        let output = command.arg(image.path()).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), err.as_str()),
+            (Some(0), ""),
+            "{mode}"
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::Pipe;
 use super::Shared;
 use super::Socket;
 
-/// Bytes that lists and paths of one image may take.
+/// Bytes that all may take of which an image can have any number.
 const BUDGET: usize = 64 << 20;
 
 impl Model {
@@ -54,7 +54,7 @@ impl Model {
         shares
     }
 
-    fn anon(&mut self, anon: Anon) {
+    fn put(&mut self, anon: Anon) {
         if self.room(size_of::<Anon>()) {
             self.anons.insert(self.file, anon);
         }
@@ -97,11 +97,11 @@ impl Model {
                     self.openers.insert(objref, (*r, groups.into()));
                 }
             }
-            Event::Eventfd(r) => self.anon(Anon::Eventfd(*r)),
-            Event::Signalfd(r) => self.anon(Anon::Signalfd(*r)),
-            Event::Timerfd(r) => self.anon(Anon::Timerfd(*r)),
-            Event::Pidfd(r) => self.anon(Anon::Pidfd(*r)),
-            Event::Epoll(_) => self.anon(Anon::Epoll(Vec::new())),
+            Event::Eventfd(r) => self.put(Anon::Eventfd(*r)),
+            Event::Signalfd(r) => self.put(Anon::Signalfd(*r)),
+            Event::Timerfd(r) => self.put(Anon::Timerfd(*r)),
+            Event::Pidfd(r) => self.put(Anon::Pidfd(*r)),
+            Event::Epoll(_) => self.put(Anon::Epoll(Vec::new())),
             Event::EpollItem(r) => {
                 if self.room(size_of_val(r)) {
                     if let Some(Anon::Epoll(items)) = self.anons.get_mut(&self.file) {
@@ -154,7 +154,11 @@ impl Model {
                 }
             }
             Event::Mm(r) => self.last().mm = Some(*r),
-            Event::Auxv(v) => self.last().auxv = v.into(),
+            Event::Auxv(v) => {
+                if self.room(size_of_val(v)) {
+                    self.last().auxv = v.into();
+                }
+            }
             Event::Vma(r, name) => {
                 if self.room(size_of::<Mapping>().saturating_add(name.len())) {
                     self.last().mappings.push(Mapping {
@@ -183,8 +187,16 @@ impl Model {
             Event::Cpu(r) => self.last().cpu = Some(*r),
             Event::RestartBlock(r) => self.last().restart_block = Some(*r),
             Event::Fs(r) => self.last().fs = Some(*r),
-            Event::Root(s) => self.last().root = s.into(),
-            Event::Cwd(s) => self.last().cwd = s.into(),
+            Event::Root(s) => {
+                if self.room(s.len()) {
+                    self.last().root = s.into();
+                }
+            }
+            Event::Cwd(s) => {
+                if self.room(s.len()) {
+                    self.last().cwd = s.into();
+                }
+            }
             Event::Files(r) => self.last().table = Some(*r),
             Event::Fd(r) => {
                 if self.room(size_of_val(r)) {
@@ -205,12 +217,22 @@ impl Model {
                 }
             }
             Event::Creds(r) => self.last().creds = Some(*r),
-            Event::Affinity(bits) => self.last().affinity = bits.into(),
+            Event::Affinity(bits) => {
+                if self.room(bits.len()) {
+                    self.last().affinity = bits.into();
+                }
+            }
             Event::Seccomp(r) => self.last().seccomp = Some(*r),
             Event::Filter(r, _) => {
-                self.filters.insert(r.objref, *r);
+                if self.room(size_of_val(r)) {
+                    self.filters.insert(r.objref, *r);
+                }
             }
-            Event::Groups(g) => self.last().groups.extend_from_slice(g),
+            Event::Groups(g) => {
+                if self.room(size_of_val(g)) {
+                    self.last().groups.extend_from_slice(g);
+                }
+            }
             Event::Rlimits(r) => self.last().rlimits = Some(*r),
             Event::End(totals) => self.totals = Some(*totals),
             Event::Guards(_) | Event::Pages(_) | Event::Data(_) | Event::Ldt(_) | Event::Fpu(_) => {
@@ -224,6 +246,32 @@ impl Model {
         match (self.tasks.last_mut(), &mut self.overflow) {
             (Some(one), None) => one,
             (_, overflow) => overflow.get_or_insert_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_beyond_the_budget() {
+        let (groups, path) = ([1; 65_536], [b'/'; 4095]);
+        let filter = ckptfmt::format::seccomp::SeccompFilter::zeroed();
+        for event in [
+            Event::Groups(&groups),
+            Event::Root(&path),
+            Event::Cwd(&path),
+            Event::Auxv(&[0; 128]),
+            Event::Affinity(&[0; 1024]),
+            Event::Filter(&filter, &[]),
+        ] {
+            let mut model = Model {
+                kept: BUDGET,
+                ..Default::default()
+            };
+            model.take(&event);
+            assert_eq!((model.dropped, model.kept), (1, BUDGET), "{event:?}");
         }
     }
 }

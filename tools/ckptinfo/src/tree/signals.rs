@@ -14,7 +14,7 @@ use crate::text::size;
 use crate::timers;
 
 /// What is done about signals, those that wait, and the timers that send some.
-pub(super) fn signals(tree: &mut Tree, model: &View<'_>) {
+pub(super) fn signals(tree: &mut Tree<'_>, model: &View<'_>) {
     if let Some(signal) = &model.signal {
         actions(tree, signal);
     }
@@ -28,7 +28,7 @@ pub(super) fn signals(tree: &mut Tree, model: &View<'_>) {
     waiting(tree, model);
 }
 
-fn actions(tree: &mut Tree, signal: &Signal) {
+fn actions(tree: &mut Tree<'_>, signal: &Signal) {
     let handled = |wanted: fn(u64) -> bool| -> Vec<String> {
         signal
             .actions
@@ -47,7 +47,7 @@ fn actions(tree: &mut Tree, signal: &Signal) {
     }
 }
 
-fn waiting(tree: &mut Tree, model: &View<'_>) {
+fn waiting(tree: &mut Tree<'_>, model: &View<'_>) {
     let of_process = model.signal.as_ref().map(|s| s.nr_pending);
     let of_thread = model.thread_signal.as_ref().map(|s| s.nr_pending);
     if let Some(nr) = of_process.or(of_thread).filter(|nr| *nr != 0) {

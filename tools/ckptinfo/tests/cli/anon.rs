@@ -5,6 +5,7 @@
 use ckptfmt::build::Anon;
 use ckptfmt::build::Image;
 
+use super::file;
 use super::json;
 use super::run;
 use super::shows;
@@ -26,8 +27,7 @@ fn counters_signals_and_timers() {
         .out
         .contains("count 1099511627776, semaphore  (eventfd, read-write)"));
     let value = json(&image.bytes());
-    let ends = value["tasks"][0]["descriptors"].as_array().unwrap();
-    let of = |fd: u32| &ends.iter().find(|e| e["fd"] == fd).unwrap()["file"]["contents"];
+    let of = |fd: u32| &file(&value, fd)["contents"];
     assert_eq!(of(10)["count"], "1099511627776");
     assert_eq!(of(11)["signals"][0], "SIGUSR1");
     assert_eq!(of(12)["value_ns"], "500000000");

@@ -4,6 +4,7 @@
 
 use ckptfmt::build::Image;
 
+use super::file;
 use super::json;
 use super::run;
 use super::shows;
@@ -22,8 +23,7 @@ fn pipes_and_their_ends() {
         .out
         .contains("/run/fifo  FIFO  (end of a pipe, read-write, nonblock)"));
     let value = json(&image.bytes());
-    let ends = value["tasks"][0]["descriptors"].as_array().unwrap();
-    let of = |fd: u32| &ends.iter().find(|e| e["fd"] == fd).unwrap()["file"];
+    let of = |fd: u32| file(&value, fd);
     assert_eq!(of(8)["kind"], "end of a pipe");
     assert_eq!(of(8)["pipe"]["object"], 30);
     assert_eq!(of(8)["pipe"]["bytes"], 13);

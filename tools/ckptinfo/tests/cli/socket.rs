@@ -4,6 +4,7 @@
 
 use ckptfmt::build::Image;
 
+use super::file;
 use super::json;
 use super::run;
 use super::shows;
@@ -23,8 +24,7 @@ fn sockets() {
         .out
         .contains("stream socket 70 to 71  (local socket, read-write)"));
     let value = json(&image.bytes());
-    let ends = value["tasks"][0]["descriptors"].as_array().unwrap();
-    let of = |fd: u32| &ends.iter().find(|e| e["fd"] == fd).unwrap()["file"];
+    let of = |fd: u32| file(&value, fd);
     assert_eq!(of(17)["kind"], "local socket");
     let socket = &of(17)["socket"];
     assert_eq!(socket["peer"], 71);
