@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An image as JSON. Addresses, masks and sets of bits are strings: a reader
-//! of JSON may keep numbers in 53 bits only.
+//! An image as JSON. Addresses, masks, sets of bits, positions and times are strings:
+//! a reader of JSON may keep numbers in 53 bits only.
 
 use std::io;
 use std::io::Write;
@@ -229,18 +229,18 @@ fn task(model: &View<'_>) -> Value {
         "policy": text::scheduling(task.policy),
         "nice": task.nice,
         "rt_priority": task.rt_priority,
-        "slice_ns": (task.slice_ns != 0).then_some(task.slice_ns),
+        "slice_ns": (task.slice_ns != 0).then(|| task.slice_ns.to_string()),
         "io_priority": (task.ioprio != 0).then(|| text::io_priority(task.ioprio)),
         "cpus": (!model.affinity.is_empty()).then(|| text::cpus(&model.affinity)),
         "pdeath_signal": task.pdeath_signal,
         "oom_score_adj": task.oom_score_adj,
-        "timer_slack_ns": task.timer_slack_ns,
-        "utime_ns": task.utime,
-        "stime_ns": task.stime,
-        "process_utime_ns": task.group_utime,
-        "process_stime_ns": task.group_stime,
-        "children_utime_ns": task.children_utime,
-        "children_stime_ns": task.children_stime,
+        "timer_slack_ns": task.timer_slack_ns.to_string(),
+        "utime_ns": task.utime.to_string(),
+        "stime_ns": task.stime.to_string(),
+        "process_utime_ns": task.group_utime.to_string(),
+        "process_stime_ns": task.group_stime.to_string(),
+        "children_utime_ns": task.children_utime.to_string(),
+        "children_stime_ns": task.children_stime.to_string(),
     })
 }
 
@@ -375,7 +375,7 @@ impl Serialize for Signals<'_> {
 }
 
 fn signals(model: &View<'_>) -> Option<Value> {
-    let stack = |address, size: u64, flags| json!({ "address": hex(address), "size": size, "flags": hex(flags) });
+    let stack = |address, size: u64, flags| json!({ "address": hex(address), "size": size.to_string(), "flags": hex(flags) });
     if let Some(signal) = &model.thread_signal {
         return Some(json!({
             "blocked": text::signals(signal.blocked),

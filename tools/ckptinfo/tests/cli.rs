@@ -219,6 +219,9 @@ fn json_is_json() {
         value["tasks"][0]["memory"]["mappings"][5]["shared_memory"],
         40
     );
+    // Numbers that may not fit into 53 bits.
+    assert!(value["tasks"][0]["task"]["utime_ns"].is_string());
+    assert!(value["tasks"][0]["signals"]["stack"]["size"].is_string());
     let object = &value["shared_memory"][0];
     assert_eq!(object["object"], 40);
     assert_eq!(object["size"], "32768");
