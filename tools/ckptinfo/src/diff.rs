@@ -58,9 +58,11 @@ pub fn diff(
     let mut a = Facts::default();
     let mut digests = pages::Digests::default();
     read(a_name, first, &mut a, &mut |event| digests.take(event))?;
+    followed(a_name, digests.is_full())?;
     let mut b = Facts::default();
     let mut compared = pages::Compared::new(digests);
     read(b_name, second, &mut b, &mut |event| compared.take(event))?;
+    followed(b_name, compared.is_full())?;
     let changes = compare::compare(&a, &b, compared.finish(), ask.all);
     let text = if ask.json {
         format!("{:#}\n", show::json(a_name, b_name, &changes))
@@ -71,6 +73,17 @@ pub fn diff(
         text,
         same: changes.is_empty(),
     })
+}
+
+/// Pages that were left out must not look as if they were the same.
+fn followed(name: &str, full: bool) -> Result<(), Trouble> {
+    match full {
+        true => Err((
+            name.into(),
+            "it refers to too many pages to be compared".into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Reads an image into `facts` and shows its parts to `pages`.

@@ -37,9 +37,12 @@ struct Pager {
     mm: u32,
     /// Pages of the mapping at hand.
     here: Vec<(u64, Digest)>,
-    /// All pages so far, by address space and address.
-    all: BTreeMap<(u32, u64), Digest>,
+    /// All pages so far, by address space: those of one come in the order of addresses,
+    /// and are not moved about to be found.
+    all: BTreeMap<u32, Vec<(u64, Digest)>>,
     looked_up: u64,
+    /// There were more to be looked up than may be.
+    full: bool,
 }
 
 impl Pager {
@@ -51,9 +54,10 @@ impl Pager {
             Event::Pages(_) | Event::Data(_) if self.shared => {}
             Event::Pages(addrs) => self.addrs = Vec::from(*addrs).into_iter(),
             Event::Data(data) => {
+                let all = self.all.entry(self.mm).or_default();
                 for (page, addr) in data.chunks_exact(PAGE).zip(&mut self.addrs) {
                     let digest = digest(page);
-                    self.all.insert((self.mm, addr), digest);
+                    all.push((addr, digest));
                     self.here.push((addr, digest));
                 }
             }
@@ -71,13 +75,20 @@ impl Pager {
     /// Pages that were there before: what is known of them.
     fn again(&mut self, pages: &Pgref) {
         let bytes = pages.nr_pages.saturating_mul(PAGE as u64);
-        let range = (pages.mm, pages.from)..(pages.mm, pages.from.saturating_add(bytes));
-        for ((_, from), digest) in self.all.range(range) {
-            if self.looked_up < LOOKUPS {
-                self.looked_up = self.looked_up.saturating_add(1);
-                let addr = pages.addr.saturating_add(from.saturating_sub(pages.from));
-                self.here.push((addr, *digest));
+        let end = pages.from.saturating_add(bytes);
+        let Some(all) = self.all.get(&pages.mm) else {
+            return;
+        };
+        let first = all.partition_point(|page| page.0 < pages.from);
+        let those = all.get(first..).unwrap_or_default();
+        for (from, digest) in those.iter().take_while(|page| page.0 < end) {
+            if self.looked_up >= LOOKUPS {
+                self.full = true;
+                return;
             }
+            self.looked_up = self.looked_up.saturating_add(1);
+            let addr = pages.addr.saturating_add(from.saturating_sub(pages.from));
+            self.here.push((addr, *digest));
         }
     }
 }
@@ -91,6 +102,11 @@ pub struct Digests {
 }
 
 impl Digests {
+    /// Whether the image had more references to pages than are followed.
+    pub fn is_full(&self) -> bool {
+        self.pager.full
+    }
+
     /// Takes in the next part of the image.
     pub fn take(&mut self, event: &Event<'_>) {
         if let Event::Task(task) = event {
@@ -162,6 +178,11 @@ impl Compared {
             pager: Pager::default(),
             done: Ranges::new(),
         }
+    }
+
+    /// As [`Digests::is_full`].
+    pub fn is_full(&self) -> bool {
+        self.pager.full
     }
 
     /// Takes in the next part of the second image.
@@ -248,6 +269,35 @@ mod tests {
         }
         let sizes: Vec<u64> = ranges.iter().map(Range::pages).collect();
         assert_eq!(sizes, [2, 1, 1]);
+    }
+
+    #[test]
+    fn references_to_pages_that_are_not_followed_are_told_of() {
+        let mut pager = Pager::default();
+        let data = vec![7; 3 * PAGE];
+        let mut mm = ckptfmt::format::mm::Mm::zeroed();
+        mm.objref = 5;
+        for event in [
+            Event::Mm(&mm),
+            Event::Pages(&[0x1000, 0x2000, 0x5000]),
+            Event::Data(&data),
+            Event::VmaEnd(3),
+        ] {
+            pager.take(&event, |_, _| {});
+        }
+        let mut again = Pgref::zeroed();
+        (again.mm, again.from, again.addr) = (5, 0x2000, 0x9000);
+        for (nr_pages, found) in [(1, &[0x9000][..]), (3, &[0x9000]), (4, &[0x9000, 0xc000])] {
+            again.nr_pages = nr_pages;
+            pager.take(&Event::Again(&again), |_, _| {});
+            let mut addrs = Vec::new();
+            pager.take(&Event::VmaEnd(0), |addr, _| addrs.push(addr));
+            assert_eq!(addrs, found);
+        }
+        assert!(!pager.full);
+        pager.looked_up = LOOKUPS;
+        pager.take(&Event::Again(&again), |_, _| {});
+        assert!(pager.full && pager.here.is_empty());
     }
 
     #[test]
