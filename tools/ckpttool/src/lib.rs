@@ -21,7 +21,6 @@
 mod date;
 mod escape;
 mod leave;
-mod plain;
 mod print;
 mod progress;
 mod report;
@@ -30,8 +29,8 @@ pub mod status;
 
 pub use date::date;
 pub use escape::escape;
+pub use escape::plain;
 pub use leave::end_with;
-pub use plain::plain;
 pub use print::print;
 pub use progress::Progress;
 pub use report::Report;

@@ -37,7 +37,7 @@ fn memory() {
             (|r| r.vdso = 1, "vDSO is not on a page boundary"),
             (|r| r.flags = 1 << 63, "address space has unknown flags"),
             (
-                |r| r.flags |= mm_flags::MDWE_NO_INHERIT,
+                |r| r.flags = r.flags & !mm_flags::MDWE | mm_flags::MDWE_NO_INHERIT,
                 "children do not inherit a restriction that there is not",
             ),
             (|r| r.nr_auxv = 129, "auxiliary vector is too long"),
