@@ -13,6 +13,7 @@ use ckpt_guest::sys::Errno;
 use ckpt_guest::sys::Ret;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::cases::Case;
 use ckpt_guest::victim::Scene;
 
 /// How long each sleeps, in milliseconds, where checkpoints are fast.
@@ -30,6 +31,22 @@ pub static LONGER: AtomicU64 = AtomicU64::new(1);
 /// How long each sleeps, in milliseconds.
 pub fn duration() -> u64 {
     SLEEP * ckpt_guest::act::slowness() * LONGER.load(Ordering::Relaxed)
+}
+
+/// A case whose victim must sleep until the test is done with it: on a machine that was
+/// busy, once more with victims that sleep longer.
+pub fn asleep_until_done(body: impl Fn() -> Case) -> Case {
+    let mut done = body();
+    for longer in [4, 12] {
+        match &done {
+            Err(why) if why.contains("the task has ended") => {}
+            _ => break,
+        }
+        LONGER.store(longer, Ordering::Relaxed);
+        done = body();
+    }
+    LONGER.store(1, Ordering::Relaxed);
+    done
 }
 
 pub fn time(millis: u64) -> Time {

@@ -16,6 +16,7 @@ use ckpt_guest::image::Image;
 use ckpt_guest::victim::Scene;
 
 use crate::calls::act;
+use crate::calls::asleep_until_done;
 use crate::calls::call;
 use crate::calls::duration;
 use crate::calls::later;
@@ -101,7 +102,7 @@ fn for_ever() -> Case {
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
-    ("sleep-cpu-ends", same_end),
+    ("sleep-cpu-ends", || asleep_until_done(same_end)),
     ("sleep-cpu-for-ever", for_ever),
 ];
 

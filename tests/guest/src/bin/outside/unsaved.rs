@@ -11,6 +11,7 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::victim::Scene;
 
+use crate::calls::asleep_until_done;
 use crate::calls::call;
 use crate::calls::duration;
 use crate::calls::sleeps;
@@ -112,10 +113,11 @@ fn stops(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Case {
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("refused-io-getevents", || {
-        refused_in("refused-io-getevents", io_getevents, "asynchronous")
+        asleep_until_done(|| refused_in("refused-io-getevents", io_getevents, "asynchronous"))
     }),
     ("refused-accept-timeout", || {
-        refused_in("refused-accept-timeout", accept, "interrupted system call")
+        let word = "interrupted system call";
+        asleep_until_done(|| refused_in("refused-accept-timeout", accept, word))
     }),
     ("recv-timeout-stops", || stops("recv-timeout-stops", local)),
     ("udp-timeout-stops", || stops("udp-timeout-stops", udp)),
