@@ -136,8 +136,8 @@ pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
     // and closes through it.
     let own = task::files_ptr();
     switch(table.as_ptr());
-    // SAFETY: Looks into the table of the current task, at a descriptor that is open there:
-    // the table is as large. Nobody else closes it.
+    // SAFETY: Looks into the table of the current task, at a descriptor that was open there:
+    // the table is as large, and none shrinks, whoever shares it.
     let file = file::fget(fd).filter(|_| !unsafe { bindings::get_close_on_exec(fd) });
     switch(own);
     file

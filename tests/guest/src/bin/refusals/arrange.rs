@@ -255,13 +255,6 @@ fn unlinked(desk: &Desk) -> Result<Place, String> {
 }
 
 /// A file of tmpfs that linkat(2) can still give a name.
-fn like_memfd(_: &Desk) -> Result<Place, String> {
-    let path = std::path::Path::new("/dev/shm/memfd:refused");
-    let opened = sys::open(&c_path(path), libc::O_RDWR | libc::O_CREAT, 0o600);
-    let _ = std::fs::remove_file(path);
-    fd("open", opened.map(|fd| fd as usize))
-}
-
 fn nameless(_: &Desk) -> Result<Place, String> {
     let flags = libc::O_RDWR | libc::O_TMPFILE;
     let opened = sys::open(c"/dev/shm", flags, 0o600);
@@ -388,7 +381,6 @@ pub const THINGS: &[Thing] = &[
             &["is to read it"],
         )
     },
-    thing("fd-like-memfd", like_memfd, &["name of a memfd"]),
     thing("fd-tmpfile", nameless, &["can still get a name"]),
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
     thing(

@@ -54,6 +54,13 @@ fn futex_hash(_: &Desk) -> Result<Place, String> {
     prctl(78, &[1, 16, 0])
 }
 
+fn like_memfd(_: &Desk) -> Result<Place, String> {
+    let path = c"/dev/shm/memfd:refused";
+    let opened = sys::open(path, libc::O_RDWR | libc::O_CREAT, 0o600);
+    let _ = plain(libc::SYS_unlink, &[path.as_ptr() as usize]);
+    fd("open", opened.map(|fd| fd as usize))
+}
+
 fn child_namespace(_: &Desk) -> Result<Place, String> {
     let flags = libc::CLONE_NEWPID as usize;
     had("unshare", plain(libc::SYS_unshare, &[flags]))?;
@@ -133,6 +140,7 @@ pub const THINGS: &[Thing] = &[
     thing("task-membarrier", membarrier, &["membarrier"]),
     thing("task-futex-hash", futex_hash, &["hash of futexes"]),
     thing("task-keyring", keyring, &["keyring"]),
+    thing("fd-like-memfd", like_memfd, &["name of a memfd"]),
     thing("fd-for-ioctl", for_ioctl, &["ioctl only"]),
     thing("fd-clock-was-set", clock_was_set, &["clock has been set"]),
     thing("fd-pidfd-autokill", autokill, &["kills when it is closed"]),
