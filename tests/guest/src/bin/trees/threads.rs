@@ -179,12 +179,13 @@ extern "C" fn count(_: i32) {
 }
 
 /// Signals for single threads: one waits blocked over the checkpoint, others come
-/// all the time.
+/// all the time. Who gets them lives until nobody sends any more.
 fn signals(scene: &Scene) -> Result<(), String> {
     // SAFETY: the handler touches atomics only.
     unsafe { libc::signal(libc::SIGUSR1, count as *const () as usize) };
     HANDLED.iter().for_each(|n| n.store(0, Ordering::Relaxed));
     let (tell, told) = mpsc::channel();
+    let over = AtomicBool::new(false);
     let work = |place: usize, blocked: bool, tell: mpsc::Sender<(usize, i32)>| {
         PLACE.set(place);
         let mask = 1u64 << (libc::SIGUSR1 - 1);
@@ -196,7 +197,9 @@ fn signals(scene: &Scene) -> Result<(), String> {
             let _ = set(libc::SIG_BLOCK);
         }
         let _ = tell.send((place, gettid()));
-        scene.wait();
+        while !over.load(Ordering::Acquire) {
+            scene.pause(2);
+        }
         let before = HANDLED[place].load(Ordering::Relaxed);
         if blocked && before != 0 {
             return Err(format!("{before} signals were handled that are blocked"));
@@ -206,39 +209,21 @@ fn signals(scene: &Scene) -> Result<(), String> {
     };
     thread::scope(|scope| {
         let others = [(1, true), (2, false)].map(|(place, blocked)| {
-            let tell = tell.clone();
+            let (tell, work) = (tell.clone(), &work);
             scope.spawn(move || work(place, blocked, tell))
         });
         let tids: Vec<_> = told.iter().take(2).collect();
-        let pid = sys::getpid();
         let send = |place: usize| {
             let tid = tids.iter().find(|t| t.0 == place).map_or(0, |t| t.1);
             let args = [sys::getpid() as usize, tid as usize, libc::SIGUSR1 as usize];
             sys::plain(libc::SYS_tgkill, &args)
         };
-        // One is all that can wait. A restart in between leaves the former id.
-        while send(1).is_err() {
-            scene.pause(1);
-        }
-        let mut sent = 0;
-        while !scene.finished() {
-            // After a restart the process has another id: nobody is there.
-            if sys::getpid() == pid && send(2).is_ok() {
-                sent += 1;
-                let start = Instant::now();
-                while HANDLED[2].load(Ordering::Relaxed) < sent {
-                    if start.elapsed() > Duration::from_secs(20) {
-                        return Err(format!("signal {sent} was lost"));
-                    }
-                    std::hint::spin_loop();
-                }
-            } else {
-                scene.pause(1);
-            }
-        }
+        let sent = send_on(scene, send);
+        over.store(true, Ordering::Release);
         for other in others {
             other.join().map_err(|_| "it panicked")??;
         }
+        sent?;
         let handled = HANDLED[1].load(Ordering::Relaxed);
         if handled != 1 {
             return Err(format!(
@@ -247,6 +232,31 @@ fn signals(scene: &Scene) -> Result<(), String> {
         }
         Ok(())
     })
+}
+
+/// Sends one signal to the thread that blocks them, and then to the other one until the
+/// end, each when the one before has been handled.
+fn send_on(scene: &Scene, send: impl Fn(usize) -> sys::Ret) -> Result<(), String> {
+    let pid = sys::getpid();
+    send(1).map_err(|e| format!("tgkill: {e}"))?;
+    scene.announce();
+    let mut sent = 0;
+    while !scene.finished() {
+        // After a restart the process has another id: nobody is there.
+        if sys::getpid() == pid && send(2).is_ok() {
+            sent += 1;
+            let start = Instant::now();
+            while HANDLED[2].load(Ordering::Relaxed) < sent {
+                if start.elapsed() > Duration::from_secs(10) {
+                    return Err(format!("signal {sent} was lost"));
+                }
+                std::hint::spin_loop();
+            }
+        } else {
+            scene.pause(1);
+        }
+    }
+    Ok(())
 }
 
 /// Threads that come and go all the time.
@@ -326,7 +336,7 @@ pub const ACTS: &[Act] = &[
         waits: 900,
         there: false,
     },
-    act("threads-signals", signals),
+    act("threads-signals", signals).there(),
     act("threads-short-lived", short_lived),
     act("threads-many", many),
 ];
