@@ -12,6 +12,7 @@ use ckpt_guest::desk::Desk;
 use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::format;
 use ckpt_guest::image::Image;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::varies;
@@ -75,6 +76,9 @@ fn fields() -> Case {
     let desk = Desk::open("fields");
     let base = base(&desk)?;
     let (mut refused, mut valid) = (0, 0);
+    // Odd, as there are ten values: each has its turn somewhere.
+    let stride = pace::factor() | 1;
+    let mut turn = 0;
     for (nr, rec) in base.records.iter().enumerate() {
         let is_end = rec.kind == format::FILE
             && varies::field(format::FILE, "object").is_some_and(|f| rec.get(f.at) != 0);
@@ -88,7 +92,8 @@ fn fields() -> Case {
             for value in EXTREMES {
                 let mut image = base.clone();
                 image.records[nr].set(field.at.clone(), value);
-                if image == base {
+                turn += 1;
+                if image == base || turn % stride != 0 {
                     continue;
                 }
                 let label = format!("record {nr}: {} = {value:#x}", field.name);
@@ -100,7 +105,7 @@ fn fields() -> Case {
             }
         }
     }
-    if refused < 150 {
+    if refused < 150 / stride {
         return Err(format!(
             "only {refused} of {} were refused",
             refused + valid
