@@ -229,7 +229,8 @@ fn groups(scene: &Scene) -> Result<(), String> {
     scene.pause(60);
     ends_well(gone)?;
     scene.wait();
-    for pid in [leader, orphan, member, session_leader] {
+    // The member before the leader, whose group it may still have to join.
+    for pid in [member, leader, orphan, session_leader] {
         ends_well(pid)?;
     }
     // The one that was adopted.

@@ -86,6 +86,7 @@ fn all(scene: &Scene) -> Result<(), String> {
     };
     // SAFETY: a structure of ours.
     unsafe { libc::epoll_ctl(epoll as i32, libc::EPOLL_CTL_ADD, living as i32, &mut event) };
+    scene.announce();
     scene.wait();
     if !is_ready(ended) || wait(ended) != 7 {
         return Err("the child that has ended".to_string());
@@ -108,4 +109,4 @@ fn all(scene: &Scene) -> Result<(), String> {
 }
 
 /// Victims with pidfds.
-pub const ACTS: &[Act] = &[act("pidfds", all)];
+pub const ACTS: &[Act] = &[act("pidfds", all).there()];

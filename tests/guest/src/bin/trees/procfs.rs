@@ -66,6 +66,10 @@ fn all(scene: &Scene) -> Result<(), String> {
     let dead = child(|| Ok(()))?;
     let mut name = open(&format!("/proc/{living}/cmdline"))?;
     let mut zombie = open(&format!("/proc/{dead}/stat"))?;
+    while !again(&mut zombie)?.contains(") Z ") {
+        scene.pause(1);
+    }
+    scene.announce();
     scene.wait();
     if !is_mapped(&again(&mut maps)?, (&raw const HERE) as usize) {
         return Err("the maps are of another memory".to_string());
@@ -103,4 +107,4 @@ fn all(scene: &Scene) -> Result<(), String> {
 }
 
 /// Victims with files in procfs.
-pub const ACTS: &[Act] = &[act("procfs", all)];
+pub const ACTS: &[Act] = &[act("procfs", all).there()];
