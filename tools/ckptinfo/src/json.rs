@@ -127,7 +127,7 @@ impl Serialize for Whole<'_> {
         map.serialize_entry("tasks", &List(|| model.views().map(task::One)))?;
         map.serialize_entry(
             "shared_memory",
-            &List(|| model.shmem.iter().map(shmem::json)),
+            &List(|| model.shmem.values().map(shmem::json)),
         )?;
         map.end()
     }

@@ -130,7 +130,10 @@ pub struct Model {
     file: u32,
     /// The pipe whose buffers come.
     filling: u32,
-    pub shmem: Vec<Shared>,
+    /// By object reference.
+    pub shmem: BTreeMap<u32, Shared>,
+    /// The shared memory whose pages come.
+    sharing: u32,
     pub tasks: Vec<OneTask>,
     /// Who has an address space, a table, a view or handlers first, by their references.
     first: HashMap<u32, u32>,
@@ -230,8 +233,7 @@ impl Model {
     /// The path of an open file, or the name of the shared memory behind it.
     pub fn path(&self, objref: u32) -> Option<&[u8]> {
         let (file, path) = self.file(objref)?;
-        let mut shmem = self.shmem.iter();
-        let object = shmem.find(|s| s.object.objref == file.object);
+        let object = self.shmem.get(&file.object);
         Some(object.map_or(path.as_slice(), |s| s.name.as_slice()))
     }
 

@@ -81,7 +81,7 @@ pub fn tree(model: &Model, out: &mut dyn Write) -> io::Result<()> {
         signals::signals(&mut tree, &view);
         rights(&mut tree, &view);
     }
-    for shared in model.shmem.iter().take(LIST) {
+    for shared in model.shmem.values().take(LIST) {
         let title = format!("shared memory {}", shared.object.objref);
         tree.line(0, &title, shmem::line(shared));
     }

@@ -141,15 +141,18 @@ impl Model {
             Event::SocketData(..) => {}
             Event::Shmem(r, name) => {
                 if self.room(size_of::<Shared>().saturating_add(name.len())) {
-                    self.shmem.push(Shared {
+                    let shared = Shared {
                         object: *r,
                         name: name.into(),
                         pages: 0,
-                    });
+                    };
+                    self.sharing = r.objref;
+                    self.shmem.insert(r.objref, shared);
                 }
             }
             Event::ShmemEnd(pages) => {
-                if let Some(last) = self.shmem.last_mut().filter(|_| self.dropped == 0) {
+                let last = self.shmem.get_mut(&self.sharing);
+                if let Some(last) = last.filter(|_| self.dropped == 0) {
                     last.pages = pages;
                 }
             }

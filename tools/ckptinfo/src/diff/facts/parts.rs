@@ -43,9 +43,9 @@ impl Facts {
 
     pub(super) fn filter(&mut self, filter: &SeccompFilter, code: &[SockFilter]) {
         let items = self.section(Section::Credentials);
-        let nr = items.keys().filter(|key| key.1 == "filter").count() as u64;
-        // Behind all groups.
-        let nr = nr.saturating_add(1 << 33);
+        // Behind all groups, and those before it.
+        let last = items.last_key_value().map_or(0, |(key, _)| key.0);
+        let nr = last.saturating_add(1).max(1 << 33);
         let mut item = Item {
             label: "filter of system calls".into(),
             ..Item::default()
