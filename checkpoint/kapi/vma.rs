@@ -282,6 +282,27 @@ pub(crate) fn map(wanted: &Wanted<'_>) -> Result {
     Ok(())
 }
 
+/// Whether the current task may run code of this file that was changed in its memory.
+///
+/// A mapping that was written to and made executable later passes mprotect(2) with its
+/// security hook. Here it is executable from the beginning, and the hook would see no
+/// change: it is asked what mmap(2) asks for a mapping that is both.
+///
+/// # Errors
+///
+/// Those of the security modules.
+pub(crate) fn may_run_changed(file: &FileRef) -> Result {
+    let prot = bindings::PROT_READ | bindings::PROT_WRITE | bindings::PROT_EXEC;
+    // SAFETY: `file` is held by the caller.
+    to_result(unsafe {
+        bindings::ckpt_security_mmap_file(
+            file.as_ptr(),
+            prot as c_ulong,
+            bindings::MAP_PRIVATE as c_ulong,
+        )
+    })
+}
+
 /// madvise(2) on the current task's new address space.
 pub(crate) fn advise(start: u64, end: u64, advice: u32) -> Result {
     // SAFETY: The function takes the locks it needs and checks the range.

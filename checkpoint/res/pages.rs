@@ -28,6 +28,7 @@ use crate::kapi::vma;
 use crate::kapi::walk::Range;
 use crate::stream::reader::Fault;
 use crate::stream::reader::Run;
+use core::cell::Cell;
 use kernel::prelude::*;
 
 /// Writes the pages of a mapping, and the record that ends it.
@@ -91,21 +92,24 @@ pub(super) fn write_run(ctx: &mut SaveCtx, owner: u32) -> Outcome {
     Ok(())
 }
 
-/// Reads the pages of a mapping up to the record that ends it.
+/// Reads the pages of a mapping up to the record that ends it: whether there were any.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) -> Outcome {
+pub(crate) fn restore(ctx: &mut RestoreCtx, mm: u32, rec: &Vma, writable: bool) -> Outcome<bool> {
     let none = "pages in a mapping that has none";
     let (mut own, mut next) = (rec.start, rec.start);
+    let any = Cell::new(false);
     loop {
         let range = (own, rec.end);
         let before = read_runs(ctx, mm, range, |batch, addrs| {
             ensure(writable, EINVAL, none)?;
+            any.set(true);
             batch.create(addrs).why("memory cannot be filled")
         })?;
         let Some((again, behind)) = before else {
-            return Ok(());
+            return Ok(any.get());
         };
         own = behind;
+        any.set(true);
         let end = again
             .addr
             .saturating_add(again.nr_pages.saturating_mul(PAGE));

@@ -192,7 +192,12 @@ pub(crate) fn restore(
         common::link(rec.start, from.at(place)?).why("memory cannot be shared")?;
     }
     let own = matches!(rec.how, vma_kind::ANON | vma_kind::FILE) && rec.flags & f::DROPPABLE == 0;
-    super::pages::restore(ctx, mm, &rec, own)?;
+    let changed = super::pages::restore(ctx, mm, &rec, own)?;
+    if changed && rec.how == vma_kind::FILE && rec.flags & f::EXEC != 0 {
+        vma::may_run_changed(ctx.file(rec.file)?)
+            .why("changed code of a file may not be run")
+            .at(place)?;
+    }
     finish(&rec, &name, &guards).at(place)?;
     Ok((
         rec.end,
