@@ -2,6 +2,8 @@
 
 //! Restarts that must fail, by name, and leave the caller as it was.
 
+mod callers;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,7 +19,6 @@ use ckpt_guest::life::c_path;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
-use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 
@@ -272,24 +273,6 @@ fn less_credentials() -> Case {
     pass_with("it may no more than before")
 }
 
-fn with_a_thread() -> Case {
-    let desk = Desk::open("thread");
-    desk.make(|| ())?;
-    let (stop, wait) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || wait.recv().is_err());
-    // Until it waits: its stack is memory of the caller.
-    std::thread::sleep(std::time::Duration::from_millis(100 * pace::factor()));
-    let (errno, said) = desk.refuses()?;
-    drop(stop);
-    if !thread.join().unwrap_or(false) {
-        return Err("the thread is gone".to_string());
-    }
-    if errno.0 == 0 {
-        return Err(said);
-    }
-    pass_with(said)
-}
-
 fn nested_failures() -> Case {
     let desk = Desk::open("repeated");
     let path = new_file("repeated")?;
@@ -340,7 +323,12 @@ fn main() -> ExitCode {
     run("not-permitted", not_permitted);
     run("other-credentials", other_credentials);
     run("less-credentials", less_credentials);
-    run("caller-with-a-thread", with_a_thread);
+    run("caller-with-a-thread", callers::a_thread);
+    run("caller-with-io-uring", callers::io_uring);
+    run("caller-with-dispatch", callers::syscall_dispatch);
+    run("caller-with-namespace", callers::child_namespace);
+    run("caller-with-keyrings", callers::keyrings);
+    run("caller-with-io-ports", callers::io_ports);
     run("again-and-again", nested_failures);
     cases.verdict()
 }
