@@ -188,7 +188,10 @@ pub(crate) fn itimer(which: i32) -> Itimer {
     }
 }
 
-/// When ITIMER_VIRTUAL and ITIMER_PROF expire, by their clocks, in nanoseconds.
+/// When ITIMER_VIRTUAL and ITIMER_PROF are to expire, by their clocks, in nanoseconds.
+///
+/// setitimer(2) adds a tick so that they do not expire too early, and does so again
+/// after a restart: it is left out here.
 pub(crate) fn cpu_itimers() -> (u64, u64) {
     let (mut virt, mut prof) = (0, 0);
     // SAFETY: The numbers are ours; the call takes the signal lock.

@@ -1245,11 +1245,19 @@ int ckpt_capset(struct cred *new, const struct cred *old,
 	return security_capset(new, old, effective, inheritable, permitted);
 }
 
+/* Without the tick that setitimer(2) has added, and adds again. */
+static u64 ckpt_cpu_itimer(int nr)
+{
+	u64 expires = current->signal->it[nr].expires;
+
+	return expires > TICK_NSEC ? expires - TICK_NSEC : 0;
+}
+
 void ckpt_cpu_itimers(u64 *virt, u64 *prof)
 {
 	guard(spinlock_irq)(&current->sighand->siglock);
-	*virt = current->signal->it[CPUCLOCK_VIRT].expires;
-	*prof = current->signal->it[CPUCLOCK_PROF].expires;
+	*virt = ckpt_cpu_itimer(CPUCLOCK_VIRT);
+	*prof = ckpt_cpu_itimer(CPUCLOCK_PROF);
 }
 
 void ckpt_drop_keys(struct cred *new)
