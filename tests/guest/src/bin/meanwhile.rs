@@ -145,7 +145,15 @@ fn with_timers(desk: &Desk) -> i32 {
 fn take_timers(pid: i32, taken: &mut Vec<i32>) -> Result<(), String> {
     let pidfd = plain(libc::SYS_pidfd_open, &[pid as usize, 0]).map_err(|e| format!("{e}"))?;
     for (nr, (_, fd)) in TIMERS.into_iter().enumerate() {
-        let got = plain(libc::SYS_pidfd_getfd, &[pidfd, fd as usize, 0]);
+        // Where the image has been taken, all descriptors come soon.
+        let mut got = Err(Errno(libc::EBADF));
+        for _ in 0..2000 {
+            got = plain(libc::SYS_pidfd_getfd, &[pidfd, fd as usize, 0]);
+            if got != Err(Errno(libc::EBADF)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
         let got = got.map_err(|e| format!("pidfd_getfd {fd}: {e}"))? as i32;
         let value = if nr % 2 == 0 { (0, 1) } else { (3600, 0) };
         set(got, value, EVERY).map_err(|e| format!("settime: {e}"))?;

@@ -20,7 +20,7 @@ use crate::scene::ended;
 use crate::scene::Scene;
 
 /// Waits until something is so.
-fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
+pub fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
     let start = Instant::now();
     while !is_so() {
         if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
@@ -171,7 +171,7 @@ pub fn root() -> Case {
         } else {
             open(&dir.join("in"))?
         };
-        let script = "until [ -e /finish ]; do :; done; echo /*; exit 7";
+        let script = ": > /begun; until [ -e /finish ]; do :; done; echo /*; exit 7";
         let mut command = Command::new("/usr/sbin/chroot");
         command
             .arg(&dir)
@@ -188,6 +188,7 @@ pub fn root() -> Case {
             })
         };
         let child = scene.start_command(command, input, open(&dir.join("out"))?)?;
+        scene.until_begun("root/begun")?;
         let pid = child.id() as i32;
         scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
         let _ = ended(child)?;

@@ -54,11 +54,26 @@ impl Scene {
         out: File,
     ) -> Result<Child, String> {
         let mut command = Command::new("/bin/bash");
-        command.args(["--norc", "-c", script]);
-        self.start_command(command, input, out)
+        let script = format!(": > begun; {script}");
+        command.args(["--norc", "-c", &script]);
+        let child = self.start_command(command, input, out)?;
+        self.until_begun("begun")?;
+        Ok(child)
     }
 
-    /// Starts another command, and lets it get so far that it does its work.
+    /// Waits until a script has made this file, which is removed.
+    pub fn until_begun(&self, name: &str) -> Result<(), String> {
+        let start = Instant::now();
+        while std::fs::remove_file(self.dir.join(name)).is_err() {
+            if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
+                return Err("the script does not begin".to_string());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts another command.
     pub fn start_command(
         &self,
         mut command: Command,
@@ -66,7 +81,7 @@ impl Scene {
         out: File,
     ) -> Result<Child, String> {
         let err = out.try_clone().map_err(|e| e.to_string())?;
-        let child = command
+        command
             .env_clear()
             .current_dir(&self.dir)
             .stdin(input)
@@ -74,9 +89,7 @@ impl Scene {
             .stderr(err)
             .process_group(0)
             .spawn()
-            .map_err(|e| format!("bash: {e}"))?;
-        std::thread::sleep(Duration::from_millis(300 * pace::factor()));
-        Ok(child)
+            .map_err(|e| format!("bash: {e}"))
     }
 
     /// Runs a command line, the commands on its path, and ends it if it hangs.

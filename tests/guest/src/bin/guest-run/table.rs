@@ -96,11 +96,11 @@ pub const TESTS: &[Test] = &[
     once("affinity", 60),
     once("creds", 240),
     once("filters", 120),
-    once("outside", 700),
+    once("outside", 1200),
     once("trees", 1500),
     once("delivered", 60),
     once("commands", 240),
-    phases("programs", 1200),
+    phases("programs", 2400),
     phases("samples", 120),
     once("counters", 60),
     once("streams", 120),
@@ -113,7 +113,7 @@ pub const TESTS: &[Test] = &[
     once("restart-errors", 120),
     once("late-failures", 240),
     once("alloc-failures", 900),
-    once("hostile", 2700),
+    once("hostile", 3600),
 ];
 
 #[cfg(test)]

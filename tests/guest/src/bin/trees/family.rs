@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::victim::Scene;
@@ -348,7 +349,7 @@ fn crowd(scene: &Scene, size: usize) -> Result<(), String> {
         child(|| {
             scene.announce();
             while !scene.finished() {
-                scene.pause(if size > 100 { 200 } else { 2 });
+                scene.pause(if size > 100 { 200 * pace::factor() } else { 2 });
             }
             Ok(())
         })

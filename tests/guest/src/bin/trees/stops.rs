@@ -67,7 +67,7 @@ fn states(pid: i32) -> String {
 /// A moment after a checkpoint a task is on its way back to where it stood.
 fn is_stopped(pid: i32, threads: usize) -> Result<(), String> {
     let mut now = String::new();
-    for _ in 0..1000 {
+    for _ in 0..20_000 {
         now = states(pid);
         if now.len() == threads && now.chars().all(|c| c == 'T') {
             return Ok(());

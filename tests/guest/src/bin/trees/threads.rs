@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use ckpt_guest::act::slowness;
 use ckpt_guest::act::Act;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
 
@@ -301,7 +302,7 @@ fn crowd(scene: &Scene, size: u64) -> Result<(), String> {
             let body = move || {
                 scene.announce();
                 while !scene.finished() {
-                    scene.pause(if size > 100 { 200 } else { 2 });
+                    scene.pause(if size > 100 { 200 * pace::factor() } else { 2 });
                 }
                 sum.fetch_add(nr, Ordering::Relaxed);
             };
