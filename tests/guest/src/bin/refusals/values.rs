@@ -3,6 +3,7 @@
 //! Values of prctl(2) and its like that are not supported, and odd files.
 
 use std::mem::size_of_val;
+use std::sync::atomic::AtomicU64;
 
 use ckpt_guest::desk::Desk;
 use ckpt_guest::sys;
@@ -44,8 +45,31 @@ fn core_cookie(_: &Desk) -> Result<Place, String> {
     prctl(62, &[1, 0, 0, 0])
 }
 
-/// PR_RSEQ_SLICE_EXTENSION_SET, PR_RSEQ_SLICE_EXT_ENABLE.
+/// The kernel tells here on which processor the task is.
+#[repr(align(256))]
+struct RseqArea([AtomicU64; 32]);
+
+extern "C" {
+    /// Of the C library: where its own area is, behind the thread pointer.
+    static __rseq_offset: isize;
+}
+
+/// PR_RSEQ_SLICE_EXTENSION_SET, PR_RSEQ_SLICE_EXT_ENABLE; for which the area must be
+/// larger than that of the C library.
 fn rseq_slice(_: &Desk) -> Result<Place, String> {
+    const UNREGISTER: usize = 1;
+    const SIGNATURE: usize = 0x5305_3053;
+    static AREA: RseqArea = RseqArea([const { AtomicU64::new(0) }; 32]);
+    let thread: usize;
+    // SAFETY: the first word of a thread's own memory is its address; the number of the
+    // C library does not change.
+    let old = unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) thread, options(nostack, readonly));
+        thread.wrapping_add_signed(__rseq_offset)
+    };
+    let rseq = |args: &[usize]| had("rseq", plain(libc::SYS_rseq, args));
+    rseq(&[old, 32, UNREGISTER, SIGNATURE])?;
+    rseq(&[AREA.0.as_ptr() as usize, size_of_val(&AREA), 0, SIGNATURE])?;
     prctl(79, &[2, 1])
 }
 
