@@ -113,7 +113,7 @@ fn stopped() -> Case {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
         stat.is_ok_and(|stat| stat.contains(") T "))
     };
-    options::until(is_stopped, "it does not stop")?;
+    scene::until(is_stopped, "it does not stop")?;
     scene.finish();
     scene.succeeds(&format!("kill -CONT {pid}"), 0)?;
     let how = ended(child)?;

@@ -13,23 +13,11 @@ use std::time::Instant;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
-use ckpt_guest::pace;
 use ckpt_guest::sys;
 
 use crate::scene::ended;
+use crate::scene::until;
 use crate::scene::Scene;
-
-/// Waits until something is so.
-pub fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
-    let start = Instant::now();
-    while !is_so() {
-        if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
-            return Err(otherwise.to_string());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
 
 /// A process that cannot be saved: inotify is not supported.
 fn with_inotify() -> Result<Child, String> {

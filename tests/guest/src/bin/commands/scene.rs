@@ -63,14 +63,9 @@ impl Scene {
 
     /// Waits until a script has made this file, which is removed.
     pub fn until_begun(&self, name: &str) -> Result<(), String> {
-        let start = Instant::now();
-        while std::fs::remove_file(self.dir.join(name)).is_err() {
-            if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
-                return Err("the script does not begin".to_string());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        let mark = self.dir.join(name);
+        let begun = || std::fs::remove_file(&mark).is_ok();
+        until(begun, "the script does not begin")
     }
 
     /// Starts another command.
@@ -135,6 +130,18 @@ impl Scene {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Waits until something is so.
+pub fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
+    let start = Instant::now();
+    while !is_so() {
+        if start.elapsed() > Duration::from_secs(20 * pace::factor()) {
+            return Err(otherwise.to_string());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// How a child ends.
