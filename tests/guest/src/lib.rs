@@ -16,6 +16,7 @@ pub mod desk;
 pub mod image;
 pub mod life;
 pub mod mem;
+pub mod odd;
 pub mod pace;
 pub mod procfs;
 pub mod regs;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! 64 MiB of memory: dense, with huge pages, and sparse; holes stay holes. What nobody
-//! has touched, and pages of a file that nobody has changed, are not in the image, page
-//! by page.
+//! 64 MiB of memory: dense, with huge pages, and sparse; holes stay holes, also where the
+//! system makes large pages of all memory. What nobody has touched, and pages of a file
+//! that nobody has changed, are not in the image, page by page.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +31,12 @@ const UNTOUCHED: usize = 256 * MIB;
 const CLEAN: usize = 4 * MIB;
 /// The page of the file's mapping that is written.
 const CHANGED: usize = 777;
+
+/// Whether a new page comes with its neighbours, where nothing asks for that.
+fn with_neighbours(when: &str) {
+    const KNOB: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled";
+    check::need(KNOB, std::fs::write(KNOB, when));
+}
 
 /// Two words per page tell pages apart, at the price of two writes.
 fn mark(map: &Map, page: usize) {
@@ -179,7 +185,10 @@ fn main() -> ExitCode {
     let touched = kib(&sparse, "Rss");
     let huge = kib(&dense, "AnonHugePages");
 
+    // A page that a restart brings back stays alone, whatever other pages do.
+    with_neighbours("always");
     let back = life.checkpoint();
+    with_neighbours("never");
 
     if back == Back::Restarted {
         let rss = kib(&sparse, "Rss");

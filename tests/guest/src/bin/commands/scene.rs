@@ -56,8 +56,12 @@ impl Scene {
         let mut command = Command::new("/bin/bash");
         let script = format!(": > begun; {script}");
         command.args(["--norc", "-c", &script]);
-        let child = self.start_command(command, input, out)?;
-        self.until_begun("begun")?;
+        let mut child = self.start_command(command, input, out)?;
+        if let Err(error) = self.until_begun("begun") {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
         Ok(child)
     }
 
@@ -129,6 +133,13 @@ impl Scene {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Nothing is left behind by a case that fails.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

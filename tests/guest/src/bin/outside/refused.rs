@@ -7,6 +7,7 @@ use std::process::Command;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::odd;
 use ckpt_guest::sys;
 
 use crate::kills::Body;
@@ -66,10 +67,7 @@ fn io_uring() -> Case {
     const GETEVENTS: usize = 1;
     let scene = Scene::new("refused-io-uring");
     let victim = scene.start(|scene| {
-        let mut params = [0u8; 120];
-        let args = [4, (&raw mut params) as usize];
-        let ring = crate::calls::call(libc::SYS_io_uring_setup, &args);
-        let ring = ring.map_err(|e| format!("io_uring_setup: {e}"))?;
+        let ring = odd::io_uring().map_err(|e| format!("io_uring_setup: {e}"))?;
         scene.announce();
         let ret = sys::plain(libc::SYS_io_uring_enter, &[ring, 0, 1, GETEVENTS, 0, 0]);
         Err(format!("something came: {ret:?}"))

@@ -4,6 +4,7 @@
 
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life::c_path;
+use ckpt_guest::odd;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 use ckpt_guest::sys::Errno;
@@ -229,14 +230,8 @@ fn pidfd_of_the_gone(_: &Desk) -> Result<Place, String> {
 }
 
 fn io_uring(_: &Desk) -> Result<Place, String> {
-    let mut params = [0u8; 120];
-    let args = [4, 0, 0, 0, 0, 0];
     // The task's own state is looked at before its descriptors.
-    had(
-        "io_uring",
-        with_data(libc::SYS_io_uring_setup, args, 1, &mut params),
-    )
-    .map(|_| Place::Nowhere)
+    had("io_uring", odd::io_uring()).map(|_| Place::Nowhere)
 }
 
 fn memfd_huge(_: &Desk) -> Result<Place, String> {

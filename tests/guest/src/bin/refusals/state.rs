@@ -3,6 +3,7 @@
 //! State of a task that is not supported: timers, filters, registers, ...
 
 use ckpt_guest::desk::Desk;
+use ckpt_guest::odd;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 use ckpt_guest::timer;
@@ -118,7 +119,7 @@ fn set_breakpoint(pid: i32) -> Result<(), String> {
 }
 
 fn io_ports(_: &Desk) -> Result<Place, String> {
-    had("ioperm", plain(libc::SYS_ioperm, &[0x80, 1, 1]))?;
+    had("ioperm", odd::io_port())?;
     NOWHERE
 }
 
@@ -133,13 +134,7 @@ fn semaphore_undo(_: &Desk) -> Result<Place, String> {
 }
 
 fn syscall_dispatch(_: &Desk) -> Result<Place, String> {
-    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
-    // On, with everything allowed: no call is diverted as long as the selector is 0.
-    static SELECTOR: u8 = 0;
-    let selector = (&raw const SELECTOR) as usize;
-    let page = selector & !0xfff;
-    let ret = sys::prctl(PR_SET_SYSCALL_USER_DISPATCH, &[1, page, 0x1000, selector]);
-    had("dispatch", ret)?;
+    had("dispatch", odd::syscall_dispatch())?;
     NOWHERE
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::desk::Desk;
+use ckpt_guest::odd;
 use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Errno;
@@ -41,25 +42,15 @@ pub fn a_thread() -> Case {
 }
 
 pub fn io_uring() -> Case {
-    let arrange = || {
-        let mut params = [0u8; 120];
-        let args = [4, params.as_mut_ptr() as usize, 0, 0, 0, 0];
-        // SAFETY: the kernel fills the structure, which has this size.
-        unsafe { sys::raw(libc::SYS_io_uring_setup as usize, args) }
-    };
-    with("io-uring", arrange, "io_uring")
+    with("io-uring", odd::io_uring, "io_uring")
 }
 
 pub fn syscall_dispatch() -> Case {
-    // On for one page: no call is diverted as long as the selector is 0.
-    static SELECTOR: u8 = 0;
-    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
-    let arrange = || {
-        let selector = (&raw const SELECTOR) as usize;
-        let page = selector & !0xfff;
-        sys::prctl(PR_SET_SYSCALL_USER_DISPATCH, &[1, page, 0x1000, selector])
-    };
-    with("dispatch", arrange, "system call user dispatch")
+    with(
+        "dispatch",
+        odd::syscall_dispatch,
+        "system call user dispatch",
+    )
 }
 
 pub fn child_namespace() -> Case {
@@ -67,14 +58,10 @@ pub fn child_namespace() -> Case {
     with("child-namespace", arrange, "would enter another namespace")
 }
 
-/// KEYCTL_GET_KEYRING_ID of the thread's or the process's own keyring, which is made.
 pub fn keyrings() -> Case {
-    const THREAD: usize = usize::MAX;
-    let arrange = || sys::plain(libc::SYS_keyctl, &[0, THREAD, 1]);
-    with("keyring", arrange, "keyrings of its thread or process")
+    with("keyring", odd::keyring, "keyrings of its thread or process")
 }
 
 pub fn io_ports() -> Case {
-    let arrange = || sys::plain(libc::SYS_ioperm, &[0x80, 1, 1]);
-    with("io-ports", arrange, "I/O port permissions")
+    with("io-ports", odd::io_port, "I/O port permissions")
 }
