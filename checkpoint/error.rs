@@ -175,11 +175,25 @@ impl From<Why> for Failure {
 pub(crate) trait Explain<T> {
     /// Adds the reason.
     fn why(self, why: &'static str) -> Outcome<T>;
+
+    /// Adds a reason that blames the image, the caller or the machine. Memory that was
+    /// short is nobody's fault, and is said instead.
+    fn blame(self, why: &'static str) -> Outcome<T>;
 }
 
 impl<T> Explain<T> for Result<T> {
     fn why(self, why: &'static str) -> Outcome<T> {
         self.map_err(|errno| Failure::new(errno, why))
+    }
+
+    fn blame(self, why: &'static str) -> Outcome<T> {
+        self.map_err(|errno| {
+            if errno == ENOMEM {
+                errno.into()
+            } else {
+                Failure::new(errno, why)
+            }
+        })
     }
 }
 

@@ -18,7 +18,6 @@ use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
-use crate::kapi::park::Handover;
 use crate::kapi::sharing;
 use crate::kapi::sharing::Table;
 use crate::kapi::sharing::View;
@@ -57,8 +56,6 @@ pub(crate) struct ThreadReady {
     /// See [`RestoreCtx::tied_to_caller`].
     tied_to_caller: Option<&'static str>,
 }
-
-impl Handover for ThreadReady {}
 
 /// A thread that is not the first of its process.
 pub(crate) struct Thread {
@@ -141,7 +138,7 @@ impl RestoreCtx {
         let entry = (shared.mm, birth::myself());
         self.handlers
             .insert(shared.handlers, entry)
-            .why("an object reference is used twice")
+            .blame("an object reference is used twice")
     }
 
     /// Reads and makes the threads that follow a process.

@@ -30,7 +30,6 @@ use crate::kapi::file::FileRef;
 use crate::kapi::imagefile::ImageFile;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
-use crate::kapi::park::Handover;
 use crate::kapi::path::PathRef;
 use crate::kapi::refuse;
 use crate::kapi::sched;
@@ -132,7 +131,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         files_left: limits::files_allowed(),
         root_name: PathRef::root()
             .name()
-            .why("the root directory has no name")?,
+            .blame("the root directory has no name")?,
         root: PathRef::root(),
         batch: PageBatch::new()?,
         text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
@@ -269,5 +268,3 @@ impl Course {
         failure
     }
 }
-
-impl Handover for RestoreCtx {}

@@ -82,7 +82,7 @@ impl Known {
             return Ok(0);
         }
         let current = mm::current_mm();
-        let _lock = mm::ReadLock::new(current)?;
+        let _lock = mm::ReadLock::current()?;
         // SAFETY: The mmap lock is held, so that the mapping stays.
         let own = unsafe {
             let vma = bindings::find_vma(current, start as c_ulong);
@@ -243,7 +243,8 @@ impl Both {
         if space.0 == second {
             return Ok(None);
         }
-        let first = mm::WriteLock::new(space.0)?;
+        // SAFETY: The space owns a reference, and outlives the lock: the caller has it.
+        let first = unsafe { mm::WriteLock::of(space.0)? };
         // SAFETY: The current task uses it. No other lock of this class is held but the
         // one of an older address space, whose task waits for this one.
         unsafe { bindings::ckpt_mmap_write_lock_second(second) };
@@ -298,7 +299,8 @@ fn private_page(at: u64, from: &Space) -> Result<*mut bindings::page> {
         start: at,
         end: at.saturating_add(PAGE),
     };
-    let _lock = mm::ReadLock::new(from.0)?;
+    // SAFETY: The space owns a reference, and outlives the lock.
+    let _lock = unsafe { mm::ReadLock::of(from.0)? };
     // SAFETY: The mmap lock is held, so that the mapping stays.
     let vma = unsafe { bindings::find_vma(from.0, at as c_ulong) };
     // SAFETY: As above.

@@ -118,6 +118,16 @@ pub(crate) fn set_affinity(bits: &[u8]) -> Result {
     to_result(unsafe { bindings::ckpt_set_affinity(bits.as_ptr(), bits.len() as u32) } as i32)
 }
 
+/// Goes back to an [`affinity()`] that the task had.
+pub(crate) fn put_back_affinity(bits: &[u8]) {
+    // Where there was none: on all, which then is what nobody has asked for.
+    let _ = set_affinity(bits);
+    if bits.is_empty() {
+        // SAFETY: Changes the current task, under its lock, which the call takes.
+        unsafe { bindings::ckpt_forget_affinity() };
+    }
+}
+
 /// The I/O priority that the current task has set, or 0.
 pub(crate) fn ioprio() -> u32 {
     // SAFETY: Looks at the current task.

@@ -19,9 +19,20 @@ pub(crate) fn current_mm() -> *mut bindings::mm_struct {
 pub(crate) struct ReadLock(*mut bindings::mm_struct);
 
 impl ReadLock {
-    /// Takes the lock of the current task's address space; EINTR if killed.
-    pub(crate) fn new(mm: *mut bindings::mm_struct) -> Result<Self> {
-        // SAFETY: The task uses `mm` and keeps it.
+    /// Takes the lock of the current task's address space; EINTR if killed. The task keeps
+    /// the address space until the lock is dropped.
+    pub(crate) fn current() -> Result<Self> {
+        // SAFETY: The task uses it. Where it is replaced, in `mmswitch`, no lock is held.
+        unsafe { Self::of(current_mm()) }
+    }
+
+    /// Takes the lock of an address space; EINTR if killed.
+    ///
+    /// # Safety
+    ///
+    /// The address space stays until the lock is dropped.
+    pub(super) unsafe fn of(mm: *mut bindings::mm_struct) -> Result<Self> {
+        // SAFETY: By the function's rule.
         to_result(unsafe { bindings::ckpt_mmap_read_lock(mm) })?;
         Ok(Self(mm))
     }
@@ -38,9 +49,20 @@ impl Drop for ReadLock {
 pub(crate) struct WriteLock(*mut bindings::mm_struct);
 
 impl WriteLock {
-    /// Takes the lock of the current task's address space; EINTR if killed.
-    pub(crate) fn new(mm: *mut bindings::mm_struct) -> Result<Self> {
-        // SAFETY: The task uses `mm` and keeps it.
+    /// Takes the lock of the current task's address space; EINTR if killed. The task keeps
+    /// the address space until the lock is dropped.
+    pub(crate) fn current() -> Result<Self> {
+        // SAFETY: The task uses it. Where it is replaced, in `mmswitch`, no lock is held.
+        unsafe { Self::of(current_mm()) }
+    }
+
+    /// Takes the lock of an address space; EINTR if killed.
+    ///
+    /// # Safety
+    ///
+    /// The address space stays until the lock is dropped.
+    pub(super) unsafe fn of(mm: *mut bindings::mm_struct) -> Result<Self> {
+        // SAFETY: By the function's rule.
         to_result(unsafe { bindings::ckpt_mmap_write_lock(mm) })?;
         Ok(Self(mm))
     }
@@ -101,7 +123,7 @@ pub(crate) fn fields(lock: &ReadLock) -> Fields {
 /// Writes the plain fields of the current, new address space.
 pub(crate) fn set_fields(fields: &Fields) -> Result {
     let mm = current_mm();
-    let _lock = WriteLock::new(mm)?;
+    let _lock = WriteLock::current()?;
     // SAFETY: The mmap lock is held for writing, and the argument lock.
     unsafe {
         bindings::ckpt_arg_lock(mm);

@@ -210,7 +210,7 @@ impl PageBatch {
     pub(crate) fn create(&mut self, addrs: &[u64]) -> Result {
         self.clear();
         let mm = super::mm::current_mm();
-        let _lock = super::mm::ReadLock::new(mm)?;
+        let _lock = super::mm::ReadLock::current()?;
         let mut rest = addrs.get(..addrs.len().min(BATCH)).unwrap_or_default();
         while let Some(first) = rest.first() {
             let run = rest

@@ -35,10 +35,22 @@ pub(crate) trait Host: Send + Sync + Sized {
     fn arrive(visit: &Arc<Visit<Self>>, more: bool) -> Fate;
 }
 
-/// State of ours that tasks hand to each other: references to objects of the kernel,
-/// counted, and plain data. Nothing in it belongs to the task that made it: no open
-/// file that was borrowed from a descriptor table without a reference, no lock.
-pub(crate) trait Handover {}
+/// State of ours that tasks hand to each other.
+///
+/// # Safety
+///
+/// It has references to objects of the kernel, counted, and plain data. Nothing in it
+/// belongs to the task that made it: no open file that was borrowed from a descriptor
+/// table without a reference, no lock.
+pub(crate) unsafe trait Handover {}
+
+// SAFETY: The stream, tables, views, spaces, files, tasks and filters are counted
+// references, each dropped by a call that any task may make; pages are owned by the batch.
+unsafe impl Handover for crate::ctx::restore::RestoreCtx {}
+
+// SAFETY: Records that were read, entries for queues of signals, and counted references to
+// a table, a view and filters.
+unsafe impl Handover for crate::ctx::built::ThreadReady {}
 
 /// Such state on its way: one task has it at a time.
 pub(crate) struct Baton<T: Handover>(pub(crate) KBox<T>);

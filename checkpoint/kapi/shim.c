@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Wrappers of inlines, macros and private functions, one line each, for Rust.
+ * Wrappers of inlines, macros and private functions for Rust, most of one line.
  *
- * What is declared in include/linux/checkpoint.h and defined here has no
- * logic of its own: a wrapper locks, reads or writes what its name says.
+ * What is declared in include/linux/checkpoint.h and defined here locks, reads
+ * or writes what its name says. Longer ones are those that Rust could not have:
+ * they walk what has only macros, hold locks that are macros round more than
+ * one step, or add up counters in structures without a layout guard.
  * Where no mm or task is given, the current one is meant.
  */
 #include <linux/checkpoint.h>
@@ -803,7 +805,6 @@ void ckpt_exec_state_hold(struct task_exec_state *state)
 	refcount_inc(&state->count);
 }
 
-/* The task's own, which only the task itself replaces. */
 /* One of its own for an address space that the current task makes. */
 struct task_exec_state *ckpt_exec_state_copy(void)
 {
@@ -816,6 +817,7 @@ struct task_exec_state *ckpt_exec_state_copy(void)
 	return copy;
 }
 
+/* The task's own, which only the task itself replaces. */
 struct task_exec_state *ckpt_exec_state_get(void)
 {
 	struct task_exec_state *state =
@@ -1036,6 +1038,19 @@ long ckpt_set_affinity(const u8 *bits, u32 size)
 		ret = sched_setaffinity(0, cpu_possible_mask);
 	free_cpumask_var(mask);
 	return ret;
+}
+
+/* As if sched_setaffinity() had not been called; the CPUs stay those that it has set */
+void ckpt_forget_affinity(void)
+{
+	cpumask_t *mask = NULL;
+	unsigned long flags;
+
+	/* Others read it under this lock. */
+	raw_spin_lock_irqsave(&current->pi_lock, flags);
+	swap(mask, current->user_cpus_ptr);
+	raw_spin_unlock_irqrestore(&current->pi_lock, flags);
+	kfree(mask);
 }
 
 int ckpt_ioprio(void)

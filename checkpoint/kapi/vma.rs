@@ -192,7 +192,7 @@ pub(crate) fn written_files(lock: &mm::ReadLock) -> Result<KVVec<(Range, FileRef
 /// Pieces of a mapping of the current task that have page tables.
 pub(crate) fn populated(start: u64, end: u64) -> Result<KVVec<Range>> {
     let mm = mm::current_mm();
-    let _lock = mm::ReadLock::new(mm)?;
+    let _lock = mm::ReadLock::current()?;
     // SAFETY: The mmap lock is held.
     unsafe { walk::populated(mm, Range { start, end }) }
 }
@@ -239,7 +239,7 @@ pub(crate) fn map(wanted: &Wanted<'_>) -> Result {
     // caller, so that it gets its bit directly.
     let exec_only = wanted.prot == PROT_EXEC;
     let mm = mm::current_mm();
-    let _lock = mm::WriteLock::new(mm)?;
+    let _lock = mm::WriteLock::current()?;
     let mut extra = wanted.extra;
     if exec_only {
         extra |= bit(bindings::VMA_EXEC_BIT);

@@ -124,7 +124,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<N
     }
     ctx.tables
         .insert(objref, Table::current())
-        .why("an object reference is used twice")?;
+        .blame("an object reference is used twice")?;
     Ok(table)
 }
 

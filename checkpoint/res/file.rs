@@ -277,7 +277,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     };
     ctx.files
         .insert(rec.objref, opened)
-        .why("an object reference is used twice")
+        .blame("an object reference is used twice")
 }
 
 /// The caller's own descriptor takes the place of the image's stream.
@@ -314,7 +314,8 @@ pub(crate) fn finish(ctx: &mut RestoreCtx) -> Outcome {
     for opened in ctx.files.values_mut() {
         if let Some(start) = opened.behind_image {
             let pos = start.checked_add(bytes).and_then(|p| i64::try_from(p).ok());
-            file::seek(&opened.file, pos.ok_or(EOVERFLOW)?).why("a file position is not valid")?;
+            file::seek(&opened.file, pos.ok_or(EOVERFLOW)?)
+                .blame("a file position is not valid")?;
         }
     }
     Ok(())

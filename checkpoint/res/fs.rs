@@ -85,13 +85,13 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<f
     let pwd = directory(ctx, &pwd_name)?;
     if !root.is(&ctx.root) {
         root.may_be_root()
-            .why("another root directory needs CAP_SYS_CHROOT")
+            .blame("another root directory needs CAP_SYS_CHROOT")
             .about(&root_name)?;
     }
     let new = fs::NewFs::begin(rec.umask, &root, &pwd)?;
     ctx.views
         .insert(objref, View::current())
-        .why("an object reference is used twice")?;
+        .blame("an object reference is used twice")?;
     Ok(new)
 }
 

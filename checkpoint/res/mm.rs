@@ -58,7 +58,7 @@ const LOCKONFAULT: u64 = vma::bit(b::VMA_LOCKONFAULT_BIT);
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     let (fields, auxv, list) = {
-        let lock = mm::ReadLock::new(mm::current_mm())?;
+        let lock = mm::ReadLock::current()?;
         (
             mm::fields(&lock),
             mm::auxv(&lock)?,
@@ -242,7 +242,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
         )?;
         context::map_vdso(rec.vdso).why("the vDSO cannot be mapped at its place")?;
     }
-    mm::set_auxv(&auxv).why("auxiliary vector is too long")?;
+    mm::set_auxv(&auxv).blame("auxiliary vector is too long")?;
     set_flags(&rec, !STICKY);
     // Inherited from the caller, and never in an image.
     mm::set_flag(b::MMF_VM_MERGE_ANY, false);
@@ -324,7 +324,7 @@ fn set_flags(rec: &Mm, mask: u64) {
 fn restore_context(ctx: &mut RestoreCtx, mm: u32) -> Outcome {
     let rec: MmContext = ctx.reader.record(mm)?;
     context::set_pkeys(rec.pkey_map, rec.execute_only_pkey)
-        .why("this machine has no protection keys")?;
+        .blame("this machine has no protection keys")?;
     let mut left = rec.nldt as usize;
     let mut next = 0;
     while left != 0 {
@@ -341,7 +341,7 @@ fn restore_context(ctx: &mut RestoreCtx, mm: u32) -> Outcome {
             )?;
             next = desc.entry_number.saturating_add(1);
             context::set_ldt_entry(desc)
-                .why("an LDT entry is not valid")
+                .blame("an LDT entry is not valid")
                 .at(Place::Number(desc.entry_number.into()))?;
         }
         left = left.saturating_sub(now);

@@ -77,7 +77,7 @@ impl Contents {
 /// The paths of an image are without symbolic links: who follows one now is led to
 /// another file, which the caller may open, and whose process it becomes may not.
 pub(super) fn check_path(file: &FileRef, path: &[u8]) -> Outcome {
-    let found = path::file_name(file).why("a file is no longer where it was")?;
+    let found = path::file_name(file).blame("a file is no longer where it was")?;
     ensure(
         *found == *path,
         ESTALE,
@@ -155,7 +155,7 @@ pub(super) fn reopen(
         && rec.flags & f::IMAGE == 0
         && rec.pos != 0
     {
-        file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
+        file::seek(&file, rec.pos as i64).blame("a file position is not valid")?;
     }
     Ok((file, contents))
 }

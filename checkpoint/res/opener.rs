@@ -118,7 +118,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     };
     ctx.openers
         .insert(hdr.parent, opener)
-        .why("an object reference is used twice")
+        .blame("an object reference is used twice")
 }
 
 /// As whom a file is to be opened.

@@ -141,7 +141,7 @@ fn have_again(ctx: &mut RestoreCtx, again: &Pgref) -> Outcome {
         };
         if shared == 0 {
             common::copy(&mut ctx.batch, to, at, from)
-                .why("a shared page is not where it should be")?;
+                .blame("a shared page is not where it should be")?;
         }
         done = done.saturating_add(shared.max(1));
         crate::kapi::sched::breathe()?;

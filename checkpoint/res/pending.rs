@@ -192,7 +192,7 @@ fn read(
         } else {
             Waiting::Sent(
                 Queued::new(&rec)
-                    .why("the caller may not have so many pending signals (RLIMIT_SIGPENDING)")?,
+                    .blame("the caller may not have so many pending signals (RLIMIT_SIGPENDING)")?,
             )
         };
         signals.push(waiting, GFP_KERNEL_ACCOUNT)?;

@@ -185,7 +185,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     };
     ctx.pipes
         .insert(rec.objref, built)
-        .why("an object reference is used twice")
+        .blame("an object reference is used twice")
 }
 
 /// Opens a FIFO that nobody else has open: what is in it would be mixed.
@@ -213,7 +213,7 @@ fn fill(ctx: &mut RestoreCtx, rec: &format::pipe::Pipe, end: &FileRef) -> Outcom
     let pipe = Pipe::of(end).ok_or(EBADF)?;
     if pipe.state()?.slots != rec.slots {
         pipe.resize(rec.slots)
-            .why("the capacity of a pipe is above the caller's limits")?;
+            .blame("the capacity of a pipe is above the caller's limits")?;
     }
     let mut contents = Contents::new();
     for _ in 0..rec.nr_bufs {

@@ -43,7 +43,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
         .at(place)?;
         if want != have {
             limits::may_set_rlimit(nr, want.0, want.1)
-                .why("a resource limit is not allowed")
+                .blame("a resource limit is not allowed")
                 .at(place)?;
         }
         ensure(

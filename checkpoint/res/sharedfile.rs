@@ -26,7 +26,7 @@ use crate::kapi::vma;
 /// Writes back what the current process has written through shared mappings.
 #[inline(never)]
 pub(crate) fn write_back(ctx: &mut SaveCtx) -> Outcome {
-    let list = vma::written_files(&mm::ReadLock::new(mm::current_mm())?)?;
+    let list = vma::written_files(&mm::ReadLock::current()?)?;
     for (range, file) in &list {
         // The mapping holds the inode as long as the process stands still.
         if ctx.written_back.refer(inode::identity(file))?.1 {

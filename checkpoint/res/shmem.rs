@@ -76,7 +76,7 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
         let st = inode::stat(file, false).why("the attributes of a file cannot be read")?;
-        let name = memfile::name(file).why("the name of a file is too long")?;
+        let name = memfile::name(file).blame("the name of a file is too long")?;
         let mut rec = Shmem::zeroed();
         rec.objref = objref;
         rec.how = kind::UNLINKED;
@@ -194,7 +194,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     };
     ctx.shmem
         .insert(rec.objref, object)
-        .why("an object reference is used twice")
+        .blame("an object reference is used twice")
 }
 
 /// Makes an empty file in memory, by the rules of memfd_create(2).
@@ -247,7 +247,7 @@ pub(crate) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
             .why("a file cannot be opened")?
     };
     if rec.pos != 0 {
-        file::seek(&file, rec.pos as i64).why("a file position is not valid")?;
+        file::seek(&file, rec.pos as i64).blame("a file position is not valid")?;
     }
     Ok(file)
 }

@@ -296,10 +296,10 @@ fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
     let [receive, send] = [shut::RECV, shut::SEND].map(|bit| rec.shutdown & bit != 0);
     socket::shut_down(&end, receive, send).why("a socket cannot be shut down")?;
     super::attr::restore(&end, (rec.uid, rec.gid), rec.mode)
-        .why("the caller cannot give a socket its owner and permissions")?;
+        .blame("the caller cannot give a socket its owner and permissions")?;
     ctx.sockets
         .insert(rec.objref, Built(Some(end)))
-        .why("an object reference is used twice")
+        .blame("an object reference is used twice")
 }
 
 /// The socket that a file is.

@@ -195,7 +195,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready
         "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
     )?;
     if rec.ioprio != limits::ioprio() {
-        limits::may_set_ioprio(rec.ioprio).why("the I/O priority of the image is not allowed")?;
+        limits::may_set_ioprio(rec.ioprio).blame("the I/O priority of the image is not allowed")?;
     }
     let mut affinity = KVec::from_elem(0, rec.affinity_len as usize, GFP_KERNEL)?;
     if !affinity.is_empty() {
@@ -228,9 +228,8 @@ fn wanted(rec: &Task) -> Sched {
 
 impl Ready {
     /// Sets the scheduling, with the rules of sched_setattr(2) and its like. The last step
-    /// of a restart that can fail: if it does, all is as before, but for an affinity, which
-    /// is then one of all CPUs where none was set, and an I/O priority, which then is that of
-    /// the nice value. Behind it there is no way back.
+    /// of a restart that can fail: if it does, all is as before. Behind it there is no way
+    /// back.
     pub(crate) fn schedule(&self) -> Outcome {
         let (ioprio, affinity) = (limits::ioprio(), limits::affinity()?);
         let done = self.schedule_once();
@@ -241,7 +240,7 @@ impl Ready {
                 limits::put_back_ioprio(ioprio);
             }
             if !self.affinity.is_empty() {
-                let _ = limits::set_affinity(&affinity);
+                limits::put_back_affinity(&affinity);
             }
         }
         done
@@ -253,11 +252,11 @@ impl Ready {
         }
         if self.values.ioprio != limits::ioprio() {
             limits::set_ioprio(self.values.ioprio)
-                .why("the I/O priority of the image is not allowed")?;
+                .blame("the I/O priority of the image is not allowed")?;
         }
         let want = wanted(&self.values);
         if want != limits::sched() {
-            limits::set_sched(&want).why("the scheduling of the image is not allowed")?;
+            limits::set_sched(&want).blame("the scheduling of the image is not allowed")?;
         }
         Ok(())
     }

@@ -118,9 +118,9 @@ pub(crate) struct Loaded {
 impl Ready {
     /// Loads TLS and FPU, which the kernel checks. Dropping goes back.
     pub(crate) fn load(self) -> Outcome<Loaded> {
-        let fpu = arch::fpu::load(&self.fpu).why("the FPU state is not valid")?;
+        let fpu = arch::fpu::load(&self.fpu).blame("the FPU state is not valid")?;
         let former_tls = arch::tls::save()?;
-        arch::tls::load(&self.thread.tls).why("a TLS descriptor is not valid")?;
+        arch::tls::load(&self.thread.tls).blame("a TLS descriptor is not valid")?;
         Ok(Loaded {
             thread: self.thread,
             cpu: self.cpu,

@@ -195,7 +195,7 @@ pub(crate) fn restore(
     let changed = super::pages::restore(ctx, mm, &rec, own)?;
     if changed && rec.how == vma_kind::FILE && rec.flags & f::EXEC != 0 {
         vma::may_run_changed(ctx.file(rec.file)?)
-            .why("changed code of a file may not be run")
+            .blame("changed code of a file may not be run")
             .at(place)?;
     }
     finish(&rec, &name, &guards).at(place)?;

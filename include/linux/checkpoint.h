@@ -186,6 +186,7 @@ struct file *ckpt_pidfd_open(u32 pid, bool thread);
 u32 ckpt_affinity(u8 *bits, u32 size);
 bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all);
 long ckpt_set_affinity(const u8 *bits, u32 size);
+void ckpt_forget_affinity(void);
 int ckpt_ioprio(void);
 int ckpt_may_set_ioprio(int ioprio);
 int ckpt_set_ioprio(int ioprio);
@@ -456,6 +457,20 @@ enum ckpt_layout {
 	CKPT_OFF_TASK_EXEC_ID = offsetof(struct task_struct, self_exec_id),
 	CKPT_OFF_TASK_RESTART = offsetof(struct task_struct, restart_block),
 	CKPT_OFF_TASK_SIGMASK = offsetof(struct task_struct, saved_sigmask),
+	CKPT_OFF_TASK_FLAGS = offsetof(struct task_struct, flags),
+	CKPT_OFF_TASK_PID = offsetof(struct task_struct, pid),
+	CKPT_OFF_TASK_PARENT = offsetof(struct task_struct, parent),
+	CKPT_OFF_TASK_REAL_PARENT = offsetof(struct task_struct, real_parent),
+	CKPT_OFF_TASK_PARENT_EXEC_ID = offsetof(struct task_struct, parent_exec_id),
+	CKPT_OFF_TASK_PDEATH = offsetof(struct task_struct, pdeath_signal),
+	CKPT_OFF_TASK_CPUS = offsetof(struct task_struct, user_cpus_ptr),
+	CKPT_OFF_TASK_WORKS = offsetof(struct task_struct, task_works),
+	CKPT_OFF_TASK_PENDING = offsetof(struct task_struct, pending),
+	CKPT_OFF_TASK_BLOCKED = offsetof(struct task_struct, blocked),
+	CKPT_OFF_TASK_SIGHAND = offsetof(struct task_struct, sighand),
+	CKPT_OFF_TASK_SAS_SP = offsetof(struct task_struct, sas_ss_sp),
+	CKPT_OFF_TASK_SAS_SIZE = offsetof(struct task_struct, sas_ss_size),
+	CKPT_OFF_TASK_DEFAULT_SLACK = offsetof(struct task_struct, default_timer_slack_ns),
 	CKPT_OFF_MM_BRK = offsetof(struct mm_struct, brk),
 	CKPT_OFF_MM_AUXV = offsetof(struct mm_struct, saved_auxv),
 	CKPT_OFF_MM_MAP_COUNT = offsetof(struct mm_struct, map_count),
@@ -467,9 +482,26 @@ enum ckpt_layout {
 	CKPT_OFF_SIG_THREADS = offsetof(struct signal_struct, thread_head),
 	CKPT_OFF_SIG_NR_THREADS = offsetof(struct signal_struct, nr_threads),
 	CKPT_OFF_SIG_EXEC_LOCK = offsetof(struct signal_struct, exec_update_lock),
+	CKPT_OFF_SIG_FLAGS = offsetof(struct signal_struct, flags),
+	CKPT_OFF_SIG_OOM_MIN = offsetof(struct signal_struct, oom_score_adj_min),
+	CKPT_OFF_SIG_PENDING = offsetof(struct signal_struct, shared_pending),
+	CKPT_OFF_SIG_REAL_INCR = offsetof(struct signal_struct, it_real_incr),
+	CKPT_OFF_SIG_IT = offsetof(struct signal_struct, it),
+	CKPT_OFF_SIG_EXEC_TASK = offsetof(struct signal_struct, group_exec_task),
 	CKPT_OFF_FILE_POS = offsetof(struct file, f_pos),
 	CKPT_OFF_FILE_FLAGS = offsetof(struct file, f_flags),
 	CKPT_OFF_FILE_PATH = offsetof(struct file, f_path),
+	CKPT_OFF_FILE_MODE = offsetof(struct file, f_mode),
+	CKPT_OFF_FILE_CRED = offsetof(struct file, f_cred),
+	CKPT_OFF_CRED_SECUREBITS = offsetof(struct cred, securebits),
+	CKPT_OFF_CRED_USER_NS = offsetof(struct cred, user_ns),
+	CKPT_OFF_CRED_UCOUNTS = offsetof(struct cred, ucounts),
+	CKPT_OFF_CRED_GROUPS = offsetof(struct cred, group_info),
+	CKPT_OFF_CRED_PERMITTED = offsetof(struct cred, cap_permitted),
+	CKPT_OFF_CRED_UID = offsetof(struct cred, uid),
+	CKPT_OFF_INODE_MODE = offsetof(struct inode, i_mode),
+	CKPT_OFF_INODE_UID = offsetof(struct inode, i_uid),
+	CKPT_OFF_INODE_RDEV = offsetof(struct inode, i_rdev),
 };
 
 /* Values of macros that bindgen does not see. */

@@ -42,7 +42,7 @@ impl PageBatch {
     ) -> Result<u64> {
         let Range { start, end } = range;
         let mm = current_mm();
-        let lock = ReadLock::new(mm)?;
+        let lock = ReadLock::current()?;
         // SAFETY: The mmap lock is held.
         let vma = unsafe { bindings::find_vma(mm, start as c_ulong) };
         // SAFETY: The mmap lock is held, so that the mapping stays.

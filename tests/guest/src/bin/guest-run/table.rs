@@ -111,7 +111,7 @@ pub const TESTS: &[Test] = &[
     once("errors", 60),
     once("refusals", 300),
     once("restart-errors", 120),
-    once("late-failures", 240),
+    once("late-failures", 480),
     once("alloc-failures", 900),
     once("hostile", 3600),
 ];

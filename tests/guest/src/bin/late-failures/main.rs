@@ -147,8 +147,39 @@ fn attempt(desk: &Desk, arrange: fn(), way: &Way, of_tls: bool) -> Case {
     pass_with(said)
 }
 
+/// Whether an image of the caller has CPUs that somebody has asked for.
+fn has_affinity(name: &str) -> Result<bool, String> {
+    let desk = Desk::open(name);
+    desk.checkpoint()
+        .map_err(|e| format!("checkpoint: {e}; {}", desk.said()))?;
+    let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
+    Ok(Image::parse(&bytes)?.find(format::AFFINITY).is_some())
+}
+
+/// Nothing but an image shows whether a caller has asked for CPUs.
+fn without_affinity() -> Case {
+    let desk = Desk::open("late-affinity");
+    desk.make(|| callers::set_cpus(1))?;
+    let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
+    let spoiled = with_nice(Image::parse(&bytes)?, false);
+    std::fs::write(&desk.path, spoiled).map_err(|e| e.to_string())?;
+    if has_affinity("late-affinity-before")? {
+        return Err("the caller has asked for CPUs before".to_string());
+    }
+    caps::give_up(callers::RIGHTS).map_err(|e| format!("capset: {e}"))?;
+    let (errno, said) = desk.refuses()?;
+    if errno.0 != libc::EPERM {
+        return Err(format!("{errno}: {said}"));
+    }
+    if has_affinity("late-affinity-behind")? {
+        return Err("the caller has the CPUs of the image, or all".to_string());
+    }
+    pass_with(said)
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
+    cases.run_in_child("caller-without-affinity", 60, without_affinity);
     for (image, arrange) in IMAGES {
         for (nr, way) in WAYS.iter().enumerate() {
             let name = format!("{image}-{}", way.name);
