@@ -9,6 +9,12 @@ use std::process::ExitCode;
 use crate::sys;
 use crate::sys::Ended;
 
+/// What a test tells the kernel's log before it makes allocations fail, and behind: who
+/// reads the log excuses what the kernel says of that. The driver has the same lines.
+pub const FAILING: &str = "checkpoint test: allocations fail from here on";
+/// See [`FAILING`].
+pub const WORKING: &str = "checkpoint test: allocations do not fail any more";
+
 /// What a case ends with.
 pub enum Outcome {
     /// As it should; a remark.

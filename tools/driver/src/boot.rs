@@ -67,6 +67,8 @@ pub struct Outcome {
     pub end: End,
     /// Console lines that report trouble.
     pub trouble: Vec<String>,
+    /// The same of boots that were begun again, one line of each.
+    pub begun_again: Vec<String>,
     /// KUnit's results.
     pub ktap: Ktap,
     /// Everything, in the order it came.
@@ -80,16 +82,21 @@ impl Boot<'_> {
     /// A boot in which the kernel reports trouble before its second CPU is up, that is
     /// before any code of this project, is ended and begun again, [`BOOTS`] times in all.
     pub fn run(&self, layout: &Layout, mut each: impl FnMut(From, &str)) -> Result<Outcome> {
-        let mut boots = 1;
+        let mut begun_again = Vec::new();
         loop {
-            let (outcome, stillborn) = self.once(layout, &mut each)?;
+            let (mut outcome, stillborn) = self.once(layout, &mut each)?;
             match outcome.trouble.first() {
-                Some(line) if stillborn && boots < BOOTS => say(format!(
-                    "the kernel was in trouble before its second CPU, booting again: {line}"
-                )),
-                _ => return Ok(outcome),
+                Some(line) if stillborn && begun_again.len() + 1 < BOOTS => {
+                    say(format!(
+                        "the kernel was in trouble before its second CPU, booting again: {line}"
+                    ));
+                    begun_again.push(line.clone());
+                }
+                _ => {
+                    outcome.begun_again = begun_again;
+                    return Ok(outcome);
+                }
             }
-            boots += 1;
         }
     }
 
@@ -136,6 +143,7 @@ impl Boot<'_> {
                 (Some(_), Some(code)) => End::Status(code),
             },
             trouble: scanner.found,
+            begun_again: Vec::new(),
             ktap,
             log,
         };
@@ -194,7 +202,7 @@ impl Boot<'_> {
 }
 
 /// How often a kernel is booted whose first CPU alone gets into trouble.
-const BOOTS: u32 = 3;
+const BOOTS: usize = 3;
 
 /// Begins the script's last line of output.
 const STATUS: &str = "guest-status: ";

@@ -6,7 +6,7 @@
 //! What a test program prints is its own business.
 
 /// What a kernel in trouble prints.
-const TROUBLE: [&str; 22] = [
+const TROUBLE: [&str; 24] = [
     "WARNING:",
     "BUG:",
     "Oops",
@@ -29,7 +29,18 @@ const TROUBLE: [&str; 22] = [
     "scheduling while atomic",
     "general protection fault",
     "new suspected memory leaks",
+    // Nobody looks for leaks any more.
+    "memory leak detector disabled",
+    "Out of memory: Killed",
 ];
+
+/// An allocation that failed, and is followed by a call trace: trouble, but where a test
+/// makes allocations fail.
+const NO_MEMORY: [&str; 2] = ["page allocation failure: order", "vmalloc error: size"];
+
+/// What a test says that makes allocations fail, before and behind.
+const FAILING: &str = "checkpoint test: allocations fail from here on";
+const WORKING: &str = "checkpoint test: allocations do not fail any more";
 
 /// Lines that look like trouble and are none.
 const HARMLESS: [&str; 4] = [
@@ -67,6 +78,8 @@ pub struct Scanner {
     pub found: Vec<String>,
     /// The next call trace belongs to an allocation that a test made fail.
     excused: bool,
+    /// A test makes allocations fail.
+    failing: bool,
     /// The kernel has started its other CPUs.
     grown: bool,
 }
@@ -78,14 +91,15 @@ impl Scanner {
     /// Takes the text of a line that the kernel printed; true if it reports trouble.
     pub fn text(&mut self, text: &str) -> bool {
         self.grown |= text.starts_with(SECOND_CPU);
-        if text.contains("FAULT_INJECTION: forcing a failure")
-            || text.contains("page allocation failure: order")
-            || text.contains("vmalloc error: size")
-        {
+        self.failing |= text.contains(FAILING);
+        self.failing &= !text.contains(WORKING);
+        let no_memory = NO_MEMORY.iter().any(|t| text.contains(t));
+        if text.contains("FAULT_INJECTION: forcing a failure") || (no_memory && self.failing) {
             self.excused = true;
             return false;
         }
-        if HARMLESS.iter().any(|h| text.contains(h)) || !TROUBLE.iter().any(|t| text.contains(t)) {
+        let trouble = no_memory || TROUBLE.iter().any(|t| text.contains(t));
+        if HARMLESS.iter().any(|h| text.contains(h)) || !trouble {
             return false;
         }
         if text.contains("Call Trace") && std::mem::take(&mut self.excused) {
@@ -142,11 +156,18 @@ mod tests {
         assert!(!feed(&mut scanner, "[    1.0] Call Trace:"));
         assert!(feed(&mut scanner, "[    1.0] Call Trace:"));
         assert_eq!(scanner.found.len(), 1);
-        assert!(!feed(
-            &mut scanner,
-            "[    2.0] a: vmalloc error: size 4096, vm_struct allocation failed, mode:0xdc0"
-        ));
+    }
+
+    #[test]
+    fn allocations_may_fail_where_a_test_says_so() {
+        let failed = "[    2.0] a: vmalloc error: size 4096, vm_struct allocation failed";
+        let mut scanner = Scanner::default();
+        assert!(feed(&mut scanner, failed));
+        assert!(!feed(&mut scanner, &format!("[    2.0] {FAILING}")));
+        assert!(!feed(&mut scanner, failed));
         assert!(!feed(&mut scanner, "[    2.0] Call Trace:"));
+        assert!(!feed(&mut scanner, &format!("[    2.0] {WORKING}")));
+        assert!(feed(&mut scanner, failed));
     }
 
     #[test]

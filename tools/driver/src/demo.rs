@@ -17,14 +17,23 @@ use crate::{guest, test};
 
 /// Plays the documented session in the guest and shows it.
 pub fn demo(layout: &Layout) -> Result<()> {
-    let script = layout.top.join("tests/demo.sh");
     guest::samples(layout)?;
     let image = kernel(layout, Flavour::Plain)?;
+    say("booting; the session of the 2008 document follows\n");
+    play(layout, &image, |line| say(line))
+}
+
+/// Plays the documented session with this kernel; `show` gets what a person would see.
+///
+/// # Errors
+///
+/// A line was not as documented, or the kernel reports trouble.
+pub fn play(layout: &Layout, kernel: &Path, mut show: impl FnMut(&str)) -> Result<()> {
+    let script = layout.top.join("tests/demo.sh");
     let share = layout.guest_share("demo");
     remove(&share)?;
-    say("booting; the session of the 2008 document follows\n");
     let boot = Boot {
-        kernel: &image,
+        kernel,
         name: "demo",
         script: &format!(
             "cd {}\nsh {} {}\n",
@@ -43,7 +52,7 @@ pub fn demo(layout: &Layout) -> Result<()> {
         if from != From::Out {
             return;
         }
-        say(line);
+        show(line);
         if line.starts_with("demo:") {
             last = line.to_string();
         }

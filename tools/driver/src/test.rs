@@ -2,8 +2,9 @@
 
 //! `test`: everything that is a test, in the order in which it is cheap.
 //!
-//! The guest is booted twice: the first boot runs the suites of KUnit and the guest
-//! programs, the second restarts images that the first one left on the host.
+//! The guest is booted three times: for the documented session, as `make demo` does; for
+//! the suites of KUnit and the guest programs; and to restart images that these left on the
+//! host.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ use crate::report::Report;
 use crate::source::remove;
 use crate::tap::{self, Case, Verdict};
 use crate::ui::{say, Progress};
-use crate::{cmd, config, guest};
+use crate::{cmd, config, demo, guest};
 
 /// The line that ends the output of `guest-run`.
 const DONE: &str = "guest-run: done";
@@ -66,6 +67,9 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
     }
     match kernel::build(layout, &tree, plan.flavour) {
         Ok((kbuild, image)) if built.is_ok() => {
+            if everything {
+                session(layout, &mut report, &image);
+            }
             let suites = plan.name.is_none() && config::is_on(&kbuild.out, "CONFIG_KUNIT");
             guest_tests(layout, &mut report, plan, &image, suites)?;
         }
@@ -73,6 +77,16 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
         Err(error) => report.fail("kernel", "build", &format!("{error:#}")),
     }
     report.close(&layout.cache.join("logs/test.json"))
+}
+
+/// The session of the 2008 document, line by line, in a boot of its own.
+fn session(layout: &Layout, report: &mut Report, image: &Path) {
+    let mut progress = Progress::start("playing the documented session", 0);
+    match demo::play(layout, image, |line| progress.note(line)) {
+        Ok(()) => report.add("demo", Case::new("session", Verdict::Pass, "")),
+        Err(error) => report.fail("demo", "session", &format!("{error:#}")),
+    }
+    progress.finish("as `make demo` does");
 }
 
 /// The cargo tests of one workspace.
@@ -195,6 +209,10 @@ fn guest_tests(
             }
         }
         tap.judge(report, section, outcome.end, &outcome.log);
+        for line in &outcome.begun_again {
+            let detail = format!("trouble before the second CPU, booted again: {line}");
+            report.add(section, Case::new("boot", Verdict::Skip, &detail));
+        }
         if !outcome.trouble.is_empty() {
             say("the kernel's console reports:");
             outcome
@@ -214,7 +232,7 @@ fn guest_tests(
 
 /// Asks kmemleak twice: an object must look unreferenced for a while to be reported.
 const LEAKS: &str = "if [ -e /sys/kernel/debug/kmemleak ]; then\n\
-    sleep 6; echo scan > /sys/kernel/debug/kmemleak; sleep 6; echo scan > /sys/kernel/debug/kmemleak\n\
+    for _ in 1 2; do sleep 6; echo scan > /sys/kernel/debug/kmemleak || echo 'kmemleak: it does not scan'; done\n\
     leaks=$(head -n 40 /sys/kernel/debug/kmemleak)\n\
     [ -z \"$leaks\" ] || printf 'kmemleak: %s\\n' \"$leaks\"\nfi\n";
 

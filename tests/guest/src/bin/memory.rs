@@ -33,9 +33,18 @@ const CLEAN: usize = 4 * MIB;
 const CHANGED: usize = 777;
 
 /// Whether a new page comes with its neighbours, where nothing asks for that.
-fn with_neighbours(when: &str) {
-    const KNOB: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled";
-    check::need(KNOB, std::fs::write(KNOB, when));
+fn with_neighbours(always: bool) {
+    let set = |knob: &str, value: &str| {
+        let path = format!("/sys/kernel/mm/transparent_hugepage/{knob}");
+        check::need(&path, std::fs::write(&path, value));
+    };
+    // Nor does khugepaged put pages into holes meanwhile.
+    let holes = if always { "0" } else { "511" };
+    set("khugepaged/max_ptes_none", holes);
+    set(
+        "hugepages-64kB/enabled",
+        if always { "always" } else { "never" },
+    );
 }
 
 /// Two words per page tell pages apart, at the price of two writes.
@@ -186,9 +195,9 @@ fn main() -> ExitCode {
     let huge = kib(&dense, "AnonHugePages");
 
     // A page that a restart brings back stays alone, whatever other pages do.
-    with_neighbours("always");
+    with_neighbours(true);
     let back = life.checkpoint();
-    with_neighbours("never");
+    with_neighbours(false);
 
     if back == Back::Restarted {
         let rss = kib(&sparse, "Rss");

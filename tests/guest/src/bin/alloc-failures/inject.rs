@@ -2,6 +2,7 @@
 
 //! Fault injection: a child in which one allocation fails.
 
+use ckpt_guest::cases::FAILING;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 
@@ -22,6 +23,7 @@ pub fn prepare() -> Result<(), String> {
             std::ptr::null(),
         );
     }
+    tell(FAILING)?;
     set("failslab/ignore-gfp-wait", "N")?;
     set("fail_page_alloc/ignore-gfp-wait", "N")?;
     set("fail_page_alloc/ignore-gfp-highmem", "N")?;
@@ -33,6 +35,11 @@ pub fn prepare() -> Result<(), String> {
         set(&format!("{kind}/probability"), "100")?;
     }
     Ok(())
+}
+
+/// Tells the kernel's log.
+pub fn tell(line: &str) -> Result<(), String> {
+    std::fs::write("/dev/kmsg", line).map_err(|e| format!("/dev/kmsg: {e}"))
 }
 
 /// Where allocations can fail.

@@ -25,6 +25,7 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
+use ckpt_guest::cases::WORKING;
 use ckpt_guest::desk::Desk;
 use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::desk::RESUMED;
@@ -38,6 +39,7 @@ use crate::family::Family;
 use crate::inject::attempt;
 use crate::inject::attempt_in_tree;
 use crate::inject::prepare;
+use crate::inject::tell;
 use crate::things::Things;
 
 /// The attempt failed and the caller is as before.
@@ -60,24 +62,42 @@ fn print_to_memory() {
     }
 }
 
-/// Restarts the image; on failure the exit status tells whether the caller is as before.
-fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
-    let errno = desk.restart();
-    match caller.check() {
-        Ok(()) => REFUSED,
-        Err(why) => {
-            println!("FAILED: allocation {nth}, {errno}: {why}");
-            1
-        }
-    }
+/// An empty log, and the caller as it is.
+fn before(desk: &Desk) -> Unharmed {
+    let _ = sys::plain(libc::SYS_ftruncate, &[desk.log as usize, 0]);
+    let _ = sys::lseek(desk.log, 0, libc::SEEK_SET);
+    Unharmed::take([desk.image, desk.log])
 }
 
-/// Tries one in `nth` for more and more, until none fails any more.
+/// Restarts the image; on failure the exit status tells whether the caller is as before, and
+/// was told that memory was short, not that the image is wrong.
+fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
+    let errno = desk.restart();
+    // Before anything else: what follows changes the caller's memory.
+    if let Err(why) = caller.check() {
+        println!("FAILED: allocation {nth}, {errno}: {why}");
+        return 1;
+    }
+    let said = desk.said();
+    let reasons = ["out of memory", " cannot ", "a new task"];
+    // Without an inode for shared memory the kernel says that there is no space.
+    let short = [libc::ENOMEM, libc::ENOSPC].contains(&errno.0);
+    if !short || !reasons.iter().any(|reason| said.contains(reason)) {
+        println!("FAILED: allocation {nth}, {errno}: {said}");
+        return 2;
+    }
+    REFUSED
+}
+
+/// Tries one in `nth` for more and more, until none fails any more, and all is well then.
 fn sweep(mut one: impl FnMut(usize) -> Result<(bool, bool), String>) -> Case {
     let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
     while whole < 6 {
         match one(nth)? {
-            (_, false) => whole += 1,
+            (true, false) => whole += 1,
+            (false, false) => {
+                return Err(format!("one in {nth}: refused, and no allocation failed"))
+            }
             (true, true) => survived += 1,
             (false, true) => refused += 1,
         }
@@ -85,6 +105,9 @@ fn sweep(mut one: impl FnMut(usize) -> Result<(bool, bool), String>) -> Case {
         if nth > MOST {
             return Err("the allocations do not end".to_string());
         }
+    }
+    if refused == 0 {
+        return Err("no allocation that failed was one that is needed".to_string());
     }
     pass_with(format!("{refused} refused, {survived} survived"))
 }
@@ -133,7 +156,7 @@ fn tree_restarts() -> Case {
         return Err(format!("no image: {ended:?}; {}", desk.said()));
     }
     sweep(|nth| {
-        let prepare = || Unharmed::take([desk.image, desk.log]);
+        let prepare = || before(&desk);
         let body = |caller| fails_well(&desk, caller, nth);
         match attempt_in_tree(nth, prepare, body)? {
             (Ended::Exit(RESTARTED), failed) => Ok((true, failed)),
@@ -209,8 +232,9 @@ fn restarts(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
     }
     let start = Instant::now();
     let (mut refused, mut survived, mut nth) = (0, 0, 1);
+    let mut thinned = String::new();
     loop {
-        let prepare = || Unharmed::take([desk.image, desk.log]);
+        let prepare = || before(&desk);
         let body = |caller| fails_well(&desk, caller, nth);
         match attempt(nth, prepare, body)? {
             (Ended::Exit(RESTARTED), false) => break,
@@ -221,12 +245,18 @@ fn restarts(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
         // Late allocations are those of pages, one like the other: thin them
         // out when the time runs short.
         let short = start.elapsed() > Duration::from_secs(400);
+        if short && thinned.is_empty() {
+            thinned = format!(", one in 17 from {nth} on");
+        }
         nth += if short { 17 } else { 1 };
         if nth > MOST {
             return Err("the allocations do not end".to_string());
         }
     }
-    pass_with(format!("{refused} refused, {survived} survived"))
+    if refused == 0 {
+        return Err("no allocation that failed was one that is needed".to_string());
+    }
+    pass_with(format!("{refused} refused, {survived} survived{thinned}"))
 }
 
 /// Tells that all is in memory.
@@ -290,5 +320,8 @@ fn main() -> ExitCode {
         Err(errno) => Err(format!("prctl: {errno}")),
     });
     cases.run("restart-tree", tree_restarts);
+    if let Err(why) = tell(WORKING) {
+        cases.report("log", Err(why));
+    }
     cases.verdict()
 }

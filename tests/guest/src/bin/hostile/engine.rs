@@ -8,12 +8,15 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
+use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -35,6 +38,8 @@ pub struct List<'a> {
     pub count: usize,
     /// Makes the image with this index.
     pub make: Box<dyn Fn(usize) -> Attempt + 'a>,
+    /// One of so many is tried.
+    stride: usize,
 }
 
 impl<'a> List<'a> {
@@ -44,6 +49,7 @@ impl<'a> List<'a> {
         Self {
             count: self.count.div_ceil(stride),
             make: Box::new(move |i| make(i * stride)),
+            stride: self.stride * stride,
         }
     }
 
@@ -52,6 +58,7 @@ impl<'a> List<'a> {
         Self {
             count: items.len(),
             make: Box::new(move |i| make(&items[i])),
+            stride: 1,
         }
     }
 }
@@ -150,7 +157,7 @@ impl Engine {
         let (mut next, mut accepted, mut wrong) = (0, 0, Vec::new());
         while next < list.count && wrong.len() < ENOUGH {
             self.cell(1).store(usize::MAX, Ordering::Relaxed);
-            let ended = sys::in_child(60, || self.child(list, next));
+            let (ended, own) = self.attempts(list, next)?;
             reap();
             let at = self.cell(0).load(Ordering::Relaxed);
             let returned = self.cell(1).load(Ordering::Relaxed) == at;
@@ -168,6 +175,10 @@ impl Engine {
                         "{label}: refused, then the caller ended: {ended:?}"
                     ));
                 }
+                _ if own => {
+                    let label = (list.make)(at).label;
+                    wrong.push(format!("{label}: the caller ended in the call: {ended:?}"));
+                }
                 _ => {
                     let attempt = (list.make)(at);
                     accepted += 1;
@@ -178,11 +189,33 @@ impl Engine {
             }
             next = at + 1;
         }
-        let remark = self.remark(next.max(self.cell(0).load(Ordering::Relaxed) + 1), accepted);
+        let mut remark = self.remark(next.max(self.cell(0).load(Ordering::Relaxed) + 1), accepted);
+        if list.stride > 1 {
+            remark.push_str(&format!("; one in {}", list.stride));
+        }
         if wrong.is_empty() {
             return pass_with(remark);
         }
         Err(format!("{}; {remark}", wrong.join("; ")))
+    }
+
+    /// Tries the images from `first` on in a child, until one is accepted: how that ended,
+    /// and whether it still was the caller then, not what the image has made of it.
+    fn attempts(&self, list: &List<'_>, first: usize) -> Result<(Ended, bool), String> {
+        let pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+        if pid == 0 {
+            sys::exit(self.child(list, first))
+        }
+        let start = Instant::now();
+        let limit = Duration::from_secs(60 * pace::factor());
+        while !has_ended(pid) && start.elapsed() < limit {
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        // Until it is waited for, it has its name.
+        let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
+        let own = name(&pid.to_string()).map_err(|e| e.to_string())?
+            == name("self").map_err(|e| e.to_string())?;
+        Ok((sys::wait_for(pid, 0), own))
     }
 
     fn remark(&self, tried: usize, accepted: usize) -> String {
@@ -230,13 +263,23 @@ impl Engine {
     }
 }
 
+/// Has this child ended? It can still be waited for.
+fn has_ended(pid: i32) -> bool {
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes into a zeroed structure.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, how) != 0 || info.si_pid() != 0
+    }
+}
+
 /// Waits for those that an accepted image has left to us; not for long, as an image may
 /// have told them not to end.
 pub fn reap() {
     for _ in 0..500 {
         // SAFETY: waits for children of ours, and stores nothing.
         match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => std::thread::sleep(std::time::Duration::from_millis(10)),
+            0 => std::thread::sleep(Duration::from_millis(10)),
             pid if pid < 0 => return,
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! Restarts that must fail, by name, and leave the caller as it was.
 
 mod callers;
+mod machines;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -329,6 +330,10 @@ fn main() -> ExitCode {
     run("caller-with-namespace", callers::child_namespace);
     run("caller-with-keyrings", callers::keyrings);
     run("caller-with-io-ports", callers::io_ports);
+    run("machine-lacks-a-feature", machines::features);
+    run("machine-lacks-state", machines::state);
+    run("machine-with-another-layout", machines::layout);
+    run("kernel-with-another-vdso", machines::vdso);
     run("again-and-again", nested_failures);
     cases.verdict()
 }
