@@ -21,6 +21,7 @@ help:
 	@echo '  make run CMD=...       one command in the guest, its output, the console checked'
 	@echo '  make bench             instructions of checkpoint and restart, goals, a picture'
 	@echo '  make bench QUICK=1     without the rows that need a second kernel'
+	@echo '  make bench DOC=1       and put the table and the picture into the documentation'
 	@echo '  make bench PEER=FILE   and the CPU time of that program (criu) for the same job'
 	@echo '  make lint | make fmt   formatting, clippy, unsafe rules, checkpatch | reformat'
 	@echo '  make stat              lines that the patches add, unsafe blocks per file'
@@ -40,4 +41,4 @@ run:
 	@$(DEV) run --command '$(subst ','\'',$(CMD))'
 
 bench:
-	@$(DEV) bench $(if $(PEER),--peer '$(PEER)') $(if $(QUICK),--quick)
+	@$(DEV) bench $(if $(PEER),--peer '$(PEER)') $(if $(QUICK),--quick) $(if $(DOC),--document)

@@ -23,6 +23,7 @@ need_all='
 /usr/bin/rustc|rustc-web
 /usr/lib/rustlib/src/rust/library/core/src/lib.rs|rust-web-src
 /usr/bin/clippy-driver|rust-web-clippy
+cargo-fmt|rustfmt-web
 clang-19|clang-19
 ld.lld-19|lld-19
 llvm-objcopy-19|llvm-19
@@ -44,6 +45,7 @@ ensurepip|python3-venv
 depmod|kmod
 rsync|rsync
 strace|strace
+sqlite3|sqlite3
 patch|patch
 perl|perl
 tar|tar

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! ckpt-bench in the guest -> lines of JSON -> rows (goal, measured, verdict)
-//!     -> the terminal, logs/bench.json, the table and the picture of the documentation
+//!     -> the terminal, logs/bench.json, logs/bench-memory.svg; if it is asked for,
+//!        the table and the picture of the documentation
 //! ```
 //!
 //! A goal that is missed is shown and is no failure. A checkpoint or a restart that
@@ -42,9 +43,11 @@ pub struct Plan<'a> {
     pub peer: Option<&'a Path>,
     /// Leave out what needs another kernel.
     pub quick: bool,
+    /// Put the table and the picture into the documentation.
+    pub document: bool,
 }
 
-/// Measures, and writes the results everywhere.
+/// Measures, and shows the results.
 pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
     guest::build(layout)?;
     let tree = kernel::prepare(layout)?;
@@ -83,10 +86,16 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
         "raw": all.json(),
     });
     std::fs::write(&file, format!("{text:#}\n"))?;
-    let docs = layout.top.join("Documentation/checkpoint");
-    std::fs::write(docs.join("bench-memory.svg"), picture::memory(&all.main)?)?;
-    page::update(&docs.join("bench.rst"), &rows, &rows::settings(&all.main)?)?;
+    let picture = picture::memory(&all.main)?;
+    let drawn = layout.cache.join("logs/bench-memory.svg");
+    std::fs::write(&drawn, &picture)?;
+    if plan.document {
+        let docs = layout.top.join("Documentation/checkpoint");
+        std::fs::write(docs.join("bench-memory.svg"), picture)?;
+        page::update(&docs.join("bench.rst"), &rows, &rows::settings(&all.main)?)?;
+    }
     say(format!("raw values: {}", file.display()));
+    say(format!("picture: {}", drawn.display()));
     failure.map_or(Ok(true), Err)
 }
 

@@ -95,6 +95,9 @@ enum Action {
         /// Leave out what needs another kernel.
         #[arg(long)]
         quick: bool,
+        /// Put the table and the picture into the documentation.
+        #[arg(long, conflicts_with = "quick")]
+        document: bool,
     },
     /// Check the sources.
     Lint,
@@ -163,9 +166,17 @@ fn run(args: Args) -> Result<bool> {
             };
             return demo::run(&layout, &command, flavour);
         }
-        Action::Bench { peer, quick } => {
-            let peer = peer.as_deref();
-            return bench::run(&layout, &bench::Plan { peer, quick });
+        Action::Bench {
+            peer,
+            quick,
+            document,
+        } => {
+            let plan = bench::Plan {
+                peer: peer.as_deref(),
+                quick,
+                document,
+            };
+            return bench::run(&layout, &plan);
         }
         Action::Lint => lint::lint(&layout)?,
         Action::Fmt => lint::format(&layout)?,
