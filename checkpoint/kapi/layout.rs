@@ -67,6 +67,7 @@ same! {
     ckpt_layout_CKPT_OFF_SIG_REAL_INCR: signal_struct, it_real_incr;
     ckpt_layout_CKPT_OFF_SIG_IT: signal_struct, it;
     ckpt_layout_CKPT_OFF_SIG_EXEC_TASK: signal_struct, group_exec_task;
+    ckpt_layout_CKPT_OFF_FILE_POS: file, f_pos;
     ckpt_layout_CKPT_OFF_FILE_FLAGS: file, f_flags;
     ckpt_layout_CKPT_OFF_FILE_MODE: file, f_mode;
     ckpt_layout_CKPT_OFF_FILE_CRED: file, f_cred;
@@ -80,6 +81,9 @@ same! {
     ckpt_layout_CKPT_OFF_INODE_UID: inode, i_uid;
     ckpt_layout_CKPT_OFF_INODE_RDEV: inode, i_rdev;
 }
+
+const _: () =
+    assert!(offset_of!(file, __bindgen_anon_1.f_path) == ckpt_layout_CKPT_OFF_FILE_PATH as usize);
 
 macro_rules! same_mm {
     ($($constant:ident: $field:ident;)+) => {

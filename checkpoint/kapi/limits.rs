@@ -120,9 +120,9 @@ pub(crate) fn set_affinity(bits: &[u8]) -> Result {
 
 /// Goes back to an [`affinity()`] that the task had.
 pub(crate) fn put_back_affinity(bits: &[u8]) {
-    // Where there was none: on all, which then is what nobody has asked for.
-    let _ = set_affinity(bits);
-    if bits.is_empty() {
+    // Where there was none: on all, which then is what nobody has asked for. Without memory
+    // for that the task keeps what it has, and that it has asked for it.
+    if set_affinity(bits).is_ok() && bits.is_empty() {
         // SAFETY: Changes the current task, under its lock, which the call takes.
         unsafe { bindings::ckpt_forget_affinity() };
     }

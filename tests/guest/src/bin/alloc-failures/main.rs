@@ -81,7 +81,10 @@ fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
     let said = desk.said();
     let reasons = ["out of memory", " cannot ", "a new task"];
     // Without an inode for shared memory the kernel says that there is no space.
-    let short = [libc::ENOMEM, libc::ENOSPC].contains(&errno.0);
+    let short = match errno.0 {
+        libc::ENOSPC => said.contains("shared memory cannot be made"),
+        errno => errno == libc::ENOMEM,
+    };
     if !short || !reasons.iter().any(|reason| said.contains(reason)) {
         println!("FAILED: allocation {nth}, {errno}: {said}");
         return 2;

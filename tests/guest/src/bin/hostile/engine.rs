@@ -213,9 +213,10 @@ impl Engine {
         }
         // Until it is waited for, it has its name.
         let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
-        let own = name(&pid.to_string()).map_err(|e| e.to_string())?
-            == name("self").map_err(|e| e.to_string())?;
-        Ok((sys::wait_for(pid, 0), own))
+        let (its, ours) = (name(&pid.to_string()), name("self"));
+        let ended = sys::wait_for(pid, 0);
+        let text = |e: std::io::Error| e.to_string();
+        Ok((ended, its.map_err(text)? == ours.map_err(text)?))
     }
 
     fn remark(&self, tried: usize, accepted: usize) -> String {
