@@ -45,6 +45,14 @@ use crate::things::Things;
 /// The attempt failed and the caller is as before.
 const REFUSED: i32 = 40;
 const PAGES: usize = 40;
+/// What the kernel says where an inode of memory, of a socket or of a pipe, or a message,
+/// cannot be allocated.
+const NO_MEMORY: [(i32, &str); 4] = [
+    (libc::ENOBUFS, "what waits in a socket cannot be sent"),
+    (libc::ENOSPC, "shared memory cannot be made"),
+    (libc::ENFILE, "a pair of sockets cannot be created"),
+    (libc::ENFILE, "a pipe cannot be created"),
+];
 /// More allocations than one call makes.
 const MOST: usize = 50_000;
 
@@ -80,11 +88,10 @@ fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
     }
     let said = desk.said();
     let reasons = ["out of memory", " cannot ", "a new task"];
-    // Without an inode for shared memory the kernel says that there is no space.
-    let short = match errno.0 {
-        libc::ENOSPC => said.contains("shared memory cannot be made"),
-        errno => errno == libc::ENOMEM,
-    };
+    let short = errno.0 == libc::ENOMEM
+        || NO_MEMORY
+            .iter()
+            .any(|(other, reason)| errno.0 == *other && said.contains(reason));
     if !short || !reasons.iter().any(|reason| said.contains(reason)) {
         println!("FAILED: allocation {nth}, {errno}: {said}");
         return 2;
