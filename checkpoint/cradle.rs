@@ -82,7 +82,12 @@ enum Built {
 }
 
 impl Host for Cradle {
-    fn arrive(visit: &Arc<Visit<Self>>, _more: bool) -> Fate {
+    fn arrive(visit: &Arc<Visit<Self>>, more: bool) -> Fate {
+        // Works that its maker has left it, for its uprobes as an example, belong to the
+        // memory that it is about to leave: they come first.
+        if more && Visit::send(visit, current!()).is_ok() {
+            return Fate::GoOn;
+        }
         let mut built = Built::Nothing;
         while let Some(order) = visit.next_order() {
             match order {

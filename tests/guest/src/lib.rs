@@ -24,6 +24,7 @@ pub mod rng;
 pub mod sys;
 pub mod sys32;
 pub mod timer;
+pub mod tracing;
 pub mod unharmed;
 pub mod varies;
 pub mod victim;

@@ -14,6 +14,8 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life;
 use ckpt_guest::sys;
+use ckpt_guest::tracing;
+use ckpt_guest::tracing::DIR as TRACEFS;
 
 /// The argument with which strace gets this program: it makes the calls.
 pub const CALLS: &str = "calls";
@@ -23,7 +25,6 @@ pub const CALLS: &str = "calls";
 const CRID: i32 = 7;
 const UNKNOWN: usize = 4;
 
-const TRACEFS: &str = "/sys/kernel/tracing";
 const EVENTS: [&str; 4] = [
     "sys_enter_checkpoint",
     "sys_exit_checkpoint",
@@ -181,12 +182,7 @@ fn call(desk: &Desk, pid: i32) -> Result<[Seen; 2], String> {
 
 /// The tracer of system calls sees both, with their arguments and what they return.
 pub fn tracepoints() -> Case {
-    // SAFETY: three strings that end with NUL, and no data.
-    unsafe {
-        let (fs, dir) = (c"tracefs".as_ptr(), c"/sys/kernel/tracing".as_ptr());
-        libc::mount(fs, dir, fs, 0, std::ptr::null());
-    }
-    if !Path::new(&format!("{TRACEFS}/events/syscalls")).exists() {
+    if !tracing::has("events/syscalls") {
         return skip("the kernel does not trace system calls");
     }
     for name in ["checkpoint", "restart"] {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A caller whose return somebody watches with a uprobe.
+//!
+//! Each process that it makes has a copy of its pending returns, and a work to do for
+//! that on its way to user mode.
+
+use std::fs;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::skip;
+use ckpt_guest::cases::Case;
+use ckpt_guest::desk::Desk;
+use ckpt_guest::desk::RESTARTED;
+use ckpt_guest::desk::RESUMED;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
+use ckpt_guest::sys::Errno;
+use ckpt_guest::tracing;
+
+const EVENTS: &str = "uprobe_events";
+
+/// What is watched.
+#[inline(never)]
+extern "C" fn watched(desk: &Desk) -> i32 {
+    std::hint::black_box(desk.restart().0)
+}
+
+/// A program, and where in its file the function begins.
+fn place(function: usize) -> Result<(String, usize), String> {
+    let maps = fs::read_to_string("/proc/self/maps").map_err(|e| e.to_string())?;
+    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
+    let found = maps.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let offset = hex(words.nth(1)?)?;
+        let (start, end) = (hex(start)?, hex(end)?);
+        let path = words.nth(2)?.to_string();
+        (start..end)
+            .contains(&function)
+            .then_some((path, function - start + offset))
+    });
+    found.ok_or("the function is in no mapping".to_string())
+}
+
+/// A probe at the return of [`watched`], until this is dropped.
+struct Probe;
+
+impl Probe {
+    fn new() -> Result<Self, String> {
+        let function: extern "C" fn(&Desk) -> i32 = watched;
+        let (path, offset) = place(function as usize)?;
+        tracing::put(EVENTS, &format!("r:ckpt/watched {path}:{offset:#x}"))?;
+        let probe = Self;
+        tracing::put("events/ckpt/watched/enable", "1")?;
+        Ok(probe)
+    }
+
+    /// How many returns it has seen.
+    fn hits(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("{}/uprobe_profile", tracing::DIR)).ok()?;
+        text.split_whitespace().last()?.parse().ok()
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = tracing::put("events/ckpt/watched/enable", "0");
+        let _ = tracing::put(EVENTS, "-:ckpt/watched");
+    }
+}
+
+/// A process with a child that waits.
+fn of_two(desk: &Desk) -> i32 {
+    let child = sys::fork().unwrap_or(-1);
+    if child == 0 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        loop {
+            std::thread::park();
+        }
+    }
+    let back = desk.checkpoint();
+    let _ = sys::plain(libc::SYS_kill, &[child as usize, libc::SIGKILL as usize]);
+    match (back, sys::wait_for(child, 10)) {
+        (Ok(0), Ended::Signal(libc::SIGKILL)) => RESTARTED,
+        (Ok(_), Ended::Signal(libc::SIGKILL)) => RESUMED,
+        _ => 1,
+    }
+}
+
+/// The image restarts; a restart that fails is seen by the probe, as any return.
+pub fn caller() -> Case {
+    if !tracing::has(EVENTS) {
+        return skip("the kernel has no uprobes");
+    }
+    let [desk, empty] = ["probed", "probed-empty"].map(Desk::open);
+    let ended = sys::in_child(30, || of_two(&desk));
+    if ended != Ended::Exit(RESUMED) {
+        return Err(format!("no image: {ended:?}; {}", desk.said()));
+    }
+    let probe = Probe::new()?;
+    let errno = Errno(watched(&empty));
+    if probe.hits() != Some(1) {
+        return Err(format!(
+            "{errno}, and the probe has seen {:?}",
+            probe.hits()
+        ));
+    }
+    for _ in 0..3 {
+        let ended = sys::in_child(30, || watched(&desk));
+        if ended != Ended::Exit(RESTARTED) {
+            return Err(format!("no restart: {ended:?}; {}", desk.said()));
+        }
+    }
+    pass_with(format!("{errno}, then three restarts"))
+}
