@@ -33,6 +33,11 @@ impl Saved {
         Ok(objref)
     }
 
+    /// Was the object at `addr` met?
+    pub(crate) fn knows(&self, addr: usize) -> bool {
+        self.map.get(&addr).is_some()
+    }
+
     /// The reference of the object at `addr`, and whether it is a new one.
     ///
     /// The caller keeps the object alive, or the address would lose its meaning.

@@ -11,6 +11,7 @@ use crate::error::Text;
 use crate::format;
 use crate::format::Hdr;
 use crate::kapi::file::FileRef;
+use crate::kapi::tree::Process;
 use crate::res;
 use core::fmt::Write;
 use kernel::prelude::*;
@@ -18,16 +19,26 @@ use kernel::prelude::*;
 /// Bytes of notes at most: what is behind is left out.
 const NOTES_MAX: usize = 1 << 16;
 
+fn killed() -> Failure {
+    Failure::new(ESRCH, "a new task was killed")
+}
+
 impl RestoreCtx {
-    /// What the id of a process of the image has become.
-    pub(crate) fn number_of(&self, pid: u32) -> Outcome<u32> {
+    /// What a process of the image has become.
+    pub(crate) fn process_of(&self, pid: u32) -> Outcome<&Process> {
         let place = self.forest.process(pid).ok_or(Failure::new(
             EINVAL,
             "reference to a process that is not in the image",
         ))?;
-        match self.numbers.get(place) {
-            Some(number) if *number != 0 => Ok(*number),
-            _ => Err(Failure::new(ESRCH, "a new task was killed")),
+        let process = self.processes.get(place).and_then(Option::as_ref);
+        process.ok_or_else(killed)
+    }
+
+    /// What the id of a process of the image has become.
+    pub(crate) fn number_of(&self, pid: u32) -> Outcome<u32> {
+        match self.process_of(pid)?.number() {
+            0 => Err(killed()),
+            number => Ok(number),
         }
     }
 

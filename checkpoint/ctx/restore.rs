@@ -36,6 +36,7 @@ use crate::kapi::sched;
 use crate::kapi::sharing::Table;
 use crate::kapi::sharing::View;
 use crate::kapi::task;
+use crate::kapi::tree;
 use crate::objhash::Restored;
 use crate::res;
 use crate::res::tree::Forest;
@@ -49,8 +50,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) reader: ImageReader,
     /// Who there is.
     pub(crate) forest: Forest,
-    /// What the processes of the forest have as ids, by their places; 0 for threads.
-    pub(super) numbers: KVVec<u32>,
+    /// What the processes of the forest have become, by their places; `None` for threads.
+    pub(super) processes: KVVec<Option<tree::Process>>,
     /// The tasks that are made take any ids.
     pub(crate) new_pids: bool,
     /// Open files by reference.
@@ -111,7 +112,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
     let ctx = RestoreCtx {
         reader: ImageReader::new(FileSource::new(image)),
         forest: Forest::none(),
-        numbers: KVVec::new(),
+        processes: KVVec::new(),
         new_pids,
         files: Restored::new(),
         timers: KVVec::new(),
@@ -242,17 +243,17 @@ impl Course {
         let processes = ctx.forest.tasks.iter().filter(|task| task.is_process());
         ctx.files_left = ctx.files_left.saturating_mul(processes.count() as u64);
         for (place, entry) in ctx.forest.tasks.iter().enumerate() {
-            let mut number = 0;
+            let mut process = None;
             if place == 0 {
-                number = task::number(kernel::current!());
+                process = tree::Process::of(kernel::current!());
             } else if entry.is_process() {
                 let pid = ctx.forest.wanted(entry, ctx.new_pids);
                 self.births.process(place, pid)?;
                 let born = self.births.find(place).map(Born::task);
-                number = born.map_or(0, task::number);
+                process = born.and_then(tree::Process::of);
                 sched::breathe()?;
             }
-            ctx.numbers.push(number, GFP_KERNEL_ACCOUNT)?;
+            ctx.processes.push(process, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(())
     }

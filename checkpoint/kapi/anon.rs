@@ -7,6 +7,7 @@
 
 use super::file;
 use super::file::FileRef;
+use super::tree::Process;
 use kernel::bindings;
 use kernel::error::from_err_ptr;
 use kernel::error::to_result;
@@ -125,15 +126,15 @@ pub(crate) fn timerfd(clock: i32) -> Result<FileRef> {
     }
 }
 
-/// A new pidfd of a process that is there.
+/// A new pidfd of a process.
 ///
 /// # Errors
 ///
-/// ESRCH without the process, ENFILE, ENOMEM.
-pub(crate) fn pidfd(pid: u32, thread: bool) -> Result<FileRef> {
-    // SAFETY: The result is a file with one reference, or an error.
+/// ESRCH when the process is gone, ENFILE, ENOMEM.
+pub(crate) fn pidfd(process: &Process, thread: bool) -> Result<FileRef> {
+    // SAFETY: The process is held. The result is a file with one reference, or an error.
     unsafe {
-        let file = from_err_ptr(bindings::ckpt_pidfd_open(pid, thread))?;
+        let file = from_err_ptr(bindings::ckpt_pidfd_open(process.as_ptr(), thread))?;
         file::adopt(file).ok_or(EBADF)
     }
 }

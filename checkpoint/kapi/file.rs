@@ -37,6 +37,12 @@ pub(crate) fn identity(file: &FileRef) -> usize {
     file.as_ptr() as usize
 }
 
+/// May the current task open the file for reading, as in /proc/self/fd?
+pub(crate) fn may_open_for_reading(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file.
+    unsafe { bindings::ckpt_file_permission(file.as_ptr(), bindings::MAY_READ as c_int) == 0 }
+}
+
 /// A reference that is handed from task to task.
 pub(crate) struct Kept(ARef<File>);
 

@@ -65,7 +65,9 @@ impl NewMm {
                 bindings::mmput(new);
                 return Err(ENOMEM);
             }
-            Self::enter(new, state, true)
+            let this = Self::enter(new, state, true)?;
+            bindings::ckpt_mm_copy_binfmt(this.old);
+            Ok(this)
         }
     }
 
@@ -73,7 +75,7 @@ impl NewMm {
     ///
     /// # Errors
     ///
-    /// EBUSY when others share the own one; EINTR.
+    /// EBUSY when others share the own one; ENOMEM; EINTR.
     pub(crate) fn join(space: &Space) -> Result<Self> {
         // SAFETY: Looks at the current task only.
         if !unsafe { bindings::current_is_single_threaded() } {
@@ -84,6 +86,8 @@ impl NewMm {
         let joined = unsafe { Self::enter(new, state, false) }?;
         // Who looks for all tasks with this address space looks at other processes, too.
         super::mm::set_flag(bindings::MMF_MULTIPROCESS, true);
+        // SAFETY: Those who share the memory stand still: nobody waits at a futex.
+        to_result(unsafe { bindings::ckpt_mm_share() })?;
         Ok(joined)
     }
 

@@ -44,6 +44,12 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_syscall_dispatch() {
             return Some("system call user dispatch is not supported");
         }
+        if bindings::ckpt_has_pasid() {
+            return Some("memory that a device uses by its address space id is not supported");
+        }
+        if bindings::ckpt_has_user_events() {
+            return Some("user trace events are not supported");
+        }
         if t.flags & (bindings::PF_MEMALLOC_NOIO | bindings::PF_LOCAL_THROTTLE) != 0 {
             return Some("PR_SET_IO_FLUSHER is not supported");
         }
@@ -64,6 +70,11 @@ pub(crate) fn in_the_way() -> Option<&'static str> {
         } else if bindings::ckpt_has_keyrings() {
             // execve(2) drops these.
             Some("the caller has keyrings of its thread or process")
+        } else if bindings::ckpt_has_pasid() {
+            Some("a device uses the caller's memory by its address space id")
+        } else if bindings::ckpt_has_user_events() {
+            // execve(2) drops these, too.
+            Some("the caller has registered user trace events")
         } else if (*super::task::current_ptr()).pid == 1 {
             // Its view of the file system is one of the kernel, too.
             Some("the caller is the first process of the machine")

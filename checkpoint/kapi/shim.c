@@ -11,10 +11,12 @@
 #include <linux/checkpoint.h>
 #include <linux/checkpoint_hdr.h>
 #include <linux/anon_inodes.h>
+#include <linux/binfmts.h>
 #include <linux/crc32.h>
 #include <linux/hrtimer.h>
 #include <linux/fsnotify.h>
 #include <linux/iocontext.h>
+#include <linux/iommu.h>
 #include <linux/ioprio.h>
 #include <linux/init_task.h>
 #include <linux/leafops.h>
@@ -164,6 +166,40 @@ void ckpt_arg_unlock(struct mm_struct *mm)
 bool ckpt_futex_hash_is_chosen(void)
 {
 	return futex_hash_is_chosen();
+}
+
+/* What CLONE_VM does for the memory, before two can wait at a futex in it */
+int ckpt_mm_share(void)
+{
+#ifdef CONFIG_X86_64
+	set_bit(MM_CONTEXT_LOCK_LAM, &current->mm->context.flags);
+#endif
+	return futex_hash_allocate_default();
+}
+
+/* The format of the program, for its core dump */
+void ckpt_mm_copy_binfmt(struct mm_struct *from)
+{
+	set_binfmt(from->binfmt);
+}
+
+/* A device knows the memory, or has known memory that the task had, by an id */
+bool ckpt_has_pasid(void)
+{
+#ifdef CONFIG_IOMMU_MM_DATA
+	if (current->pasid_activated)
+		return true;
+#endif
+	return mm_valid_pasid(current->mm);
+}
+
+bool ckpt_has_user_events(void)
+{
+#ifdef CONFIG_USER_EVENTS
+	return current->user_event_mm;
+#else
+	return false;
+#endif
 }
 
 unsigned long ckpt_total_pages(void)
@@ -970,18 +1006,21 @@ int ckpt_pidfd(struct file *file, u32 *nr, bool *thread, bool *kills)
 	return 0;
 }
 
-struct file *ckpt_pidfd_open(u32 nr, bool thread)
+int ckpt_file_permission(struct file *file, int mask)
 {
-	struct pid *pid = find_get_pid(nr);
-	struct file *file;
+	return file_permission(file, mask);
+}
 
-	if (!pid || !pid_has_task(pid, PIDTYPE_TGID)) {
-		put_pid(pid);
+bool ckpt_pid_has_process(struct pid *pid)
+{
+	return pid_has_task(pid, PIDTYPE_TGID);
+}
+
+struct file *ckpt_pidfd_open(struct pid *pid, bool thread)
+{
+	if (!ckpt_pid_has_process(pid))
 		return ERR_PTR(-ESRCH);
-	}
-	file = pidfs_alloc_file(pid, (thread ? PIDFD_THREAD : 0) | O_RDWR);
-	put_pid(pid);
-	return file;
+	return pidfs_alloc_file(pid, (thread ? PIDFD_THREAD : 0) | O_RDWR);
 }
 
 /* The CPUs that sched_setaffinity() has named: bytes in use, 0 for none */
@@ -1860,19 +1899,19 @@ bool ckpt_sock_creator(struct sock *sk, u32 *nr)
 		       array_size(old->group_info->ngroups, sizeof(kgid_t)));
 }
 
-/* Of a new pair, which nobody else has: a process, or none with 0 */
-int ckpt_sock_set_creator(struct file *file, u32 nr)
+/* Of a new pair, which nobody else has: a process, or none with NULL */
+int ckpt_sock_set_creator(struct file *file, struct pid *pid)
 {
 	struct sock *sk = sock_from_file(file)->sk;
-	struct pid *pid = nr ? find_get_pid(nr) : NULL;
-	int err = nr && !pid ? -ESRCH : pidfs_register_pid(pid);
+	int err = pidfs_register_pid(pid);
 
-	if (!err) {
-		guard(spinlock)(&sk->sk_peer_lock);
+	if (err)
+		return err;
+	get_pid(pid);
+	scoped_guard(spinlock, &sk->sk_peer_lock)
 		swap(sk->sk_peer_pid, pid);
-	}
 	put_pid(pid);
-	return err;
+	return 0;
 }
 
 void ckpt_sock_lock_queue(struct sock *sk)

@@ -7,6 +7,7 @@
 
 use super::file;
 use super::file::FileRef;
+use super::tree::Process;
 use core::ops::Deref;
 use core::ptr;
 use core::ptr::NonNull;
@@ -285,13 +286,14 @@ pub(crate) fn shut_down(socket: &FileRef, receive: bool, send: bool) -> Result {
     to_result(unsafe { bindings::ckpt_socket_shutdown(socket.as_ptr(), how) })
 }
 
-/// Has a socket tell that a process has made it; with 0 it tells none. Nobody else has
-/// the socket yet.
+/// Has a socket tell that a process has made it; with `None` it tells none. Nobody else
+/// has the socket yet.
 ///
 /// # Errors
 ///
-/// ESRCH without the process, ENOMEM.
-pub(crate) fn set_creator(socket: &FileRef, pid: u32) -> Result {
-    // SAFETY: The reference keeps the file, which is a socket.
+/// ENOMEM.
+pub(crate) fn set_creator(socket: &FileRef, process: Option<&Process>) -> Result {
+    let pid = process.map_or(core::ptr::null_mut(), Process::as_ptr);
+    // SAFETY: The reference keeps the file, which is a socket; the process is held.
     to_result(unsafe { bindings::ckpt_sock_set_creator(socket.as_ptr(), pid) })
 }

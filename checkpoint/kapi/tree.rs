@@ -65,6 +65,22 @@ impl Process {
         NonNull::new(pid).map(Self)
     }
 
+    /// Its number in the namespace of the current task; 0 when the process is gone.
+    pub(crate) fn number(&self) -> u32 {
+        // SAFETY: We hold the number; the namespace lives with the current task.
+        unsafe {
+            if !bindings::ckpt_pid_has_process(self.0.as_ptr()) {
+                return 0;
+            }
+            bindings::pid_nr_ns(self.0.as_ptr(), bindings::ckpt_pid_ns()) as u32
+        }
+    }
+
+    /// The kernel's structure, which lives as long as this value.
+    pub(super) fn as_ptr(&self) -> *mut bindings::pid {
+        self.0.as_ptr()
+    }
+
     /// Its first thread at this moment; `None` when the process is gone.
     pub(crate) fn first_thread(&self) -> Option<ARef<Task>> {
         // SAFETY: We hold the number; the call takes a reference, which the result

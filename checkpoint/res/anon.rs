@@ -168,8 +168,9 @@ pub(super) fn restore(ctx: &mut RestoreCtx, file: &File) -> Outcome<FileRef> {
         }
         kind::PIDFD => {
             let rec: Pidfd = ctx.reader.record(file.objref)?;
-            let pid = ctx.number_of(rec.pid)?;
-            anon::pidfd(pid, rec.flags & pidfd_flags::THREAD != 0).why("a pidfd cannot be created")
+            let process = ctx.process_of(rec.pid)?;
+            anon::pidfd(process, rec.flags & pidfd_flags::THREAD != 0)
+                .why("a pidfd cannot be created")
         }
         _ => {
             let rec: Timerfd = ctx.reader.record(file.objref)?;

@@ -25,13 +25,16 @@ use crate::kapi::sharing::Table;
 use kernel::prelude::*;
 
 /// Refuses a table with the other end of what the image goes to: whoever is to read it
-/// stands still, and all would wait for each other.
-pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
-    if !ctx.image_on.is_pipe && !ctx.image_on.is_socket {
-        return Ok(());
-    }
+/// stands still, and all would wait for each other. Notes what can be read by it.
+pub(crate) fn check(ctx: &mut SaveCtx) -> Outcome {
     let mut next = 0;
     while let Some((fd, file, _)) = fs::next_fd(next) {
+        ctx.pipes.look(&file)?;
+        next = fd.saturating_add(1);
+        crate::kapi::sched::breathe()?;
+        if !ctx.image_on.is_pipe && !ctx.image_on.is_socket {
+            continue;
+        }
         let other = file::identity(&file) != ctx.image;
         let refuse = |errno, why| {
             let failure = Failure::new(errno, why).at(Place::Fd(fd));
@@ -50,8 +53,6 @@ pub(crate) fn check(ctx: &SaveCtx) -> Outcome {
         if other && ctx.image_on.is_socket && inode::On::of(&file).is_other_socket() {
             return refuse(EOPNOTSUPP, super::filekind::OTHER_SOCKETS);
         }
-        next = fd.saturating_add(1);
-        crate::kapi::sched::breathe()?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! While an image is written, the ends and descriptors that are met are counted against
 //! those that the kernel knows. Once everything has been written, nothing may be left.
 
+use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Place;
@@ -13,9 +14,12 @@ use crate::format;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Kept;
+use crate::kapi::memfile;
 use crate::kapi::path;
 use crate::kapi::pipe::Look;
 use crate::kapi::pipe::Pipe;
+use crate::kapi::shmem;
+use crate::objhash::Saved;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 
@@ -46,8 +50,16 @@ struct Held {
 pub(crate) struct Met {
     pub(super) pipes: RBTree<usize, Ends>,
     ends: RBTree<usize, Held>,
+    /// Pipes and files in memory that processes of the image have open for reading.
+    readable: Saved,
     /// Files that epolls watch, and that no descriptor has led to yet.
     watched: RBTree<usize, (u32, KVec<u8>)>,
+}
+
+/// The identity of what is saved with its contents.
+fn contents(file: &FileRef) -> Option<usize> {
+    let pipe = Pipe::of(file).map(|pipe| pipe.identity());
+    pipe.or_else(|| memfile::is_one(file).then(|| shmem::identity(file)))
 }
 
 impl Met {
@@ -56,8 +68,31 @@ impl Met {
         Self {
             pipes: RBTree::new(),
             ends: RBTree::new(),
+            readable: Saved::new(),
             watched: RBTree::new(),
         }
+    }
+
+    /// A descriptor, before the first byte is written: by some, contents can be read.
+    pub(super) fn look(&mut self, file: &FileRef) -> Result {
+        if file::may_read(file) {
+            if let Some(identity) = contents(file) {
+                self.readable.refer(identity)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to write contents that the processes of the image could not read: the
+    /// descriptor that leads to them may only write, or no longer exist. `ask` says that
+    /// whoever serves the file can answer.
+    pub(super) fn check_readable(&self, file: &FileRef, ask: bool) -> Outcome {
+        let met = contents(file).is_some_and(|identity| self.readable.knows(identity));
+        ensure(
+            met || file::may_read(file) || ask && file::may_open_for_reading(file),
+            EACCES,
+            "its contents can be read by no process of the image",
+        )
     }
 
     /// One more descriptor of an open file.

@@ -65,6 +65,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
     )?;
     let (objref, new) = ctx.objects.refer(pipe.identity())?;
     if new {
+        let ask = pipe.is_anonymous() || ctx.may_ask();
+        ctx.pipes.check_readable(end, ask)?;
         let state = pipe.state()?;
         let ends = Ends {
             end: None,

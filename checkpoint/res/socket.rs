@@ -285,11 +285,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
 /// Gives an end all that it has besides what waits, and enters it.
 fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
     let creator = match rec.creator {
-        0 => 0,
-        pid => ctx.number_of(pid)?,
+        0 => None,
+        pid => Some(ctx.process_of(pid)?),
     };
-    ctx.tied_to_caller = Some("a local socket of another user than the caller is not supported");
     socket::set_creator(&end, creator).why("the maker of a pair of sockets cannot be set")?;
+    ctx.tied_to_caller = Some("a local socket of another user than the caller is not supported");
     // Sending may have changed it.
     sockopt::buffers(&end, rec)?;
     sockopt::restore(&end, rec).why("an option of a socket cannot be set")?;

@@ -170,9 +170,6 @@ pub fn look() -> io::Result<Found> {
     let mut found = Found::default();
     for dir in SOURCES {
         for path in sources(&top().join(dir))? {
-            if path.components().any(|c| c.as_os_str() == "format") {
-                continue;
-            }
             let name = path.strip_prefix(top()).unwrap_or(&path).display();
             for text in literals(&fs::read_to_string(&path)?) {
                 found.texts.push((name.to_string(), text));
@@ -249,7 +246,9 @@ pub fn check(rows: &[Row], found: &Found) -> Vec<String> {
     }
     let refusals = || rows.iter().filter(|row| row.fate == Fate::Refused);
     let mut seen = Vec::new();
-    for (file, text) in found.texts.iter().filter(|t| t.1.contains(MARK)) {
+    // What a record says is wrong with an image has its own tests.
+    let reasons = found.texts.iter().filter(|t| !t.0.contains("/format/"));
+    for (file, text) in reasons.filter(|t| t.1.contains(MARK)) {
         if !seen.contains(&text) && refusals().all(|row| row.by != *text) {
             wrong.push(format!(
                 "{file} refuses what is not in the list; add a line to {LIST}:\n    \
@@ -267,11 +266,50 @@ pub fn check(rows: &[Row], found: &Found) -> Vec<String> {
             ));
         }
     }
+    for (program, source) in &found.programs {
+        for case in refused(program, source) {
+            let test = format!("{program}/{case}");
+            if !rows.iter().any(|row| row.tests.contains(&test)) {
+                wrong.push(format!(
+                    "case {test} is not in the list; add it to the tests of a line of {LIST}, \
+                     or a line:\n    refused | WHAT | REASON | {test}"
+                ));
+            }
+        }
+    }
     for row in rows {
         let at = format!("{LIST}:{}", row.line);
         wrong.extend(gone(row, found).map(|what| format!("{at}: {what}")));
     }
     wrong
+}
+
+/// The cases of a program that show a refusal, by their names.
+fn refused(program: &str, source: &str) -> Vec<String> {
+    let begins: &[&str] = match program {
+        "refusals" => &[
+            "task-",
+            "fd-",
+            "map-",
+            "lock-",
+            "file-",
+            "proc-",
+            "unlinked-",
+            "image-",
+            "call-",
+        ],
+        "outside" | "trees" => &["refused-"],
+        _ => &[],
+    };
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let mut cases = literals(source);
+    cases.retain(|text| {
+        let named = begins.iter().any(|begin| text.starts_with(begin));
+        named && text.chars().all(is_name)
+    });
+    cases.sort();
+    cases.dedup();
+    cases
 }
 
 /// What a line has that the sources do not have.
@@ -344,11 +382,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_with_the_line_to_add() {
         let wrong = check(&list(""), &found());
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
         assert!(wrong[0].contains("res/a.rs"));
         assert!(wrong[0].ends_with("\n    refused | WHAT | a is not supported | refusals/CASE"));
         assert!(wrong[1].starts_with("test refusals is not in the list; add"));
-        let rows = parse("refused | a | a is not supported | refusals heap").unwrap();
+        assert!(wrong[2].starts_with("case refusals/fd-a is not in the list; add"));
+        let rows = parse("refused | a | a is not supported | refusals/fd-a heap").unwrap();
         let wrong = check(&rows, &found());
         assert_eq!(wrong.len(), TYPES.len());
         assert!(wrong[0].ends_with("| HEAD | TEST"), "{}", wrong[0]);
@@ -357,7 +396,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_said_with_its_line() {
         let rows = list(
-            "refused | a | a is not supported | refusals/fd-b\n\
+            "refused | a | a is not supported | refusals/fd-a refusals/fd-b\n\
              refused | b | b is not supported | stack\n\
              saved | c | HEADER | heap\n",
         );

@@ -90,6 +90,7 @@ pub const TESTS: &[Test] = &[
     cycle("policies"),
     cycle("mdwe"),
     cycle("undumpable"),
+    cycle("core-dumps"),
     cycle("seccomp"),
     cycle("rollback"),
     cycle("python"),

@@ -12,6 +12,7 @@ mod kills;
 mod members;
 mod refused;
 mod remaining;
+mod rights;
 mod sockets;
 mod unsaved;
 mod waits;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(cpu::CASES)
         .chain(refused::CASES)
+        .chain(rights::CASES)
         .chain(unsaved::CASES)
         .chain(remaining::CASES)
         .chain(members::CASES)

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::PAGE;
 use ckpt_guest::odd;
 use ckpt_guest::sys;
 
@@ -14,7 +16,8 @@ use crate::kills::Body;
 use ckpt_guest::victim::Scene;
 use ckpt_guest::victim::Victim;
 
-type Play = fn(&Scene) -> Result<(), String>;
+/// What a victim does.
+pub type Play = fn(&Scene) -> Result<(), String>;
 
 fn idle(scene: &Scene) -> Result<(), String> {
     scene.wait();
@@ -118,28 +121,6 @@ fn zombie() -> Case {
     pass_with(said.trim())
 }
 
-/// Somebody else's task.
-fn not_ours() -> Case {
-    let scene = Scene::new("refused-not-ours");
-    let victim = scene.start(idle)?;
-    let ended = sys::in_child(20, || {
-        // SAFETY: changes the identity of this child only.
-        unsafe {
-            libc::setgid(1234);
-            libc::setuid(1234);
-        }
-        match sys::checkpoint(victim.pid, 1, 0, 0) {
-            Err(errno) => errno.0,
-            Ok(_) => 0,
-        }
-    });
-    victim.ends_well(0)?;
-    match ended {
-        sys::Ended::Exit(libc::EPERM) => pass_with("EPERM"),
-        other => Err(format!("{other:?}")),
-    }
-}
-
 /// The mappings that it had before an execve(2), through a file that stays open.
 fn memory_of_before() -> Case {
     let scene = Scene::new("refused-memory-of-before");
@@ -201,9 +182,62 @@ fn sleep_by_another_clock() -> Case {
     pass_with(said.trim())
 }
 
+/// The number that the victim has its userfaultfd as.
+const FAULTS: i32 = 70;
+
+/// An ioctl of userfaultfd(2) on `words`, of which the kernel writes some.
+fn faults(fd: i32, nr: usize, words: &mut [u64]) -> Result<(), String> {
+    let size = std::mem::size_of_val(words);
+    let request = 3 << 30 | size << 16 | 0xaa << 8 | nr;
+    let args = [fd as usize, request, words.as_mut_ptr() as usize];
+    let done = sys::plain(libc::SYS_ioctl, &args);
+    done.map(|_| ())
+        .map_err(|e| format!("userfaultfd {nr:#x}: {e}"))
+}
+
+/// It reads into a page that somebody else is to fill: the call cannot be left before.
+fn in_the_kernel() -> Case {
+    const API: usize = 0x3f;
+    const REGISTER: usize = 0;
+    const ZEROPAGE: usize = 4;
+    let scene = Scene::new("refused-in-the-kernel");
+    let victim = scene.start(|scene| {
+        let fd = sys::plain(libc::SYS_userfaultfd, &[0]).map_err(|e| format!("uffd: {e}"))?;
+        sys::dup_to(fd as i32, FAULTS, 0).map_err(|e| format!("dup: {e}"))?;
+        faults(FAULTS, API, &mut [0xaa, 0, 0])?;
+        let map = Map::anon(PAGE).map_err(|e| format!("mmap: {e}"))?;
+        faults(FAULTS, REGISTER, &mut [map.addr as u64, PAGE as u64, 1, 0])?;
+        let place = scene.dir.join("place");
+        std::fs::write(place, map.addr.to_string()).map_err(|e| e.to_string())?;
+        let ends = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+        sys::write(ends[1], b"word").map_err(|e| format!("write: {e}"))?;
+        scene.announce();
+        let args = [ends[0] as usize, map.addr, 4];
+        match sys::plain(libc::SYS_read, &args) {
+            Ok(4) if &map.bytes()[..5] == b"word\0" => Ok(()),
+            other => Err(format!("{other:?}: {:?}", &map.bytes()[..5])),
+        }
+    })?;
+    scene.until_there()?;
+    scene.pause(50);
+    // Whoever handles its faults is no part of the image.
+    let pidfd = sys::plain(libc::SYS_pidfd_open, &[victim.pid as usize, 0]);
+    let pidfd = pidfd.map_err(|e| format!("pidfd_open: {e}"))?;
+    let fd = sys::plain(libc::SYS_pidfd_getfd, &[pidfd, FAULTS as usize, 0]);
+    let fd = fd.map_err(|e| format!("pidfd_getfd: {e}"))? as i32;
+    let said = victim.refuses(libc::EBUSY, "did not leave the kernel within 10 seconds");
+    victim.unnoticed()?;
+    let place = std::fs::read_to_string(scene.dir.join("place")).map_err(|e| e.to_string())?;
+    let place = place.parse().map_err(|_| "no place")?;
+    faults(fd, ZEROPAGE, &mut [place, PAGE as u64, 0, 0])?;
+    let _ = (sys::close(fd), sys::close(pidfd as i32));
+    victim.ends_well(0)?;
+    pass_with(said?.trim())
+}
+
 /// Two wishes that exclude each other, and an unknown one.
 fn flags() -> Case {
-    let scene = Scene::new("refused-flags");
+    let scene = Scene::new("flags");
     let victim = scene.start(idle)?;
     for flags in [2 | 4, 8, 1 << 40] {
         match victim.try_checkpoint("flags", flags) {
@@ -234,8 +268,8 @@ pub const CASES: &[(&str, Body)] = &[
         pid("refused-no-task", 4_000_000, libc::ESRCH, "no such task")
     }),
     ("refused-zombie", zombie),
-    ("refused-not-ours", not_ours),
+    ("refused-in-the-kernel", in_the_kernel),
     ("refused-memory-of-before", memory_of_before),
     ("refused-sleep-by-another-clock", sleep_by_another_clock),
-    ("refused-flags", flags),
+    ("flags", flags),
 ];

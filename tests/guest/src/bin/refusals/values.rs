@@ -103,6 +103,11 @@ fn keyring(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
+fn user_event(_: &Desk) -> Result<Place, String> {
+    had("user_reg", odd::user_event())?;
+    NOWHERE
+}
+
 /// Opened with access mode 3.
 fn for_ioctl(_: &Desk) -> Result<Place, String> {
     fd("open", sys::open(c"/dev/null", 3, 0).map(|fd| fd as usize))
@@ -164,6 +169,7 @@ pub const THINGS: &[Thing] = &[
     thing("task-membarrier", membarrier, &["membarrier"]),
     thing("task-futex-hash", futex_hash, &["hash of futexes"]),
     thing("task-keyring", keyring, &["keyring"]),
+    thing("task-user-event", user_event, &["user trace events"]),
     thing("fd-like-memfd", like_memfd, &["name of a memfd"]),
     thing("fd-for-ioctl", for_ioctl, &["ioctl only"]),
     thing("fd-clock-was-set", clock_was_set, &["clock has been set"]),

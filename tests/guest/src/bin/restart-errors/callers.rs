@@ -62,6 +62,14 @@ pub fn keyrings() -> Case {
     with("keyring", odd::keyring, "keyrings of its thread or process")
 }
 
+pub fn user_event() -> Case {
+    with(
+        "user-event",
+        odd::user_event,
+        "has registered user trace events",
+    )
+}
+
 pub fn io_ports() -> Case {
     with("io-ports", odd::io_port, "I/O port permissions")
 }

@@ -4,6 +4,7 @@
 
 mod callers;
 mod machines;
+mod probed;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -292,6 +293,26 @@ fn nested_failures() -> Case {
     pass_with("20 failures, then a restart")
 }
 
+/// A file that cannot be read is none that ends too early: that of a terminal
+/// which nobody has open.
+fn image_cannot_be_read() -> Case {
+    let desk = Desk::open("unreadable");
+    let [mut master, mut slave] = [-1i32; 2];
+    let nothing = std::ptr::null_mut();
+    // SAFETY: two descriptors of ours; nothing else is asked for.
+    let made = unsafe {
+        let (term, size) = (std::ptr::null_mut(), std::ptr::null_mut());
+        libc::openpty(&mut master, &mut slave, nothing, term, size)
+    };
+    text(sys::libc_result(made))?;
+    text(sys::close(slave))?;
+    let desk = Desk {
+        image: master,
+        ..desk
+    };
+    refused(&desk, &[libc::EIO], "the image cannot be read")
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
     let mut run = |name: &str, case: fn() -> Case| cases.run_in_child(name, 90, case);
@@ -321,6 +342,7 @@ fn main() -> ExitCode {
     });
     run("inherited-file-written", || file_of_two(false));
     run("shared-file-written", || file_of_two(true));
+    run("image-cannot-be-read", image_cannot_be_read);
     run("not-permitted", not_permitted);
     run("other-credentials", other_credentials);
     run("less-credentials", less_credentials);
@@ -329,11 +351,14 @@ fn main() -> ExitCode {
     run("caller-with-dispatch", callers::syscall_dispatch);
     run("caller-with-namespace", callers::child_namespace);
     run("caller-with-keyrings", callers::keyrings);
+    run("caller-with-user-event", callers::user_event);
     run("caller-with-io-ports", callers::io_ports);
     run("machine-lacks-a-feature", machines::features);
     run("machine-lacks-state", machines::state);
     run("machine-with-another-layout", machines::layout);
     run("kernel-with-another-vdso", machines::vdso);
     run("again-and-again", nested_failures);
+    // The last one: no image is made of whoever has met a probe.
+    run("caller-with-a-probe", probed::caller);
     cases.verdict()
 }

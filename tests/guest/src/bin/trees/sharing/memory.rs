@@ -52,11 +52,19 @@ extern "C" fn beside(_: *mut libc::c_void) -> libc::c_int {
 }
 
 pub fn start_beside(flags: i32) -> Result<i32, String> {
+    start_on_memory(beside, flags)
+}
+
+/// What a process on the same memory runs.
+type Body = extern "C" fn(*mut libc::c_void) -> libc::c_int;
+
+/// Starts a process that shares memory, and runs this on a stack of its own.
+pub fn start_on_memory(body: Body, flags: i32) -> Result<i32, String> {
     let stack: &mut [u64] = Box::leak(vec![0; 16384].into_boxed_slice());
     // SAFETY: the child has a stack of its own that is never freed.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(stack.len()).cast();
-        libc::clone(beside, top, flags | libc::SIGCHLD, std::ptr::null_mut())
+        libc::clone(body, top, flags | libc::SIGCHLD, std::ptr::null_mut())
     };
     match pid {
         -1 => Err(format!("clone: {}", sys::last())),

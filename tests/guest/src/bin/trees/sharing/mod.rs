@@ -2,6 +2,7 @@
 
 //! Victims that share descriptors, directories, memory and handlers by clone(2).
 
+mod futex;
 mod memory;
 mod outsiders;
 mod views;
@@ -10,6 +11,7 @@ use ckpt_guest::act::Act;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
 
+use self::futex::at_a_futex;
 use self::memory::on_memory;
 use self::memory::stopped;
 use self::outsiders::ended_outsider;
@@ -65,6 +67,7 @@ pub const ACTS: &[Act] = &[
     act("shared-memory", |scene| on_memory(scene, VM)),
     act("shared-handlers", |scene| on_memory(scene, VM | HANDLERS)),
     act("shared-handlers-stopped", stopped),
+    act("shared-memory-futex", at_a_futex),
     act("shared-all", |scene| {
         on_memory(scene, VM | HANDLERS | FILES | FS)
     }),

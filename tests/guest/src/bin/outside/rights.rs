@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rights: whose tasks may be saved, and what an image may tell.
+
+use std::os::unix::fs::PermissionsExt;
+
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::life;
+use ckpt_guest::sys;
+use ckpt_guest::victim::Scene;
+
+use crate::kills::Body;
+use crate::refused::Play;
+
+/// Makes the calling process another user's.
+fn become_other() {
+    // SAFETY: changes the identity of this process, which has one thread.
+    unsafe {
+        libc::setgid(1234);
+        libc::setuid(1234);
+    }
+}
+
+/// Somebody else's task, or one with such a task below it: it is named.
+fn not_ours(name: &'static str, play: Play) -> Case {
+    let scene = Scene::new(name);
+    for_everybody(&scene)?;
+    let victim = scene.start(play)?;
+    scene.until_there()?;
+    let files = ["refused.img", "refused.cpl"].map(|name| scene.dir.join(name));
+    let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+    let open = |path: &std::path::Path| {
+        let opened = sys::open(&life::c_path(path), create, 0o644);
+        opened.map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let (image, log) = (open(&files[0])?, open(&files[1])?);
+    let ended = sys::in_child(20, || {
+        become_other();
+        match sys::checkpoint(victim.pid, image, sys::LOG, log) {
+            Err(errno) => errno.0,
+            Ok(_) => 0,
+        }
+    });
+    let _ = (sys::close(image), sys::close(log));
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+    let said = std::fs::read_to_string(files[1].as_path()).map_err(|e| e.to_string())?;
+    let (task, _) = whose(&scene).unwrap_or((victim.pid, 0));
+    let named = said.contains(&format!("pid {task}:")) && said.contains("no right to the task");
+    match ended {
+        sys::Ended::Exit(libc::EPERM) if named => pass_with(said.trim()),
+        other => Err(format!("{other:?}, pid {task}: {said}")),
+    }
+}
+
+/// The child of the victim that is in the way, and its parent.
+fn whose(scene: &Scene) -> Option<(i32, i32)> {
+    let text = std::fs::read_to_string(scene.dir.join("child")).ok()?;
+    let (child, parent) = text.split_once(' ')?;
+    Some((child.parse().ok()?, parent.parse().ok()?))
+}
+
+/// A process of the caller's user, with a child that is root's.
+fn child_not_ours() -> Case {
+    not_ours("refused-child-not-ours", |scene| {
+        let parent = sys::getpid();
+        let child = sys::fork().map_err(|e| format!("fork: {e}"))?;
+        if child == 0 {
+            scene.wait();
+            sys::exit(0);
+        }
+        let text = format!("{child} {parent}");
+        std::fs::write(scene.dir.join("child"), text).map_err(|e| e.to_string())?;
+        become_other();
+        sys::prctl(libc::PR_SET_DUMPABLE, &[1]).map_err(|e| format!("prctl: {e}"))?;
+        scene.announce();
+        scene.wait();
+        match sys::wait_for(child, 10) {
+            sys::Ended::Exit(0) => Ok(()),
+            other => Err(format!("its child: {other:?}")),
+        }
+    })
+}
+
+/// Other users may have files there.
+fn for_everybody(scene: &Scene) -> Result<(), String> {
+    let everybody = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&scene.dir, everybody).map_err(|e| e.to_string())
+}
+
+/// What a process must not see: it can only write to where it is.
+const SECRET: &str = "what only root may read";
+
+/// Somebody who has been given a file by root, to write to.
+fn writer(scene: &Scene, fd: i32) -> Result<(), String> {
+    for_everybody(scene)?;
+    become_other();
+    sys::prctl(libc::PR_SET_DUMPABLE, &[1]).map_err(|e| format!("prctl: {e}"))?;
+    let path = format!("/proc/self/fd/{fd}");
+    if std::fs::File::open(&path).is_ok() {
+        return Err("it can be read".to_string());
+    }
+    scene.announce();
+    scene.wait();
+    Ok(())
+}
+
+fn pipe_to_write(scene: &Scene) -> Result<(), String> {
+    let ends = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    sys::write(ends[1], SECRET.as_bytes()).map_err(|e| format!("write: {e}"))?;
+    sys::close(ends[0]).map_err(|e| format!("close: {e}"))?;
+    writer(scene, ends[1])
+}
+
+fn memory_to_write(scene: &Scene) -> Result<(), String> {
+    let args = [c"secret".as_ptr() as usize, 0];
+    let fd = sys::plain(libc::SYS_memfd_create, &args).map_err(|e| format!("memfd: {e}"))? as i32;
+    sys::write(fd, SECRET.as_bytes()).map_err(|e| format!("write: {e}"))?;
+    // SAFETY: a plain call on an open descriptor.
+    let done = sys::libc_result(unsafe { libc::fchmod(fd, 0o600) });
+    done.map_err(|e| format!("fchmod: {e}"))?;
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).map_err(|e| e.to_string())?;
+    let own = sys::open(&path, libc::O_WRONLY, 0).map_err(|e| format!("open: {e}"))?;
+    sys::close(fd).map_err(|e| format!("close: {e}"))?;
+    writer(scene, own)
+}
+
+/// An image must not tell more than its processes could see.
+fn unreadable(name: &'static str, play: Play) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
+    scene.until_there()?;
+    let said = victim.refuses(libc::EACCES, "can be read by no process of the image")?;
+    let image = std::fs::read(scene.dir.join("refused.img")).map_err(|e| e.to_string())?;
+    if image
+        .windows(SECRET.len())
+        .any(|bytes| bytes == SECRET.as_bytes())
+    {
+        return Err("it is in the image".to_string());
+    }
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
+/// Cases.
+pub const CASES: &[(&str, Body)] = &[
+    ("refused-not-ours", || {
+        not_ours("refused-not-ours", |scene| {
+            scene.announce();
+            scene.wait();
+            Ok(())
+        })
+    }),
+    ("refused-child-not-ours", child_not_ours),
+    ("refused-pipe-to-write", || {
+        unreadable("refused-pipe-to-write", pipe_to_write)
+    }),
+    ("refused-memory-to-write", || {
+        unreadable("refused-memory-to-write", memory_to_write)
+    }),
+];
