@@ -11,6 +11,7 @@ use crate::freeze::Freight;
 use crate::freeze::Relay;
 use crate::kapi::file::FileRef;
 use crate::kapi::imagefile::ImageFile;
+use crate::kapi::imagefile::END;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::sched::crc32c;
 use crate::stream::reader::Fault;
@@ -169,7 +170,7 @@ impl FileSource {
         self.ahead.resize(bytes, 0, GFP_KERNEL)?;
         self.used = 0;
         let got = match self.file.read_some(&mut self.ahead) {
-            Ok(0) => Err(EIO),
+            Ok(0) => Err(END),
             got => got,
         };
         self.ahead.truncate(*got.as_ref().unwrap_or(&0));
@@ -218,7 +219,7 @@ pub(crate) type ImageReader = Reader<FileSource>;
 impl From<Fault<Error>> for Failure {
     fn from(fault: Fault<Error>) -> Self {
         match fault {
-            Fault::Source(errno) if errno == EIO => Self::new(EIO, "the image ends too early"),
+            Fault::Source(errno) if errno == END => Self::new(EIO, "the image ends too early"),
             Fault::Source(errno) => Self::new(errno, "the image cannot be read"),
             Fault::Bad(Why(why)) => Self::new(EINVAL, why),
             Fault::Checksum(Why(why)) => Self::new(EBADMSG, why),

@@ -21,6 +21,9 @@ fn set_position(file: &LocalFile, pos: i64) {
     unsafe { (&raw mut (*file.as_ptr()).f_pos).write_volatile(pos) };
 }
 
+/// The file ends where more is wanted: an error that no read returns, unlike EIO.
+pub(crate) const END: Error = ETOOSMALL;
+
 fn kvec(base: *mut u8, len: usize) -> bindings::kvec {
     bindings::kvec {
         iov_base: base.cast(),
@@ -129,12 +132,12 @@ impl ImageFile {
         align.saturating_sub(pos.checked_rem(align).unwrap_or(0))
     }
 
-    /// Fills all of `buf`; EIO when the file ends before.
+    /// Fills all of `buf`; [`END`] when the file ends before.
     pub(crate) fn read_exact(&self, mut buf: &mut [u8]) -> Result {
         while !buf.is_empty() {
             let done = self.read_some(buf)?;
             if done == 0 {
-                return Err(EIO);
+                return Err(END);
             }
             buf = buf.get_mut(done..).ok_or(EIO)?;
         }
@@ -173,7 +176,10 @@ impl ImageFile {
             // SAFETY: The file is open for reading; `iter` describes pages
             // that the batch holds references to.
             let done = unsafe { bindings::vfs_iter_read(self.file.as_ptr(), iter, &mut pos, 0) };
-            self.advance(done, pos)
+            match self.advance(done, pos) {
+                Ok(0) => Err(END),
+                done => done,
+            }
         })
     }
 }

@@ -2,7 +2,6 @@
 
 //! Batches of user pages: held, moved to and from a file, made for a restart.
 
-use core::ptr;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -209,8 +208,6 @@ impl PageBatch {
     /// EFAULT where there is no private mapping; ENOMEM; EINTR.
     pub(crate) fn create(&mut self, addrs: &[u64]) -> Result {
         self.clear();
-        let mm = super::mm::current_mm();
-        let _lock = super::mm::ReadLock::current()?;
         let mut rest = addrs.get(..addrs.len().min(BATCH)).unwrap_or_default();
         while let Some(first) = rest.first() {
             let run = rest
@@ -221,19 +218,21 @@ impl PageBatch {
                 })
                 .count();
             let spare = self.pages.spare_capacity_mut().as_mut_ptr();
-            // SAFETY: The mmap lock is held and without `locked` stays held;
-            // there is room for `run` pages behind the ones in use.
+            // SAFETY: There is room for `run` pages behind the ones in use. The call takes
+            // the mmap lock, and lets go of it where it waits for whoever serves a file, so
+            // that a fatal signal ends that.
             let got = unsafe {
-                bindings::get_user_pages_remote(
-                    mm,
+                bindings::get_user_pages_unlocked(
                     *first as c_ulong,
                     run as c_ulong,
-                    bindings::FOLL_WRITE | bindings::FOLL_FORCE,
                     spare.cast(),
-                    ptr::null_mut(),
+                    bindings::FOLL_WRITE | bindings::FOLL_FORCE,
                 )
             };
             if got <= 0 {
+                if super::sched::is_killed() {
+                    return Err(EINTR);
+                }
                 return Err(to_result(got as i32).err().unwrap_or(EFAULT));
             }
             let got = (got as usize).min(run);

@@ -109,6 +109,32 @@ pub(crate) fn list() -> Result<KVVec<Siginfo>> {
     }
 }
 
+/// Why there is no entry for a signal: EAGAIN at the limit of pending signals, which is
+/// tried as sigqueue_alloc() does, and ENOMEM below it.
+pub(super) fn no_entry() -> Error {
+    const KIND: bindings::rlimit_type = bindings::rlimit_type_UCOUNT_RLIMIT_SIGPENDING;
+
+    // SAFETY: The credentials of the current task hold the counts of its user. What is
+    // counted is taken back at once.
+    unsafe {
+        let rlim = (*task::signal_ptr()).rlim;
+        let limit = rlim
+            .get(bindings::RLIMIT_SIGPENDING as usize)
+            .map_or(0, |limit| limit.rlim_cur);
+        let counts = (*bindings::ckpt_current_cred()).ucounts;
+        let nr = bindings::inc_rlimit_get_ucounts(counts, KIND, false);
+        if nr == 0 {
+            return EAGAIN;
+        }
+        bindings::dec_rlimit_put_ucounts(counts, KIND);
+        if nr as usize > limit {
+            EAGAIN
+        } else {
+            ENOMEM
+        }
+    }
+}
+
 /// A pending signal that is not in a queue yet.
 ///
 /// # Invariants
@@ -124,7 +150,7 @@ impl Queued {
     ///
     /// # Errors
     ///
-    /// EAGAIN above the limit of pending signals, or without memory.
+    /// EAGAIN above the limit of pending signals; ENOMEM.
     pub(crate) fn new(rec: &Siginfo) -> Result<Self> {
         // SAFETY: The task is the current one. The record has the layout of the
         // kernel's structure at its place; user code may send itself any such
@@ -132,7 +158,7 @@ impl Queued {
         unsafe {
             let entry =
                 bindings::sigqueue_alloc(rec.signo, task::current_ptr(), bindings::GFP_KERNEL, 0);
-            let entry = NonNull::new(entry).ok_or(EAGAIN)?;
+            let entry = NonNull::new(entry).ok_or_else(no_entry)?;
             (*entry.as_ptr()).info = core::ptr::from_ref(rec)
                 .byte_add(INFO_AT)
                 .cast::<bindings::kernel_siginfo_t>()

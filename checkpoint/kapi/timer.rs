@@ -6,6 +6,7 @@
 //! at restart they wait in the kernel. Its first thread sees, creates and starts them;
 //! each thread queues what waits for it.
 
+use super::pending::no_entry;
 use crate::format::pending::TIMER_MAX;
 use crate::format::timer::timer_flags;
 use crate::format::timer::timers_flags;
@@ -159,8 +160,8 @@ impl Created {
     ///
     /// # Errors
     ///
-    /// EAGAIN above the limit of pending signals, or without memory; EINVAL when one
-    /// of the threads is not there.
+    /// EAGAIN above the limit of pending signals; ENOMEM; EINVAL when one of the threads
+    /// is not there.
     pub(crate) fn new(rec: &Timer, tid: u32, clock_tid: u32) -> Result<Self> {
         let mut state = State {
             id: rec.id as i32,
@@ -188,9 +189,11 @@ impl Created {
             state.flags |= if on { kernel } else { 0 };
         }
         // SAFETY: The structure is ours; the call checks it as timer_create(2) does.
-        let timer = from_err_ptr(unsafe { bindings::posix_timer_prepare(&state) })?;
+        let timer = from_err_ptr(unsafe { bindings::posix_timer_prepare(&state) });
+        // It is the same errno for both.
+        let timer = timer.map_err(|errno| if errno == EAGAIN { no_entry() } else { errno })?;
         Ok(Self {
-            timer: NonNull::new(timer).ok_or(EAGAIN)?,
+            timer: NonNull::new(timer).ok_or(ENOMEM)?,
             state,
             stage: Stage::Prepared,
         })

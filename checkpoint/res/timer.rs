@@ -207,12 +207,14 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, entry: &Tree) -> Outcome<
 }
 
 fn failed(errno: Error) -> Failure {
-    let why = if errno == EAGAIN {
-        "the caller may not have so many POSIX timers (RLIMIT_SIGPENDING)"
-    } else {
-        "a new task was killed"
-    };
-    Failure::new(errno, why)
+    match errno {
+        EAGAIN => Failure::new(
+            EAGAIN,
+            "the caller may not have so many POSIX timers (RLIMIT_SIGPENDING)",
+        ),
+        ENOMEM => ENOMEM.into(),
+        errno => Failure::new(errno, "a new task was killed"),
+    }
 }
 
 impl Ready {
