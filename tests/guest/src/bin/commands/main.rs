@@ -5,6 +5,7 @@
 mod options;
 mod scene;
 mod terminals;
+mod trees;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::pace;
+use ckpt_guest::sys;
 
 use crate::scene::ended;
 use crate::scene::Scene;
@@ -124,6 +126,11 @@ fn stopped() -> Case {
 }
 
 fn main() -> ExitCode {
+    // Whoever is left by a case comes to it.
+    if let Err(errno) = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]) {
+        println!("prctl: {errno}");
+        return ExitCode::FAILURE;
+    }
     let mut cases = Cases::new();
     for (name, case) in [
         ("killed-and-restarted", killed_and_restarted as fn() -> Case),
@@ -133,6 +140,10 @@ fn main() -> ExitCode {
         ("stopped", stopped),
         ("terminal-gone", terminals::terminal_gone),
         ("terminal-handed-over", terminals::terminal_handed_over),
+        ("tree-killed-and-restarted", trees::killed_and_restarted),
+        ("tree-pid-namespace", trees::pid_namespace),
+        ("tree-new-pids", trees::new_pids),
+        ("tree-signalled", trees::signalled),
         ("refused", options::refused),
         ("timeout", options::timeout),
         ("log", options::log),

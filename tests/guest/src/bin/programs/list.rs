@@ -74,9 +74,11 @@ pub const PROGRAMS: &[Program] = &[
         "/bin/bash",
         &[
             "-c",
-            "for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
-             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s) > \"$0.$n\" & done; \
-             wait; sort \"$0.1\" \"$0.2\" \"$0.3\"",
+            // A job that were lost would leave no file, and nobody could wait for it.
+            "rm -f \"$0\".[123]; for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
+             ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s > \"$0.$n\"; exit $n) & \
+             p=\"$p $!\"; done; for q in $p; do wait $q; echo $?; done; \
+             sort \"$0.1\" \"$0.2\" \"$0.3\"; rm -f \"$0\".[123]",
             INPUT,
         ],
     ),
@@ -163,12 +165,31 @@ pub const PROGRAMS: &[Program] = &[
 
 /// Programs with files that come and go: each image is restarted in place of what it was
 /// taken of.
-pub const CHANGING: &[Program] = &[(
-    "make",
-    "/bin/bash",
-    &[
-        "-c",
-        "cd \"${0%/*}/c\" && rm -rf out && mkdir out && TMPDIR=$PWD/out make -s -j4 && out/prog",
-        INPUT,
-    ],
-)];
+pub const CHANGING: &[Program] = &[
+    (
+        "make",
+        "/bin/bash",
+        &[
+            "-c",
+            "cd \"${0%/*}/c\" && rm -rf out && mkdir out && TMPDIR=$PWD/out make -s -j4 && \
+             out/prog",
+            INPUT,
+        ],
+    ),
+    // A data base in a file, with its journal. Locks of files are not supported: nobody
+    // else has this one.
+    (
+        "sqlite3-file",
+        "/bin/bash",
+        &[
+            "-c",
+            "cd \"${0%/*}\" && rm -f db db-journal && sqlite3 -vfs unix-none db \
+             'pragma cache_size = 20; create table t (a integer primary key, b text); begin; \
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) \
+             insert into t select i, hex(i * 7919 % 65536) from n; commit; begin; \
+             update t set b = b || char(120) where a % 3 = 0; delete from t where a % 7 = 0; commit; \
+             select count(*), sum(a), max(b) from t; pragma integrity_check;'",
+            INPUT,
+        ],
+    ),
+];

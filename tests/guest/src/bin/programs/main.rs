@@ -3,7 +3,8 @@
 //! Programs that nobody here wrote, stopped at moments chosen by chance.
 //!
 //! Each runs once undisturbed. Then it runs again and is checkpointed twenty times
-//! on its way; its output must be the same. Some of the images are restarted, and
+//! on its way; its output must be the same. Some of the images are restarted; then it is
+//! killed with the last byte of its image and restarted at once, up to twenty times; and
 //! one once more after a reboot of the guest: each must end with the same output,
 //! whose end was spoilt before. Files outlive the reboot, so that they are in the
 //! test's directory.

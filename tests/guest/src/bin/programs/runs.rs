@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -23,8 +24,14 @@ const EVERY: usize = 5;
 const FEWEST: usize = 5;
 /// CHECKPOINT_KILL: all are killed when the image is complete.
 const KILL: usize = 2;
-/// How often a program with changing files is killed and restarted.
-const KILLS: u64 = 5;
+/// How often a program is killed and restarted at once, in one run.
+fn most_kills() -> u64 {
+    if pace::factor() == 1 {
+        MOMENTS as u64
+    } else {
+        FEWEST as u64
+    }
+}
 
 impl Stage {
     /// Checkpoints a run at its moments, until it has ended; returns the images.
@@ -111,8 +118,10 @@ impl Stage {
             self.restart(image, &format!("restart {restarts}"))?;
         }
         let count = forget(images);
+        let (kills, _) = self.killed(time, &mut rng)?;
         pass_with(format!(
-            "{} ms, {count} checkpoints, {restarts} restarts, {} KiB",
+            "{} ms, {count} checkpoints, {restarts} restarts, {kills} times killed and \
+             restarted, {} KiB",
             time.as_millis(),
             bytes / 1024
         ))
@@ -124,33 +133,46 @@ impl Stage {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
         let count = forget(self.goes_on(time, &mut rng)?);
-        let mut step = (time.as_micros() as u64 / (KILLS + 2)).max(1);
-        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
-        // Shorter steps if it was over before: how long it takes varies with the host.
-        while !self.kills(step, &mut rng)? {
-            step /= 2;
-            if step < 1000 {
-                return Err(format!("it is over before it was killed {KILLS} times"));
-            }
-        }
+        let (kills, step) = self.killed(time, &mut rng)?;
         let pid = self.start(&self.file("out"))?;
         match self.kill_at(pid, step, &mut rng) {
             Ok(true) => {}
             other => return Err(format!("the last one: {other:?}")),
         }
         pass_with(format!(
-            "{} ms, {count} checkpoints, {KILLS} times killed and restarted",
+            "{} ms, {count} checkpoints, {kills} times killed and restarted",
             time.as_millis()
         ))
     }
 
-    /// One run that is killed and restarted [`KILLS`] times, all of them before it is
-    /// over: false if it was not. Its output is right in both cases.
-    fn kills(&self, step: u64, rng: &mut Rng) -> Result<bool, String> {
+    /// A run that is killed with the last byte of its image and restarted at once, again
+    /// and again, to the right output; how often, and how many microseconds are between.
+    /// A short one is over before it was killed as often as others.
+    fn killed(&self, time: Duration, rng: &mut Rng) -> Result<(u64, u64), String> {
+        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
+        let most = most_kills();
+        let mut step = (time.as_micros() as u64 / (most + 2)).max(1);
+        // Shorter steps if it was over before: how long it takes varies with the host.
+        loop {
+            let kills = self.kills(most, step, rng)?;
+            if kills == most || step < 2000 && kills >= FEWEST as u64 {
+                return Ok((kills, step));
+            }
+            step /= 2;
+            if step < 200 {
+                return Err(format!("it is over after it was killed {kills} times"));
+            }
+        }
+    }
+
+    /// One run that is killed and restarted so many times, unless it is over before; how
+    /// often. Its output is right in both cases.
+    fn kills(&self, most: u64, step: u64, rng: &mut Rng) -> Result<u64, String> {
         let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-        let mut pid = self.start(&self.file("out"))?;
+        let first = self.start(&self.file("out"))?;
+        let mut pid = first;
         let mut kills = 0;
-        while kills < KILLS {
+        while kills < most {
             let killed = self
                 .kill_at(pid, step, rng)
                 .map_err(|why| format!("kill {}: {why}; {}", kills + 1, log()))?;
@@ -158,7 +180,8 @@ impl Stage {
                 break;
             }
             kills += 1;
-            pid = sys::fork().map_err(|e| format!("fork: {e}"))?;
+            // Programs remember who they are.
+            pid = sys::fork_as(first).map_err(|e| format!("process id {first}: {e}"))?;
             if pid == 0 {
                 sys::exit(self.take_on(&self.file("img")));
             }
@@ -171,7 +194,7 @@ impl Stage {
         self.ends(pid)
             .map_err(|why| format!("restarted {kills} times: {why}: {}", log()))?;
         self.same("killed and restarted")?;
-        Ok(kills == KILLS)
+        Ok(kills)
     }
 
     /// Kills a run with the last byte of its image, half a step to one and a half from

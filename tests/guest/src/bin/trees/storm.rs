@@ -35,7 +35,7 @@ fn children() -> u64 {
 }
 
 /// A counter that all processes have in common.
-fn counter() -> Result<&'static AtomicU64, String> {
+pub fn counter() -> Result<&'static AtomicU64, String> {
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     let spec = Spec {
         flags,

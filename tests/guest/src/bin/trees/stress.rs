@@ -4,6 +4,7 @@
 //! many tasks.
 
 use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ use crate::census::newcomers;
 use crate::census::processes;
 use crate::family::child;
 use crate::family::ends_well;
+use crate::storm::counter;
 
 /// Tasks in an image, also those that have ended.
 pub fn tasks_of(image: &Path) -> Result<usize, String> {
@@ -106,6 +108,8 @@ fn caller_killed() -> Case {
     let victim = complete(&scene, small)?;
     let mut rng = Rng::new(21);
     let rounds = 200 / pace::factor();
+    // Images that are complete, and the errno of one that is not.
+    let (complete, failed) = (counter()?, counter()?);
     for round in 0..rounds {
         let caller = sys::fork().map_err(|e| e.to_string())?;
         if caller == 0 {
@@ -113,7 +117,11 @@ fn caller_killed() -> Case {
             let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
             let fd = sys::open(&life::c_path(&image), flags, 0o644).unwrap_or(-1);
             loop {
-                let _ = sys::checkpoint(victim.pid, fd, 0, 0);
+                // Each is complete, or ends with the caller.
+                match sys::checkpoint(victim.pid, fd, 0, 0) {
+                    Ok(_) => complete.fetch_add(1, SeqCst),
+                    Err(errno) => failed.swap(errno.0 as u64, SeqCst),
+                };
             }
         }
         std::thread::sleep(Duration::from_micros(rng.below(25_000)));
@@ -125,7 +133,11 @@ fn caller_killed() -> Case {
         victim.unnoticed()?;
     }
     victim.ends_well(900)?;
-    pass_with(format!("{rounds} callers"))
+    let (complete, failed) = (complete.load(SeqCst), failed.load(SeqCst));
+    if failed != 0 || complete == 0 {
+        return Err(format!("{complete} images are complete; errno {failed}"));
+    }
+    pass_with(format!("{rounds} callers, {complete} complete images"))
 }
 
 /// A restart that fails at its end: the caller is what it was, and nobody is left.
@@ -162,6 +174,7 @@ fn restart_fails() -> Case {
 /// A process id of the tree is taken: it is named, and nobody is left.
 fn taken_pid() -> Case {
     let scene = Scene::new("tree-taken-pid");
+    let before = processes();
     let victim = complete(&scene, small)?;
     let image = victim.checkpoint("image", 0)?;
     let log = scene.dir.join("log");
@@ -173,8 +186,15 @@ fn taken_pid() -> Case {
         sys::restart(0, fd, sys::LOG, log).0
     });
     let said = std::fs::read_to_string(&log).unwrap_or_default();
-    if ended != Ended::Exit(libc::EEXIST) || !said.contains("is taken") {
-        return Err(format!("{ended:?}: {said}"));
+    // A child of the victim: the victim itself is who restarts.
+    let children = newcomers(&before);
+    let named = said.split(|c: char| !c.is_ascii_digit());
+    let named = named.filter_map(|digits| digits.parse().ok());
+    let is_named = named
+        .into_iter()
+        .any(|pid: i32| pid != victim.pid && children.contains(&pid));
+    if ended != Ended::Exit(libc::EEXIST) || !said.contains("is taken") || !is_named {
+        return Err(format!("{ended:?}: of {children:?}: {said}"));
     }
     // Any ids will do: beside the victim, which goes on.
     scene.finish();
