@@ -23,6 +23,7 @@ const AFTER: &str = "Exit status:\n  \
 Examples:\n  \
 checkpoint 4711 -o job.ckpt                  save it, and let it go on\n  \
 checkpoint 4711 -o job.ckpt --kill           save it, and end it\n  \
+checkpoint 4711 -o job.ckpt --stop           save it, and stop it: kill -CONT lets it go on\n  \
 umask 077                                    files of the shell are for their owner only\n  \
 checkpoint 4711 -o - | zstd > job.ckpt.zst   through a pipe\n  \
 checkpoint 4711 -o - | ssh other restart     to another machine\n  \

@@ -8,16 +8,30 @@ use nix::errno::Errno;
 /// What the kernel says of a process that is in other namespaces than the caller.
 const ELSEWHERE: &[u8] = b"another namespace";
 
+/// What the log says before the id of the task that is in the way.
+const TASK: &str = "checkpoint: pid ";
+
+/// The task that the kernel names, or `pid`, which was asked for.
+fn in_the_way(pid: i32, log: &[u8]) -> i32 {
+    let log = String::from_utf8_lossy(log);
+    let named = log.lines().find_map(|line| {
+        let (number, _) = line.strip_prefix(TASK)?.split_once(':')?;
+        number.parse().ok()
+    });
+    named.unwrap_or(pid)
+}
+
 /// What helps when checkpoint(2) of process `pid` has failed with `errno`, and the
 /// kernel has written this log.
 pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
     let elsewhere = log.windows(ELSEWHERE.len()).any(|part| part == ELSEWHERE);
+    let task = in_the_way(pid, log);
     Some(match errno {
         Errno::ENOSYS => "this kernel has no checkpoint(2); boot one that was built with \
              CONFIG_CHECKPOINT=y"
             .into(),
         Errno::EPERM => format!(
-            "saving needs the right to trace process {pid}: run this as the same user or as root \
+            "saving needs the right to trace process {task}: run this as the same user or as root \
              (CAP_SYS_PTRACE); the sysctls kernel.checkpoint_restart and \
              kernel.yama.ptrace_scope can forbid it as well"
         ),
@@ -26,7 +40,7 @@ pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
         }
         Errno::EBUSY => format!(
             "process {pid} and those below it must come to a halt: detach a debugger or \
-             strace (TracerPid in /proc/{pid}/status), let a slow system call end, and try \
+             strace (TracerPid in /proc/{task}/status), let a slow system call end, and try \
              again"
         ),
         Errno::EOPNOTSUPP if elsewhere => format!(
@@ -34,6 +48,9 @@ pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
              the process, as by nsenter --target {pid} --all, with the process's id there; \
              processes of different namespaces cannot be saved together"
         ),
+        Errno::EACCES => "save it together with the process that can read this: give the id of \
+             a parent of both"
+            .into(),
         Errno::EOPNOTSUPP | Errno::ETXTBSY => {
             "an image cannot hold this; the process has to give it up first. What images hold \
              is listed in Documentation/userspace-api/checkpoint.rst"
@@ -75,6 +92,16 @@ mod tests {
         assert!(text(Errno::EPERM).contains("CAP_SYS_PTRACE"));
         assert!(text(Errno::ESRCH).contains("process 42"));
         assert!(text(Errno::EBUSY).contains("/proc/42/status"));
+        let log = b"checkpoint: pid 47: the task is traced (errno 16)\n";
+        let busy = remedy(Errno::EBUSY, 42, log).unwrap();
+        assert!(busy.contains("process 42 and") && busy.contains("/proc/47/status"));
+        let rights = remedy(
+            Errno::EPERM,
+            42,
+            b"checkpoint: pid 47: no right to the task\n",
+        );
+        assert!(rights.unwrap().contains("trace process 47:"));
+        assert!(text(Errno::EACCES).contains("parent of both"));
         assert!(text(Errno::ENOSYS).contains("CONFIG_CHECKPOINT"));
         assert!(text(Errno::ENOSPC).contains("process 42 and of all below it"));
         assert_eq!(remedy(Errno::EIO, 42, b""), None);
