@@ -2,6 +2,7 @@
 
 //! What is done to a program on its way, and behind a reboot.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -135,7 +136,7 @@ impl Stage {
         let count = forget(self.goes_on(time, &mut rng)?);
         let (kills, step) = self.killed(time, &mut rng)?;
         let pid = self.start(&self.file("out"))?;
-        match self.kill_at(pid, step, &mut rng) {
+        match self.kill_at(pid, &self.file("img"), step, &mut rng) {
             Ok(true) => {}
             other => return Err(format!("the last one: {other:?}")),
         }
@@ -151,7 +152,8 @@ impl Stage {
     fn killed(&self, time: Duration, rng: &mut Rng) -> Result<(u64, u64), String> {
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
         let most = most_kills();
-        let mut step = (time.as_micros() as u64 / (most + 2)).max(1);
+        // So many fit in as a rule, although the machine is not always as fast.
+        let mut step = (time.as_micros() as u64 * 2 / (3 * most)).max(1);
         // Shorter steps if it was over before: how long it takes varies with the host.
         loop {
             let kills = self.kills(most, step, rng)?;
@@ -169,12 +171,14 @@ impl Stage {
     /// often. Its output is right in both cases.
     fn kills(&self, most: u64, step: u64, rng: &mut Rng) -> Result<u64, String> {
         let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+        // In memory: one after the other, and none outlives a reboot.
+        let image = std::env::temp_dir().join(format!("{}.img", self.program.0));
         let first = self.start(&self.file("out"))?;
         let mut pid = first;
         let mut kills = 0;
         while kills < most {
             let killed = self
-                .kill_at(pid, step, rng)
+                .kill_at(pid, &image, step, rng)
                 .map_err(|why| format!("kill {}: {why}; {}", kills + 1, log()))?;
             if !killed {
                 break;
@@ -183,7 +187,7 @@ impl Stage {
             // Programs remember who they are.
             pid = sys::fork_as(first).map_err(|e| format!("process id {first}: {e}"))?;
             if pid == 0 {
-                sys::exit(self.take_on(&self.file("img")));
+                sys::exit(self.take_on(&image));
             }
             // It is still reading the image as long as it is this program.
             let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
@@ -193,17 +197,17 @@ impl Stage {
         }
         self.ends(pid)
             .map_err(|why| format!("restarted {kills} times: {why}: {}", log()))?;
+        let _ = std::fs::remove_file(&image);
         self.same("killed and restarted")?;
         Ok(kills)
     }
 
     /// Kills a run with the last byte of its image, half a step to one and a half from
     /// now; false if it was over before.
-    fn kill_at(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<bool, String> {
-        let image = self.file("img");
+    fn kill_at(&self, pid: i32, image: &Path, step: u64, rng: &mut Rng) -> Result<bool, String> {
         std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
         let mut refused = 0;
-        while let Err((errno, said)) = self.checkpoint(pid, &image, KILL) {
+        while let Err((errno, said)) = self.checkpoint(pid, image, KILL) {
             if errno.0 == libc::ESRCH {
                 return Ok(false);
             }
