@@ -43,7 +43,7 @@ pub fn tell(line: &str) -> Result<(), String> {
 }
 
 /// Where allocations can fail.
-const KINDS: [&str; 2] = ["failslab", "fail_page_alloc"];
+pub const KINDS: [&str; 2] = ["failslab", "fail_page_alloc"];
 
 fn set(file: &str, value: &str) -> Result<(), String> {
     std::fs::write(format!("{DEBUG}/{file}"), value).map_err(|e| format!("{file}: {e}"))
@@ -71,13 +71,14 @@ pub fn attempt<T>(
     attempt_with(arm, has_failed, prepare, body)
 }
 
-/// As [`attempt`], for the first and all below it: one in `nth` allocations fails.
+/// As [`attempt`], for the first and all below it: one in `nth` allocations of this kind
+/// fails.
 pub fn attempt_in_tree<T>(
+    kind: &str,
     nth: usize,
     prepare: impl FnOnce() -> T,
     body: impl FnOnce(T) -> i32,
 ) -> Result<(Ended, bool), String> {
-    let kind = KINDS[nth % 2];
     let arm = |_| {
         set(&format!("{kind}/interval"), &nth.to_string())?;
         set(&format!("{kind}/times"), "1")

@@ -40,6 +40,7 @@ use crate::inject::attempt;
 use crate::inject::attempt_in_tree;
 use crate::inject::prepare;
 use crate::inject::tell;
+use crate::inject::KINDS;
 use crate::things::Things;
 
 /// The attempt failed and the caller is as before.
@@ -99,32 +100,53 @@ fn fails_well(desk: &Desk, mut caller: Unharmed, nth: usize) -> i32 {
     REFUSED
 }
 
-/// Tries one in `nth` for more and more, until none fails any more, and all is well then.
-fn sweep(mut one: impl FnMut(usize) -> Result<(bool, bool), String>) -> Case {
-    let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
-    while whole < 6 {
-        match one(nth)? {
-            (true, false) => whole += 1,
-            (false, false) => {
-                return Err(format!("one in {nth}: refused, and no allocation failed"))
+/// How long each allocation of a kind is tried; then fewer are.
+const DENSE: Duration = Duration::from_secs(60);
+
+/// Tries one in `nth` of each kind for more and more, until none fails any more, and all is
+/// well then.
+fn sweep(mut one: impl FnMut(&str, usize) -> Result<(bool, bool), String>) -> Case {
+    let mut said = Vec::new();
+    for kind in KINDS {
+        let start = Instant::now();
+        let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
+        let mut dense = 0;
+        while whole < 3 {
+            match one(kind, nth)? {
+                (true, false) => whole += 1,
+                (false, false) => {
+                    return Err(format!(
+                        "{kind}, one in {nth}: refused, and no allocation failed"
+                    ))
+                }
+                (true, true) => survived += 1,
+                (false, true) => refused += 1,
             }
-            (true, true) => survived += 1,
-            (false, true) => refused += 1,
+            nth += if start.elapsed() < DENSE {
+                dense = nth;
+                1
+            } else {
+                1 + nth / 24
+            };
+            if nth > MOST {
+                return Err("the allocations do not end".to_string());
+            }
         }
-        nth += 1 + nth / 24;
-        if nth > MOST {
-            return Err("the allocations do not end".to_string());
+        if refused == 0 {
+            return Err(format!(
+                "{kind}: no allocation that failed was one that is needed"
+            ));
         }
+        said.push(format!(
+            "{kind}: {refused} refused, {survived} survived, each of {dense}"
+        ));
     }
-    if refused == 0 {
-        return Err("no allocation that failed was one that is needed".to_string());
-    }
-    pass_with(format!("{refused} refused, {survived} survived"))
+    pass_with(said.join("; "))
 }
 
 fn tree_checkpoints() -> Case {
     let desk = Desk::open_in(Path::new("/tmp"), "alloc-save-tree");
-    sweep(|nth| {
+    sweep(|kind, nth| {
         let body = |family: Result<Family, _>| {
             let Ok(family) = family else {
                 return 3;
@@ -140,10 +162,10 @@ fn tree_checkpoints() -> Case {
                 Err(errno) => errno.0,
             }
         };
-        match attempt_in_tree(nth, Family::new, body)? {
+        match attempt_in_tree(kind, nth, Family::new, body)? {
             (Ended::Exit(RESUMED), failed) => Ok((true, failed)),
             (Ended::Exit(REFUSED), failed) => Ok((false, failed)),
-            (other, _) => Err(format!("one in {nth}: {other:?}; {}", desk.said())),
+            (other, _) => Err(format!("{kind}, one in {nth}: {other:?}; {}", desk.said())),
         }
     })
 }
@@ -165,13 +187,13 @@ fn tree_restarts() -> Case {
     if ended != Ended::Exit(RESUMED) {
         return Err(format!("no image: {ended:?}; {}", desk.said()));
     }
-    sweep(|nth| {
+    sweep(|kind, nth| {
         let prepare = || before(&desk);
         let body = |caller| fails_well(&desk, caller, nth);
-        match attempt_in_tree(nth, prepare, body)? {
+        match attempt_in_tree(kind, nth, prepare, body)? {
             (Ended::Exit(RESTARTED), failed) => Ok((true, failed)),
             (Ended::Exit(REFUSED), failed) => Ok((false, failed)),
-            (other, _) => Err(format!("one in {nth}: {other:?}; {}", desk.said())),
+            (other, _) => Err(format!("{kind}, one in {nth}: {other:?}; {}", desk.said())),
         }
     })
 }

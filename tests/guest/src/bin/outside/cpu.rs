@@ -53,6 +53,7 @@ fn sleep(begin: u64, flags: usize, time: Time) -> Result<(), String> {
     if ret != Ok(0) || passed < wanted || passed > 4 * wanted {
         return Err(format!("{ret:?} after {passed} ms, not {wanted} ms"));
     }
+    println!("{passed}");
     Ok(())
 }
 
@@ -101,9 +102,36 @@ fn for_ever() -> Case {
     pass_with(format!("{left} ns are left"))
 }
 
+/// Stopped when most of it is over, and restarted: what is left is slept, not all of it.
+fn late() -> Case {
+    let scene = Scene::new("sleep-cpu-late");
+    let victim = scene.start(|_| sleep(spent(), 0, time(duration())))?;
+    scene.pause(duration() * 3 / 4);
+    let image = victim.checkpoint("sleep-cpu-late", 0)?;
+    let left = end(&image)?.1 / 1_000_000;
+    victim.ends_well(duration())?;
+    if left > duration() / 2 {
+        // The machine was busy with others.
+        return Err(crate::calls::NO_SLEEP.to_string());
+    }
+    scene.restart(&image, duration())?;
+    let said = scene.said();
+    let passed = said.lines().last().and_then(|last| last.parse().ok());
+    let passed: u64 = passed.ok_or_else(|| format!("it has said {said}"))?;
+    // A sleep from the start would have taken `duration() - left` longer.
+    if passed > duration() + (duration() - left) / 2 {
+        return Err(format!(
+            "{passed} ms, not {}, of which {left} were left",
+            duration()
+        ));
+    }
+    pass_with(format!("{passed} ms, of which {left} were left"))
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("sleep-cpu-ends", || asleep_until_done(same_end)),
+    ("sleep-cpu-late", || asleep_until_done(late)),
     ("sleep-cpu-for-ever", || asleep_until_done(for_ever)),
 ];
 
