@@ -37,6 +37,12 @@ pub(crate) fn identity(file: &FileRef) -> usize {
     file.as_ptr() as usize
 }
 
+/// Does a process serve the file system? It may stand still.
+pub(crate) fn is_served_elsewhere(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file.
+    unsafe { bindings::ckpt_file_in_user_space(file.as_ptr()) }
+}
+
 /// May the current task open the file for reading, as in /proc/self/fd?
 pub(crate) fn may_open_for_reading(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file.

@@ -291,7 +291,7 @@ pub(crate) fn shut_down(socket: &FileRef, receive: bool, send: bool) -> Result {
 ///
 /// # Errors
 ///
-/// ENOMEM.
+/// ENOMEM; ESRCH when the process is gone.
 pub(crate) fn set_creator(socket: &FileRef, process: Option<&Process>) -> Result {
     let pid = process.map_or(core::ptr::null_mut(), Process::as_ptr);
     // SAFETY: The reference keeps the file, which is a socket; the process is held.

@@ -84,12 +84,15 @@ impl Met {
     }
 
     /// Refuses to write contents that the processes of the image could not read: the
-    /// descriptor that leads to them may only write, or no longer exist. `ask` says that
-    /// whoever serves the file can answer.
+    /// descriptor that leads to them may only write, or no longer exist; a mapping is one
+    /// of a file that can be read. `ask` says that whoever serves a file elsewhere can
+    /// answer.
     pub(super) fn check_readable(&self, file: &FileRef, ask: bool) -> Outcome {
         let met = contents(file).is_some_and(|identity| self.readable.knows(identity));
+        let mapped = memfile::is_one(file) && file::may_read(file);
+        let ask = ask || !file::is_served_elsewhere(file);
         ensure(
-            met || file::may_read(file) || ask && file::may_open_for_reading(file),
+            met || mapped || ask && file::may_open_for_reading(file),
             EACCES,
             "its contents can be read by no process of the image",
         )

@@ -65,9 +65,10 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
     )?;
     let (objref, new) = ctx.objects.refer(pipe.identity())?;
     if new {
-        let ask = pipe.is_anonymous() || ctx.may_ask();
-        ctx.pipes.check_readable(end, ask)?;
         let state = pipe.state()?;
+        if state.used != 0 {
+            ctx.pipes.check_readable(end, ctx.may_ask())?;
+        }
         let ends = Ends {
             end: None,
             look: state.look,

@@ -75,7 +75,9 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
     )?;
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
-        ctx.pipes.check_readable(file, true)?;
+        if shmem::size(file) != 0 {
+            ctx.pipes.check_readable(file, true)?;
+        }
         let st = inode::stat(file, false).why("the attributes of a file cannot be read")?;
         let name = memfile::name(file).blame("the name of a file is too long")?;
         let mut rec = Shmem::zeroed();

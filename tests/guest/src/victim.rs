@@ -168,6 +168,16 @@ impl<'a> Victim<'a> {
         Self { pid, scene }
     }
 
+    /// One more descriptor of what the victim has open.
+    pub fn descriptor(&self, number: i32) -> Result<i32, String> {
+        let pidfd = sys::plain(libc::SYS_pidfd_open, &[self.pid as usize, 0]);
+        let pidfd = pidfd.map_err(|e| format!("pidfd_open: {e}"))?;
+        let fd = sys::plain(libc::SYS_pidfd_getfd, &[pidfd, number as usize, 0]);
+        let _ = sys::close(pidfd as i32);
+        fd.map(|fd| fd as i32)
+            .map_err(|e| format!("pidfd_getfd: {e}"))
+    }
+
     /// Checkpoints the victim into a file of this name.
     pub fn try_checkpoint(&self, name: &str, flags: usize) -> Result<PathBuf, (Errno, String)> {
         let image = self.scene.dir.join(format!("{name}.img"));

@@ -221,16 +221,13 @@ fn in_the_kernel() -> Case {
     scene.until_there()?;
     scene.pause(50);
     // Whoever handles its faults is no part of the image.
-    let pidfd = sys::plain(libc::SYS_pidfd_open, &[victim.pid as usize, 0]);
-    let pidfd = pidfd.map_err(|e| format!("pidfd_open: {e}"))?;
-    let fd = sys::plain(libc::SYS_pidfd_getfd, &[pidfd, FAULTS as usize, 0]);
-    let fd = fd.map_err(|e| format!("pidfd_getfd: {e}"))? as i32;
+    let fd = victim.descriptor(FAULTS)?;
     let said = victim.refuses(libc::EBUSY, "did not leave the kernel within 10 seconds");
     victim.unnoticed()?;
     let place = std::fs::read_to_string(scene.dir.join("place")).map_err(|e| e.to_string())?;
     let place = place.parse().map_err(|_| "no place")?;
     faults(fd, ZEROPAGE, &mut [place, PAGE as u64, 0, 0])?;
-    let _ = (sys::close(fd), sys::close(pidfd as i32));
+    let _ = sys::close(fd);
     victim.ends_well(0)?;
     pass_with(said?.trim())
 }

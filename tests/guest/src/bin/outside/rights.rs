@@ -4,11 +4,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::life;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
+use ckpt_guest::victim::Victim;
 
 use crate::kills::Body;
 use crate::refused::Play;
@@ -126,11 +128,63 @@ fn memory_to_write(scene: &Scene) -> Result<(), String> {
     writer(scene, own)
 }
 
+/// Waits for a file; not for ever.
+fn until(scene: &Scene, name: &str) {
+    for _ in 0..10_000 {
+        if scene.dir.join(name).exists() {
+            break;
+        }
+        scene.pause(2);
+    }
+}
+
+/// The number that the victim has the end as which only its epoll keeps.
+const END: i32 = 70;
+
+fn pipe_of_an_epoll(scene: &Scene) -> Result<(), String> {
+    let text = |what: &'static str| move |e: sys::Errno| format!("{what}: {e}");
+    let ends = sys::pipe(0).map_err(text("pipe"))?;
+    sys::write(ends[1], SECRET.as_bytes()).map_err(text("write"))?;
+    sys::dup_to(ends[0], END, 0).map_err(text("dup"))?;
+    let epoll = sys::plain(libc::SYS_epoll_create1, &[0]).map_err(text("epoll"))?;
+    let mut event = libc::epoll_event {
+        events: libc::EPOLLIN as u32,
+        u64: 0,
+    };
+    let add = libc::EPOLL_CTL_ADD as usize;
+    let args = [epoll, add, END as usize, (&raw mut event) as usize];
+    sys::plain(libc::SYS_epoll_ctl, &args).map_err(text("epoll_ctl"))?;
+    // Behind the change of the user it cannot announce anything twice.
+    std::fs::write(scene.dir.join("made"), "").map_err(|e| e.to_string())?;
+    until(scene, "taken");
+    for fd in [ends[0], ends[1], END] {
+        sys::close(fd).map_err(text("close"))?;
+    }
+    writer(scene, epoll as i32)
+}
+
+/// Only an epoll of the process knows the pipe; somebody else has its end.
+fn known_to_an_epoll() -> Case {
+    let scene = Scene::new("refused-pipe-of-an-epoll");
+    let victim = scene.start(pipe_of_an_epoll)?;
+    until(&scene, "made");
+    let end = victim.descriptor(END)?;
+    std::fs::write(scene.dir.join("taken"), "").map_err(|e| e.to_string())?;
+    scene.until_there()?;
+    let done = is_not_told(&scene, &victim);
+    let _ = sys::close(end);
+    done
+}
+
 /// An image must not tell more than its processes could see.
 fn unreadable(name: &'static str, play: Play) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
     scene.until_there()?;
+    is_not_told(&scene, &victim)
+}
+
+fn is_not_told(scene: &Scene, victim: &Victim<'_>) -> Case {
     let said = victim.refuses(libc::EACCES, "can be read by no process of the image")?;
     let image = std::fs::read(scene.dir.join("refused.img")).map_err(|e| e.to_string())?;
     if image
@@ -142,6 +196,45 @@ fn unreadable(name: &'static str, play: Play) -> Case {
     victim.unnoticed()?;
     victim.ends_well(0)?;
     pass_with(said.trim())
+}
+
+fn fifo_to_write(scene: &Scene) -> Result<(), String> {
+    let path = life::c_path(&scene.dir.join("fifo"));
+    // SAFETY: a C string.
+    let made = sys::libc_result(unsafe { libc::mkfifo(path.as_ptr(), 0o600) });
+    made.map_err(|e| format!("mkfifo: {e}"))?;
+    let open = |flags| sys::open(&path, flags, 0).map_err(|e| format!("open: {e}"));
+    let (both, end) = (open(libc::O_RDWR)?, open(libc::O_WRONLY)?);
+    sys::write(end, b"for later").map_err(|e| format!("write: {e}"))?;
+    sys::close(both).map_err(|e| format!("close: {e}"))?;
+    scene.announce();
+    scene.wait();
+    let both = open(libc::O_RDWR)?;
+    let mut got = [0; 16];
+    match sys::read(both, &mut got) {
+        Ok(9) if got.starts_with(b"for later") => Ok(()),
+        other => Err(format!("{other:?}: {got:?}")),
+    }
+}
+
+fn empty_pipe(scene: &Scene) -> Result<(), String> {
+    let ends = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    sys::close(ends[0]).map_err(|e| format!("close: {e}"))?;
+    writer(scene, ends[1])
+}
+
+/// There is nothing to be told, or it may be read.
+fn saved(name: &'static str, play: Play) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
+    scene.until_there()?;
+    let image = victim.checkpoint(name, 0)?;
+    victim.unnoticed()?;
+    scene.finish();
+    // One after the other: each reads what is in it.
+    victim.ends_well(0)?;
+    scene.restart(&image, 0)?;
+    pass()
 }
 
 /// Cases.
@@ -157,6 +250,11 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-pipe-to-write", || {
         unreadable("refused-pipe-to-write", pipe_to_write)
     }),
+    ("fifo-to-write", || saved("fifo-to-write", fifo_to_write)),
+    ("empty-pipe-to-write", || {
+        saved("empty-pipe-to-write", empty_pipe)
+    }),
+    ("refused-pipe-of-an-epoll", known_to_an_epoll),
     ("refused-memory-to-write", || {
         unreadable("refused-memory-to-write", memory_to_write)
     }),
