@@ -232,14 +232,14 @@ impl Process {
         process.signal.commit();
         process.timers.start();
         process.task.commit(process.creds);
-        let open = Open(process.task.is_dumpable());
+        let open = Open(process.task.dumpable());
         (process.cpu.commit(), open)
     }
 }
 
 /// Whether others may look at a process. Whoever shares its memory may still have the
 /// one of the caller, to which they have no right.
-pub(crate) struct Open(bool);
+pub(crate) struct Open(task::Dumpable);
 
 impl Open {
     /// Cannot fail.

@@ -141,7 +141,7 @@ impl References {
 fn check(ctx: &mut SaveCtx) -> Outcome {
     ensure(
         // Whoever asked from outside was checked.
-        ctx.outside || task::is_dumpable() || task::capable(task::CAP_SYS_PTRACE),
+        ctx.outside || task::dumpable() == task::Dumpable::Owner || task::capable(task::CAP_SYS_PTRACE),
         EPERM,
         "the task is not dumpable",
     )?;

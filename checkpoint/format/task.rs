@@ -55,8 +55,11 @@ pub mod task_flags {
     pub const RESET_ON_FORK: u32 = 1 << 7;
     /// The process has been continued, and its parent has not asked for that yet.
     pub const CONTINUED: u32 = 1 << 8;
+    /// Core dumps are allowed for root only, and tracing for whoever may trace all: what
+    /// fs.suid_dumpable says of programs with changed ids. Without [`DUMPABLE`].
+    pub const DUMPABLE_ROOT: u32 = 1 << 9;
     /// All bits.
-    pub const ALL: u32 = (1 << 9) - 1;
+    pub const ALL: u32 = (1 << 10) - 1;
 }
 
 /// Scheduling policies.

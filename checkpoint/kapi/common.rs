@@ -237,7 +237,7 @@ struct Both {
 }
 
 impl Both {
-    /// `None` when the current task's address space is the same.
+    /// `None` when the current task's address space is the same; EINTR if killed.
     fn lock(space: &Space) -> Result<Option<Self>> {
         let second = mm::current_mm();
         if space.0 == second {
@@ -246,8 +246,9 @@ impl Both {
         // SAFETY: The space owns a reference, and outlives the lock: the caller has it.
         let first = unsafe { mm::WriteLock::of(space.0)? };
         // SAFETY: The current task uses it. No other lock of this class is held but the
-        // one of an older address space, whose task waits for this one.
-        unsafe { bindings::ckpt_mmap_write_lock_second(second) };
+        // one of an older address space, whose task waits for this one. Who looks at the
+        // memory from outside may hold it for long.
+        to_result(unsafe { bindings::ckpt_mmap_write_lock_second(second) })?;
         Ok(Some(Self {
             _first: first,
             second,

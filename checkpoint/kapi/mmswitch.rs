@@ -66,7 +66,8 @@ impl NewMm {
                 return Err(ENOMEM);
             }
             let this = Self::enter(new, state, true)?;
-            bindings::ckpt_mm_copy_binfmt(this.old);
+            // Who dumps core.
+            bindings::set_binfmt((*this.old).__bindgen_anon_1.binfmt);
             Ok(this)
         }
     }

@@ -73,6 +73,11 @@ impl PathRef {
         self.0.mnt == other.0.mnt && self.0.dentry == other.0.dentry
     }
 
+    /// Does its name lead elsewhere, because something is mounted over it?
+    pub(crate) fn is_covered(&self) -> bool {
+        is_covered(self.as_ptr())
+    }
+
     /// The absolute name in the mount namespace, whatever the task's root is.
     ///
     /// # Errors
@@ -119,6 +124,47 @@ pub(super) fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
     let mut name = KVec::new();
     name.extend_from_slice(tail.get(..len).unwrap_or_default(), GFP_KERNEL)?;
     Ok(name)
+}
+
+/// Is something mounted over it, or over a directory above it? Its name leads elsewhere
+/// then. Asks no file system.
+fn is_covered(path: *const bindings::path) -> bool {
+    // SAFETY: All callers hold references to `path`. Each location on the way up is held
+    // until the next one is: the calls give and take references as they say.
+    unsafe {
+        let mut at = *path;
+        bindings::path_get(&at);
+        // Over the place where a mount is mounted there is that mount, as a rule.
+        let (mut covered, mut own) = (false, false);
+        while !covered {
+            let flags = (&raw const (*at.dentry).d_flags).read_volatile();
+            if !own && flags & bindings::dentry_flags_DCACHE_MOUNTED != 0 {
+                let mut over = at;
+                bindings::path_get(&over);
+                covered = bindings::follow_down_one(&mut over) != 0;
+                bindings::path_put(&over);
+            }
+            if at.dentry == (*at.mnt).mnt_root {
+                own = true;
+                if bindings::follow_up(&mut at) == 0 {
+                    break;
+                }
+            } else {
+                own = false;
+                let parent = bindings::dget_parent(at.dentry);
+                bindings::dput(at.dentry);
+                at.dentry = parent;
+            }
+        }
+        bindings::path_put(&at);
+        covered
+    }
+}
+
+/// Does the name of an open file lead to another one, because something is mounted over it?
+pub(crate) fn is_file_covered(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file and with it its path.
+    is_covered(unsafe { bindings::ckpt_file_path(file.as_ptr()) })
 }
 
 /// The absolute name of an open file. See [`PathRef::name`].

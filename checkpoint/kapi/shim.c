@@ -11,7 +11,6 @@
 #include <linux/checkpoint.h>
 #include <linux/checkpoint_hdr.h>
 #include <linux/anon_inodes.h>
-#include <linux/binfmts.h>
 #include <linux/crc32.h>
 #include <linux/hrtimer.h>
 #include <linux/fsnotify.h>
@@ -128,9 +127,16 @@ int ckpt_mmap_write_lock(struct mm_struct *mm)
 	return mmap_write_lock_killable(mm);
 }
 
-void ckpt_mmap_write_lock_second(struct mm_struct *mm)
+int ckpt_mmap_write_lock_second(struct mm_struct *mm)
 {
-	mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
+	int err;
+
+	__mmap_lock_trace_start_locking(mm, true);
+	err = down_write_killable_nested(&mm->mmap_lock, SINGLE_DEPTH_NESTING);
+	if (!err)
+		mm_lock_seqcount_begin(mm);
+	__mmap_lock_trace_acquire_returned(mm, true, !err);
+	return err;
 }
 
 void ckpt_mmget(struct mm_struct *mm)
@@ -175,12 +181,6 @@ int ckpt_mm_share(void)
 	set_bit(MM_CONTEXT_LOCK_LAM, &current->mm->context.flags);
 #endif
 	return futex_hash_allocate_default();
-}
-
-/* The format of the program, for its core dump */
-void ckpt_mm_copy_binfmt(struct mm_struct *from)
-{
-	set_binfmt(from->binfmt);
 }
 
 /* A device knows the memory, or has known memory that the task had, by an id */

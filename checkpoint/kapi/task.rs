@@ -189,21 +189,38 @@ pub(crate) fn set_subreaper(on: bool) {
     unsafe { bindings::ckpt_set_subreaper(current_ptr(), on) };
 }
 
-/// May its owner trace the task and get its core dumps?
-pub(crate) fn is_dumpable() -> bool {
+/// Who may trace the current task and get its core dumps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dumpable {
+    /// Nobody may have dumps.
+    Off,
+    /// Its owner.
+    Owner,
+    /// Dumps are root's.
+    Root,
+}
+
+/// See [`Dumpable`].
+pub(crate) fn dumpable() -> Dumpable {
     // SAFETY: Takes the locks it needs.
-    unsafe {
-        bindings::task_exec_state_get_dumpable(current_ptr())
-            == bindings::task_dumpable_TASK_DUMPABLE_OWNER
+    match unsafe { bindings::task_exec_state_get_dumpable(current_ptr()) } {
+        bindings::task_dumpable_TASK_DUMPABLE_OWNER => Dumpable::Owner,
+        bindings::task_dumpable_TASK_DUMPABLE_ROOT => Dumpable::Root,
+        _ => Dumpable::Off,
     }
 }
 
-/// Sets PR_SET_DUMPABLE.
-pub(crate) fn set_dumpable(on: bool) {
-    let value = if on {
-        bindings::task_dumpable_TASK_DUMPABLE_OWNER
-    } else {
-        bindings::task_dumpable_TASK_DUMPABLE_OFF
+/// Sets it. Dumps for root, which are written with root's rights, only where
+/// fs.suid_dumpable has them for a change of ids; none otherwise.
+pub(crate) fn set_dumpable(who: Dumpable) {
+    // SAFETY: One word that a sysctl sets.
+    let of_changed = unsafe { (&raw const bindings::suid_dumpable).read_volatile() };
+    let value = match who {
+        Dumpable::Owner => bindings::task_dumpable_TASK_DUMPABLE_OWNER,
+        Dumpable::Root if of_changed == bindings::task_dumpable_TASK_DUMPABLE_ROOT as i32 => {
+            bindings::task_dumpable_TASK_DUMPABLE_ROOT
+        }
+        Dumpable::Root | Dumpable::Off => bindings::task_dumpable_TASK_DUMPABLE_OFF,
     };
     // SAFETY: Changes a word of the current task's exec state.
     unsafe { bindings::task_exec_state_set_dumpable(value) };

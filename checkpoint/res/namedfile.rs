@@ -35,6 +35,9 @@ use kernel::bindings::O_NONBLOCK;
 use kernel::cred::Credential;
 use kernel::prelude::*;
 
+/// Why what a path leads to now is not what it has led to.
+pub(super) const COVERED: &str = "a path over which something was mounted is not supported";
+
 /// The path of an open file, by which it can be opened again.
 pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
     let path = path::file_name(file).map_err(|errno| {
@@ -49,6 +52,7 @@ pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
             Failure::new(errno, "the path of a file cannot be found")
         }
     })?;
+    ensure(!path::is_file_covered(file), EOPNOTSUPP, COVERED)?;
     ensure(
         path.len() <= crate::format::STR_MAX,
         ENAMETOOLONG,

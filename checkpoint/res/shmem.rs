@@ -53,6 +53,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
         let mut rec = Shmem::zeroed();
         rec.objref = objref;
         rec.how = kind::ANON;
+        rec.size = shmem::size(file);
         if shmem::is_noreserve(file) {
             rec.flags |= f::NORESERVE;
         }
@@ -75,7 +76,9 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
     )?;
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
-        if shmem::size(file) != 0 {
+        // As large as it is now: others may write to it.
+        let size = shmem::size(file);
+        if size != 0 {
             ctx.pipes.check_readable(file, true)?;
         }
         let st = inode::stat(file, false).why("the attributes of a file cannot be read")?;
@@ -83,6 +86,7 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
         let mut rec = Shmem::zeroed();
         rec.objref = objref;
         rec.how = kind::UNLINKED;
+        rec.size = size;
         rec.mode = u32::from(st.mode) & !S_IFMT;
         (rec.uid, rec.gid) = memfile::owner(file);
         rec.namelen = name.len() as u32;
@@ -130,7 +134,6 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, mut rec: Shmem, name: &[u8]) -> Outc
         ETXTBSY,
         "a memory policy is not supported",
     )?;
-    rec.size = shmem::size(file);
     super::valid(&rec)?;
     ctx.writer.record(0, &rec).written()?;
     if !name.is_empty() {

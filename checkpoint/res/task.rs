@@ -26,6 +26,7 @@ use crate::kapi::limits::Sched;
 use crate::kapi::signal;
 use crate::kapi::signal::Stop;
 use crate::kapi::task;
+use crate::kapi::task::Dumpable;
 use crate::kapi::task::Used;
 use crate::res::cred;
 use crate::res::used;
@@ -57,11 +58,12 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.ppid = ids.ppid as u32;
     rec.pgid = ids.pgid as u32;
     rec.sid = ids.sid as u32;
-    let sched = limits::sched();
+    let (sched, dumpable) = (limits::sched(), task::dumpable());
     for (on, bit) in [
         (task::no_new_privs(), f::NO_NEW_PRIVS),
         (task::is_subreaper(), f::CHILD_SUBREAPER),
-        (task::is_dumpable(), f::DUMPABLE),
+        (dumpable == Dumpable::Owner, f::DUMPABLE),
+        (dumpable == Dumpable::Root, f::DUMPABLE_ROOT),
         (sched.reset_on_fork, f::RESET_ON_FORK),
     ] {
         rec.flags |= if on { bit } else { 0 };
@@ -290,9 +292,15 @@ impl Ready {
         task::count_used(&own);
     }
 
-    /// May others look at the process?
-    pub(crate) fn is_dumpable(&self) -> bool {
-        self.values.flags & f::DUMPABLE != 0
+    /// Who may look at the process?
+    pub(crate) fn dumpable(&self) -> Dumpable {
+        if self.values.flags & f::DUMPABLE != 0 {
+            Dumpable::Owner
+        } else if self.values.flags & f::DUMPABLE_ROOT != 0 {
+            Dumpable::Root
+        } else {
+            Dumpable::Off
+        }
     }
 
     /// Will the task have no_new_privs?
@@ -323,7 +331,7 @@ fn commit_values(rec: &Task, creds: cred::Ready) {
     creds.commit();
     // It becomes dumpable when all are what they are to be.
     if rec.flags & f::DUMPABLE == 0 {
-        task::set_dumpable(false);
+        task::set_dumpable(Dumpable::Off);
     }
     task::set_comm(&rec.comm);
     task::set_personality(rec.personality);

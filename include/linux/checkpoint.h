@@ -7,6 +7,7 @@
 #ifndef _LINUX_CHECKPOINT_H
 #define _LINUX_CHECKPOINT_H
 
+#include <linux/binfmts.h>
 #include <linux/bvec.h>
 #include <linux/checkpoint_internal.h>
 #include <linux/completion.h>
@@ -25,6 +26,7 @@
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
+#include <linux/namei.h>
 #include <linux/nsproxy.h>
 #include <linux/path.h>
 #include <linux/pagewalk.h>
@@ -75,7 +77,7 @@ u32 ckpt_crc32c(u32 crc, const void *data, size_t len);
 int ckpt_mmap_read_lock(struct mm_struct *mm);
 void ckpt_mmap_read_unlock(struct mm_struct *mm);
 int ckpt_mmap_write_lock(struct mm_struct *mm);
-void ckpt_mmap_write_lock_second(struct mm_struct *mm);
+int ckpt_mmap_write_lock_second(struct mm_struct *mm);
 void ckpt_mmget(struct mm_struct *mm);
 struct anon_vma *ckpt_vma_anon(struct vm_area_struct *vma);
 struct anon_vma *ckpt_anon_parent(struct anon_vma *anon);
@@ -84,7 +86,6 @@ void ckpt_arg_lock(struct mm_struct *mm);
 void ckpt_arg_unlock(struct mm_struct *mm);
 bool ckpt_futex_hash_is_chosen(void);
 int ckpt_mm_share(void);
-void ckpt_mm_copy_binfmt(struct mm_struct *from);
 bool ckpt_has_pasid(void);
 bool ckpt_has_user_events(void);
 unsigned long ckpt_total_pages(void);

@@ -45,6 +45,11 @@ impl Record for Task {
             "parent-death signal is out of range",
         )?;
         ensure(self.flags & !task_flags::ALL == 0, "task has unknown flags")?;
+        let dumpable = task_flags::DUMPABLE | task_flags::DUMPABLE_ROOT;
+        ensure(
+            self.flags & dumpable != dumpable,
+            "task is dumpable in two ways",
+        )?;
         ensure(
             (-20..=19).contains(&self.nice),
             "nice value is out of range",

@@ -215,6 +215,12 @@ struct cr_hdr_error {
 #define CR_TASK_RESET_ON_FORK		0x80
 /* Continued, and the parent has not asked for that yet */
 #define CR_TASK_CONTINUED		0x100
+/*
+ * Core dumps are allowed for root only, and tracing for whoever may trace all:
+ * what fs.suid_dumpable says of programs with changed ids. Without
+ * CR_TASK_DUMPABLE.
+ */
+#define CR_TASK_DUMPABLE_ROOT		0x200
 
 /* Scheduling policies */
 #define CR_POLICY_NORMAL		0	/* Time sharing */

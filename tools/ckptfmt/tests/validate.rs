@@ -130,6 +130,10 @@ fn task() {
                 "parent-death signal is out of range",
             ),
             (|r| r.flags = 1 << 31, "task has unknown flags"),
+            (
+                |r| r.flags |= task_flags::DUMPABLE | task_flags::DUMPABLE_ROOT,
+                "task is dumpable in two ways",
+            ),
             (|r| r.nice = 20, "nice value is out of range"),
             (|r| r.nice = i32::MIN, "nice value is out of range"),
             (|r| r.policy = 4, "scheduling policy is unknown"),

@@ -172,6 +172,7 @@ pub fn task_flags(flags: u32) -> Vec<&'static str> {
         (f::NO_NEW_PRIVS, "no-new-privs"),
         (f::CHILD_SUBREAPER, "subreaper"),
         (f::DUMPABLE, "dumpable"),
+        (f::DUMPABLE_ROOT, "dumpable by root"),
         (f::FORKNOEXEC, "forked-no-exec"),
         (f::SUPERPRIV, "used-privileges"),
         (f::MCE_EARLY, "mce-early"),

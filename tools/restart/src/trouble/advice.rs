@@ -63,6 +63,10 @@ pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
                  not block: let it come from a file, or from a pipe, as in cat FILE | restart",
             )
         }
+        (None, Errno::EIO) if reason.contains(": the image cannot be read") => Some(
+            "what the image is on fails, or a connection to it: see dmesg; nothing is known about \
+             the image",
+        ),
         (None, Errno::EAGAIN) if reason.contains(": a mapping cannot be made") => {
             Some("raise the limit of locked memory: ulimit -l")
         }
@@ -165,6 +169,8 @@ mod tests {
         assert!(lacks.contains("uid_map") && !lacks.contains("copy"));
         assert!(!helps(Errno::EINVAL, "an epoll cannot be created").contains("copy"));
         assert!(!helps(Errno::EINVAL, "image offset 0: the image cannot be read").contains("copy"));
+        let fails = helps(Errno::EIO, "image offset 0: the image cannot be read");
+        assert!(fails.contains("dmesg") && !fails.contains("copy"));
         for (errno, damaged) in [
             (
                 Errno::EIO,

@@ -223,6 +223,50 @@ fn empty_pipe(scene: &Scene) -> Result<(), String> {
     writer(scene, ends[1])
 }
 
+const OF_CHANGED: &str = "/proc/sys/fs/suid_dumpable";
+
+/// Its dumps are root's, as those of all whose ids have changed.
+fn changed(scene: &Scene) -> Result<(), String> {
+    for_everybody(scene)?;
+    become_other();
+    let dumpable = || sys::prctl(libc::PR_GET_DUMPABLE, &[]);
+    if dumpable() != Ok(2) {
+        return Err(format!("after a change of ids: {:?}", dumpable()));
+    }
+    scene.announce();
+    scene.wait();
+    let wanted = std::fs::read_to_string(OF_CHANGED).map_err(|e| e.to_string())?;
+    match dumpable() {
+        Ok(now) if now.to_string() == wanted.trim() => Ok(()),
+        other => Err(format!("{other:?}, not {wanted}")),
+    }
+}
+
+/// Dumps for root are a right: only while the machine gives it for such programs.
+fn dumps_of_root() -> Case {
+    let set =
+        |value: &str| std::fs::write(OF_CHANGED, value).map_err(|e| format!("{OF_CHANGED}: {e}"));
+    let pattern = "/proc/sys/kernel/core_pattern";
+    let before = std::fs::read(pattern).map_err(|e| e.to_string())?;
+    // A relative one is warned about.
+    std::fs::write(pattern, "/tmp/core").map_err(|e| e.to_string())?;
+    set("2")?;
+    let done = (|| {
+        let scene = Scene::new("dumpable-by-root");
+        let victim = scene.start(changed)?;
+        scene.until_there()?;
+        let image = victim.checkpoint("dumpable-by-root", 0)?;
+        victim.ends_well(0)?;
+        scene.restart(&image, 0)?;
+        set("0")?;
+        scene.restart(&image, 0)?;
+        pass()
+    })();
+    set("0")?;
+    std::fs::write(pattern, before).map_err(|e| e.to_string())?;
+    done
+}
+
 /// There is nothing to be told, or it may be read.
 fn saved(name: &'static str, play: Play) -> Case {
     let scene = Scene::new(name);
@@ -254,6 +298,7 @@ pub const CASES: &[(&str, Body)] = &[
     ("empty-pipe-to-write", || {
         saved("empty-pipe-to-write", empty_pipe)
     }),
+    ("dumpable-by-root", dumps_of_root),
     ("refused-pipe-of-an-epoll", known_to_an_epoll),
     ("refused-memory-to-write", || {
         unreadable("refused-memory-to-write", memory_to_write)

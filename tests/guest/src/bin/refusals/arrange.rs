@@ -2,6 +2,8 @@
 
 //! What can be in the way of a checkpoint: descriptors of kinds that are not supported.
 
+use std::path::PathBuf;
+
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life::c_path;
 use ckpt_guest::odd;
@@ -272,6 +274,38 @@ fn current_directory(_: &Desk) -> Result<Place, String> {
     Ok(Place::Nowhere)
 }
 
+/// A directory of this name that something will be mounted over, until the guest ends.
+fn to_cover(name: &str) -> Result<(PathBuf, impl Fn() -> Result<(), String>), String> {
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
+    let place = c_path(&path);
+    let cover = move || {
+        // SAFETY: three strings that end with NUL, and no data.
+        let done = unsafe {
+            let (name, data) = (c"tmpfs".as_ptr(), std::ptr::null());
+            sys::libc_result(libc::mount(name, place.as_ptr(), name, 0, data))
+        };
+        done.map(|_| ()).map_err(|e| format!("mount: {e}"))
+    };
+    Ok((path, cover))
+}
+
+fn covered(_: &Desk) -> Result<Place, String> {
+    let (path, cover) = to_cover("refusals-covered")?;
+    std::fs::create_dir_all(path.join("below")).map_err(|e| e.to_string())?;
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let opened = sys::open(&c_path(&path.join("below/file")), flags, 0o600);
+    cover()?;
+    fd("open", opened.map(|fd| fd as usize))
+}
+
+fn covered_directory(_: &Desk) -> Result<Place, String> {
+    let (path, cover) = to_cover("refusals-covered-cwd")?;
+    std::env::set_current_dir(&path).map_err(|e| e.to_string())?;
+    cover()?;
+    Ok(Place::Nowhere)
+}
+
 fn perf(_: &Desk) -> Result<Place, String> {
     let mut attr = [0u64; 16];
     // PERF_TYPE_SOFTWARE, 128 bytes; PERF_COUNT_SW_TASK_CLOCK; disabled.
@@ -387,6 +421,12 @@ pub const THINGS: &[Thing] = &[
         "unlinked-current-directory",
         current_directory,
         &["directory"],
+    ),
+    thing("fd-covered", covered, &["something was mounted"]),
+    thing(
+        "task-covered-directory",
+        covered_directory,
+        &["something was mounted"],
     ),
     thing("fd-device", device, &["kmsg", "device"]),
     thing("fd-block-device", block_device, &["zram0", "device"]),
