@@ -74,11 +74,12 @@ pub const PROGRAMS: &[Program] = &[
         "/bin/bash",
         &[
             "-c",
-            // A job that were lost would leave no file, and nobody could wait for it.
+            // Nobody could wait for a job that were lost. The files stay: an image of a moment
+            // behind a job has it done.
             "rm -f \"$0\".[123]; for n in 1 2 3; do (for ((i = 0; i < 2500; i++)); do \
              ((s = (s * 31 + i + n) % 1000003)); done; echo $n $s > \"$0.$n\"; exit $n) & \
              p=\"$p $!\"; done; for q in $p; do wait $q; echo $?; done; \
-             sort \"$0.1\" \"$0.2\" \"$0.3\"; rm -f \"$0\".[123]",
+             sort \"$0.1\" \"$0.2\" \"$0.3\"",
             INPUT,
         ],
     ),

@@ -108,6 +108,10 @@ fn caller_killed() -> Case {
     let victim = complete(&scene, small)?;
     let mut rng = Rng::new(21);
     let rounds = 200 / pace::factor();
+    // Half of them are killed in the middle of their first image.
+    let start = Instant::now();
+    victim.checkpoint("undisturbed", 0)?;
+    let whole = start.elapsed().as_micros() as u64 * 2;
     // Images that are complete, and the errno of one that is not.
     let (complete, failed) = (counter()?, counter()?);
     for round in 0..rounds {
@@ -124,7 +128,7 @@ fn caller_killed() -> Case {
                 };
             }
         }
-        std::thread::sleep(Duration::from_micros(rng.below(25_000)));
+        std::thread::sleep(Duration::from_micros(rng.below(whole)));
         let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
         let ended = sys::wait_for(caller, 10);
         if ended != Ended::Signal(libc::SIGKILL) {
