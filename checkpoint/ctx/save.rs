@@ -141,7 +141,9 @@ impl References {
 fn check(ctx: &mut SaveCtx) -> Outcome {
     ensure(
         // Whoever asked from outside was checked.
-        ctx.outside || task::dumpable() == task::Dumpable::Owner || task::capable(task::CAP_SYS_PTRACE),
+        ctx.outside
+            || task::dumpable() == task::Dumpable::Owner
+            || task::capable(task::CAP_SYS_PTRACE),
         EPERM,
         "the task is not dumpable",
     )?;

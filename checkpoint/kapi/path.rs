@@ -134,9 +134,11 @@ fn is_covered(path: *const bindings::path) -> bool {
     unsafe {
         let mut at = *path;
         bindings::path_get(&at);
-        // Over the place where a mount is mounted there is that mount, as a rule.
+        // Over the place where a mount is mounted there is that mount, as a rule. What is
+        // over the task's own root is not in the way of who begins there.
         let (mut covered, mut own) = (false, false);
-        while !covered {
+        let root = PathRef::root();
+        while !covered && !(at.mnt == root.0.mnt && at.dentry == root.0.dentry) {
             let flags = (&raw const (*at.dentry).d_flags).read_volatile();
             if !own && flags & bindings::dentry_flags_DCACHE_MOUNTED != 0 {
                 let mut over = at;
@@ -152,6 +154,8 @@ fn is_covered(path: *const bindings::path) -> bool {
             } else {
                 own = false;
                 let parent = bindings::dget_parent(at.dentry);
+                // The end of a file system: it was moved out of what is mounted of it.
+                covered |= parent == at.dentry;
                 bindings::dput(at.dentry);
                 at.dentry = parent;
             }

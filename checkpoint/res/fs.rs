@@ -37,11 +37,12 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     };
     ctx.writer.record(task, &rec).written()?;
     let name = |path: PathRef, why| {
-        ensure(!path.is_covered(), EOPNOTSUPP, super::namedfile::COVERED)?;
-        path.name().map_err(|errno| {
+        let name = path.name().map_err(|errno| {
             let gone = errno == ENOENT;
             Failure::new(if gone { EOPNOTSUPP } else { errno }, why)
-        })
+        })?;
+        ensure(!path.is_covered(), EOPNOTSUPP, super::namedfile::COVERED)?;
+        Ok::<_, Failure>(name)
     };
     super::procfs::refuse(&PathRef::root())?;
     super::procfs::refuse(&PathRef::pwd())?;

@@ -306,6 +306,32 @@ fn covered_directory(_: &Desk) -> Result<Place, String> {
     Ok(Place::Nowhere)
 }
 
+/// It is in a directory that was moved out of the part of a file system that is mounted.
+fn escaped_directory(_: &Desk) -> Result<Place, String> {
+    let base = std::env::temp_dir().join("refusals-escaped");
+    let _ = std::fs::remove_dir_all(base.join("out"));
+    for name in ["part/inner", "mounted"] {
+        std::fs::create_dir_all(base.join(name)).map_err(|e| e.to_string())?;
+    }
+    let (part, mounted) = (c_path(&base.join("part")), c_path(&base.join("mounted")));
+    // SAFETY: two strings that end with NUL, and no data.
+    let done = unsafe {
+        let nothing = std::ptr::null();
+        let flags = libc::MS_BIND;
+        sys::libc_result(libc::mount(
+            part.as_ptr(),
+            mounted.as_ptr(),
+            nothing,
+            flags,
+            nothing.cast(),
+        ))
+    };
+    done.map_err(|e| format!("mount: {e}"))?;
+    std::env::set_current_dir(base.join("mounted/inner")).map_err(|e| e.to_string())?;
+    std::fs::rename(base.join("part/inner"), base.join("out")).map_err(|e| e.to_string())?;
+    Ok(Place::Nowhere)
+}
+
 fn perf(_: &Desk) -> Result<Place, String> {
     let mut attr = [0u64; 16];
     // PERF_TYPE_SOFTWARE, 128 bytes; PERF_COUNT_SW_TASK_CLOCK; disabled.
@@ -428,6 +454,14 @@ pub const THINGS: &[Thing] = &[
         covered_directory,
         &["something was mounted"],
     ),
+    Thing {
+        errnos: &[libc::EINVAL, libc::EOPNOTSUPP],
+        ..thing(
+            "task-escaped-directory",
+            escaped_directory,
+            &["current directory", "something was mounted"],
+        )
+    },
     thing("fd-device", device, &["kmsg", "device"]),
     thing("fd-block-device", block_device, &["zram0", "device"]),
 ];
