@@ -138,7 +138,7 @@ fn is_covered(path: *const bindings::path) -> bool {
         // over the task's own root is not in the way of who begins there.
         let (mut covered, mut own) = (false, false);
         let root = PathRef::root();
-        while !covered && !(at.mnt == root.0.mnt && at.dentry == root.0.dentry) {
+        while !covered && (at.mnt != root.0.mnt || at.dentry != root.0.dentry) {
             let flags = (&raw const (*at.dentry).d_flags).read_volatile();
             if !own && flags & bindings::dentry_flags_DCACHE_MOUNTED != 0 {
                 let mut over = at;

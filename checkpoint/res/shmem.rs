@@ -128,7 +128,7 @@ pub(crate) fn check_mapping(file: &FileRef, may_write: bool) -> Outcome {
     )
 }
 
-fn write(ctx: &mut SaveCtx, file: &FileRef, mut rec: Shmem, name: &[u8]) -> Outcome {
+fn write(ctx: &mut SaveCtx, file: &FileRef, rec: Shmem, name: &[u8]) -> Outcome {
     ensure(
         !shmem::has_policy(file),
         ETXTBSY,
