@@ -218,7 +218,8 @@ impl Born {
     }
 }
 
-fn killed() -> Failure {
+/// The failure that a task is gone which was made for the restart.
+pub(crate) fn killed() -> Failure {
     Failure::new(ESRCH, "a new task was killed")
 }
 

@@ -4,6 +4,7 @@
 //! What kinds of state ask a restart for: strings, files and processes of the image.
 
 use super::restore::RestoreCtx;
+use crate::cradle::killed;
 use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
@@ -19,18 +20,15 @@ use kernel::prelude::*;
 /// Bytes of notes at most: what is behind is left out.
 const NOTES_MAX: usize = 1 << 16;
 
-fn killed() -> Failure {
-    Failure::new(ESRCH, "a new task was killed")
-}
-
 impl RestoreCtx {
-    /// What a process of the image has become.
+    /// What a process of the image has become, which is there at this moment.
     pub(crate) fn process_of(&self, pid: u32) -> Outcome<&Process> {
         let place = self.forest.process(pid).ok_or(Failure::new(
             EINVAL,
             "reference to a process that is not in the image",
         ))?;
         let process = self.processes.get(place).and_then(Option::as_ref);
+        let process = process.filter(|process| process.number() != 0);
         process.ok_or_else(killed)
     }
 

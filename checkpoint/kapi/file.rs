@@ -190,7 +190,7 @@ pub(crate) fn write_back(file: &FileRef) -> Result {
     // SAFETY: The reference keeps the file. The word that remembers which errors
     // were told is written under its lock, as fsync(2) does.
     unsafe {
-        if bindings::ckpt_file_in_user_space(file.as_ptr()) {
+        if is_served_elsewhere(file) {
             return Ok(());
         }
         let told = bindings::ckpt_file_wb_err(file.as_ptr());

@@ -52,8 +52,9 @@ impl NewMm {
         if new.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: `new` is known to nobody else; the limits are read as exec
-        // reads them.
+        // SAFETY: `new` is known to nobody else until it is entered; the limits are read as
+        // exec reads them. The value keeps the old one, whose format only exec changes, in
+        // the task itself; the call sets that of the new one, which is current by then.
         unsafe {
             (*new).__bindgen_anon_1.task_size = (*old).__bindgen_anon_1.task_size;
             let rlim = (*task::signal_ptr()).rlim;

@@ -181,7 +181,8 @@ fn a_namespace_has_the_id_and_a_proc_of_its_own() {
     assert_eq!(ids, format!("{process}\t{me}"));
     let init: u32 = status(process, "PPid").parse().unwrap();
     assert_eq!(status(init, "NSpid"), format!("{init}\t1"));
-    let inside = |path: &str| format!("/proc/{process}/root/proc/{path}");
+    let root = format!("/proc/{process}/root");
+    let inside = |path: &str| format!("{root}/proc/{path}");
     assert!(fs::exists(inside("1/comm")).unwrap());
     assert!(!fs::exists(inside(&format!("{init}"))).unwrap() || init == me);
     assert!(fs::exists(format!("/proc/{init}")).unwrap());

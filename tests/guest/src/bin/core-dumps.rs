@@ -10,7 +10,7 @@ use ckpt_guest::life::Life;
 use ckpt_guest::sys;
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
-/// A file is the notes of a core dump: e_type, ET_CORE.
+/// What a core dump is as an ELF file: e_type, ET_CORE.
 const ET_CORE: u8 = 4;
 
 /// A child that aborts: whether it has dumped, as wait(2) tells it.

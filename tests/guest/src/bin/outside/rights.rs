@@ -48,7 +48,7 @@ fn not_ours(name: &'static str, play: Play) -> Case {
     victim.unnoticed()?;
     victim.ends_well(0)?;
     let said = std::fs::read_to_string(files[1].as_path()).map_err(|e| e.to_string())?;
-    let (task, _) = whose(&scene).unwrap_or((victim.pid, 0));
+    let task = child(&scene).unwrap_or(victim.pid);
     let named = said.contains(&format!("pid {task}:")) && said.contains("no right to the task");
     match ended {
         sys::Ended::Exit(libc::EPERM) if named => pass_with(said.trim()),
@@ -56,24 +56,21 @@ fn not_ours(name: &'static str, play: Play) -> Case {
     }
 }
 
-/// The child of the victim that is in the way, and its parent.
-fn whose(scene: &Scene) -> Option<(i32, i32)> {
+/// The child of the victim that is in the way, if it has one.
+fn child(scene: &Scene) -> Option<i32> {
     let text = std::fs::read_to_string(scene.dir.join("child")).ok()?;
-    let (child, parent) = text.split_once(' ')?;
-    Some((child.parse().ok()?, parent.parse().ok()?))
+    text.parse().ok()
 }
 
 /// A process of the caller's user, with a child that is root's.
 fn child_not_ours() -> Case {
     not_ours("refused-child-not-ours", |scene| {
-        let parent = sys::getpid();
         let child = sys::fork().map_err(|e| format!("fork: {e}"))?;
         if child == 0 {
             scene.wait();
             sys::exit(0);
         }
-        let text = format!("{child} {parent}");
-        std::fs::write(scene.dir.join("child"), text).map_err(|e| e.to_string())?;
+        std::fs::write(scene.dir.join("child"), child.to_string()).map_err(|e| e.to_string())?;
         become_other();
         sys::prctl(libc::PR_SET_DUMPABLE, &[1]).map_err(|e| format!("prctl: {e}"))?;
         scene.announce();

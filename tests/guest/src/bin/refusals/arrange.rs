@@ -2,8 +2,6 @@
 
 //! What can be in the way of a checkpoint: descriptors of kinds that are not supported.
 
-use std::path::PathBuf;
-
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life::c_path;
 use ckpt_guest::odd;
@@ -242,96 +240,6 @@ fn memfd_huge(_: &Desk) -> Result<Place, String> {
     fd("memfd_create", plain(libc::SYS_memfd_create, &args))
 }
 
-/// On the machine's disk: an unlinked file of tmpfs is supported.
-fn unlinked(desk: &Desk) -> Result<Place, String> {
-    let path = desk.dir.join("refusals-unlinked");
-    let flags = libc::O_RDWR | libc::O_CREAT;
-    let opened = sys::open(&c_path(&path), flags, 0o600);
-    let _ = std::fs::remove_file(&path);
-    fd("open", opened.map(|fd| fd as usize))
-}
-
-/// A file of tmpfs that linkat(2) can still give a name.
-fn nameless(_: &Desk) -> Result<Place, String> {
-    let flags = libc::O_RDWR | libc::O_TMPFILE;
-    let opened = sys::open(c"/dev/shm", flags, 0o600);
-    fd("open", opened.map(|fd| fd as usize))
-}
-
-fn unlinked_directory(_: &Desk) -> Result<Place, String> {
-    let path = std::env::temp_dir().join("refusals-directory");
-    let _ = std::fs::create_dir(&path);
-    let opened = sys::open(&c_path(&path), libc::O_RDONLY, 0);
-    let _ = std::fs::remove_dir(&path);
-    fd("open", opened.map(|fd| fd as usize))
-}
-
-fn current_directory(_: &Desk) -> Result<Place, String> {
-    let path = std::env::temp_dir().join("refusals-cwd");
-    let _ = std::fs::create_dir(&path);
-    std::env::set_current_dir(&path).map_err(|e| e.to_string())?;
-    std::fs::remove_dir(&path).map_err(|e| e.to_string())?;
-    Ok(Place::Nowhere)
-}
-
-/// A directory of this name that something will be mounted over, until the guest ends.
-fn to_cover(name: &str) -> Result<(PathBuf, impl Fn() -> Result<(), String>), String> {
-    let path = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&path).map_err(|e| e.to_string())?;
-    let place = c_path(&path);
-    let cover = move || {
-        // SAFETY: three strings that end with NUL, and no data.
-        let done = unsafe {
-            let (name, data) = (c"tmpfs".as_ptr(), std::ptr::null());
-            sys::libc_result(libc::mount(name, place.as_ptr(), name, 0, data))
-        };
-        done.map(|_| ()).map_err(|e| format!("mount: {e}"))
-    };
-    Ok((path, cover))
-}
-
-fn covered(_: &Desk) -> Result<Place, String> {
-    let (path, cover) = to_cover("refusals-covered")?;
-    std::fs::create_dir_all(path.join("below")).map_err(|e| e.to_string())?;
-    let flags = libc::O_RDWR | libc::O_CREAT;
-    let opened = sys::open(&c_path(&path.join("below/file")), flags, 0o600);
-    cover()?;
-    fd("open", opened.map(|fd| fd as usize))
-}
-
-fn covered_directory(_: &Desk) -> Result<Place, String> {
-    let (path, cover) = to_cover("refusals-covered-cwd")?;
-    std::env::set_current_dir(&path).map_err(|e| e.to_string())?;
-    cover()?;
-    Ok(Place::Nowhere)
-}
-
-/// It is in a directory that was moved out of the part of a file system that is mounted.
-fn escaped_directory(_: &Desk) -> Result<Place, String> {
-    let base = std::env::temp_dir().join("refusals-escaped");
-    let _ = std::fs::remove_dir_all(base.join("out"));
-    for name in ["part/inner", "mounted"] {
-        std::fs::create_dir_all(base.join(name)).map_err(|e| e.to_string())?;
-    }
-    let (part, mounted) = (c_path(&base.join("part")), c_path(&base.join("mounted")));
-    // SAFETY: two strings that end with NUL, and no data.
-    let done = unsafe {
-        let nothing = std::ptr::null();
-        let flags = libc::MS_BIND;
-        sys::libc_result(libc::mount(
-            part.as_ptr(),
-            mounted.as_ptr(),
-            nothing,
-            flags,
-            nothing.cast(),
-        ))
-    };
-    done.map_err(|e| format!("mount: {e}"))?;
-    std::env::set_current_dir(base.join("mounted/inner")).map_err(|e| e.to_string())?;
-    std::fs::rename(base.join("part/inner"), base.join("out")).map_err(|e| e.to_string())?;
-    Ok(Place::Nowhere)
-}
-
 fn perf(_: &Desk) -> Result<Place, String> {
     let mut attr = [0u64; 16];
     // PERF_TYPE_SOFTWARE, 128 bytes; PERF_COUNT_SW_TASK_CLOCK; disabled.
@@ -434,32 +342,6 @@ pub const THINGS: &[Thing] = &[
             "image-to-own-child-socket",
             image_to_socket,
             &["is to read it"],
-        )
-    },
-    thing("fd-tmpfile", nameless, &["can still get a name"]),
-    thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
-    thing(
-        "fd-unlinked-directory",
-        unlinked_directory,
-        &["unlinked", "deleted"],
-    ),
-    thing(
-        "unlinked-current-directory",
-        current_directory,
-        &["directory"],
-    ),
-    thing("fd-covered", covered, &["something was mounted"]),
-    thing(
-        "task-covered-directory",
-        covered_directory,
-        &["something was mounted"],
-    ),
-    Thing {
-        errnos: &[libc::EINVAL, libc::EOPNOTSUPP],
-        ..thing(
-            "task-escaped-directory",
-            escaped_directory,
-            &["current directory", "something was mounted"],
         )
     },
     thing("fd-device", device, &["kmsg", "device"]),

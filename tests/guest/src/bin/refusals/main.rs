@@ -11,6 +11,7 @@ mod bits32;
 mod locks;
 mod memory;
 mod others;
+mod places;
 mod procfs;
 mod sockets;
 mod state;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         memory::THINGS,
         others::THINGS,
         arrange::THINGS,
+        places::THINGS,
         procfs::THINGS,
         sockets::THINGS,
         locks::THINGS,

@@ -191,7 +191,10 @@ fn mapped_by_child(desk: &Desk, path: &Path, shared: bool) -> i32 {
     };
     let _shared = shared.then(|| of(libc::MAP_SHARED));
     let ends = sys::pipe(0).unwrap_or([-1; 2]);
-    let child = sys::fork().unwrap_or(-1);
+    // To kill -1 would kill all.
+    let Ok(child) = sys::fork() else {
+        return 1;
+    };
     if child == 0 {
         let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
         let _map = of(libc::MAP_PRIVATE);
