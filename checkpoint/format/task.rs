@@ -240,8 +240,10 @@ wire! {
         children_oublock: u64,
         /// Most memory of one of them at a time, in pages. Varies.
         children_maxrss: u64,
+        /// Lowest score adjustment that the task may set without CAP_SYS_RESOURCE.
+        oom_score_adj_min: i32,
         /// Zero.
-        reserved: u64,
+        reserved: u32,
     }
 }
 

@@ -18,15 +18,25 @@ pub(crate) fn oom_score_adj() -> (i32, i32) {
     }
 }
 
-/// Sets the adjustment of the out-of-memory score, -1000 to 1000; not below
-/// what is allowed at this moment.
-pub(crate) fn set_oom_score_adj(adj: i32) {
-    let (current, lowest) = oom_score_adj();
-    if adj < lowest && adj != current && !task::capable(task::CAP_SYS_RESOURCE) {
+/// May the current task have this adjustment of the out-of-memory score, and this lowest
+/// one? Both as a write to its file, which can lower them by CAP_SYS_RESOURCE only.
+pub(crate) fn may_set_oom_score_adj(adj: i32, lowest: i32) -> bool {
+    let (own, own_lowest) = oom_score_adj();
+    (adj >= own_lowest || adj == own) && lowest >= own_lowest
+        || task::capable(task::CAP_SYS_RESOURCE)
+}
+
+/// Sets the adjustment of the out-of-memory score and the lowest one, -1000 to 1000; not
+/// below what is allowed at this moment.
+pub(crate) fn set_oom_score_adj(adj: i32, lowest: i32) {
+    if !may_set_oom_score_adj(adj, lowest) {
         return;
     }
-    // SAFETY: The signal structure lives; it is one word.
-    unsafe { (*task::signal_ptr()).oom_score_adj = adj as i16 };
+    // SAFETY: The signal structure lives; each is one word.
+    unsafe {
+        (*task::signal_ptr()).oom_score_adj = adj as i16;
+        (*task::signal_ptr()).oom_score_adj_min = lowest as i16;
+    }
 }
 
 /// Scheduling as sched_setattr(2) sees it.

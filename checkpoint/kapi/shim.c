@@ -117,6 +117,11 @@ int ckpt_mmap_read_lock(struct mm_struct *mm)
 	return mmap_read_lock_killable(mm);
 }
 
+void ckpt_khugepaged_enter(struct vm_area_struct *vma)
+{
+	khugepaged_enter_vma(vma, vma->vm_flags);
+}
+
 void ckpt_mmap_read_unlock(struct mm_struct *mm)
 {
 	mmap_read_unlock(mm);

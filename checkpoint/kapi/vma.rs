@@ -10,6 +10,14 @@ use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
+mod finish;
+
+pub(crate) use finish::advise;
+pub(crate) use finish::populate;
+pub(crate) use finish::seal;
+pub(crate) use finish::set_name;
+pub(crate) use finish::tell_khugepaged;
+
 /// What the kernel knows of one mapping.
 pub(crate) struct Info {
     /// First address.
@@ -301,61 +309,4 @@ pub(crate) fn may_run_changed(file: &FileRef) -> Result {
             bindings::MAP_PRIVATE as c_ulong,
         )
     })
-}
-
-/// madvise(2) on the current task's new address space.
-pub(crate) fn advise(start: u64, end: u64, advice: u32) -> Result {
-    // SAFETY: The function takes the locks it needs and checks the range.
-    to_result(unsafe {
-        bindings::do_madvise(
-            mm::current_mm(),
-            start as c_ulong,
-            end.wrapping_sub(start) as usize,
-            advice as i32,
-        )
-    })
-}
-
-/// Seals a range of the current task's new address space.
-pub(crate) fn seal(start: u64, end: u64) -> Result {
-    // SAFETY: The function takes the lock it needs and checks the range.
-    to_result(unsafe { bindings::ckpt_mseal(start as c_ulong, end as c_ulong) })
-}
-
-/// Faults a locked range in, as mlock(2) does. Failures show as later faults.
-pub(crate) fn populate(start: u64, end: u64) {
-    // SAFETY: Takes the lock it needs.
-    unsafe { bindings::__mm_populate(start as c_ulong, end.wrapping_sub(start) as c_ulong, 1) };
-}
-
-/// Names an anonymous range of the current task's new address space.
-///
-/// # Errors
-///
-/// EINVAL for a name with characters that prctl(2) refuses.
-pub(crate) fn set_name(start: u64, end: u64, name: &[u8]) -> Result {
-    let valid = |c: &u8| (0x20..0x7f).contains(c) && !b"\\`$[]".contains(c);
-    if name.is_empty() || name.len() > 79 || !name.iter().all(valid) {
-        return Err(EINVAL);
-    }
-    let mut text = [0u8; 80];
-    text.get_mut(..name.len())
-        .ok_or(EINVAL)?
-        .copy_from_slice(name);
-    // SAFETY: `text` ends with a NUL; the name is reference-counted and the
-    // mappings take references of their own.
-    unsafe {
-        let name = bindings::ckpt_name_alloc(text.as_ptr().cast());
-        if name.is_null() {
-            return Err(ENOMEM);
-        }
-        let done = bindings::ckpt_name_set(
-            mm::current_mm(),
-            start as c_ulong,
-            end.wrapping_sub(start) as c_ulong,
-            name,
-        );
-        bindings::ckpt_name_put(name);
-        to_result(done)
-    }
 }

@@ -277,6 +277,8 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
     }
     mm::set_fields(&fields(&rec))?;
     set_flags(&rec, f::THP_DISABLE);
+    // It did not look while there were to be none.
+    vma::tell_khugepaged()?;
     // The caller's own is stricter, or the same: children do not leave it behind.
     if !mm::has_flag(b::MMF_HAS_MDWE) {
         set_flags(&rec, STICKY);

@@ -98,7 +98,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     let affinity = limits::affinity()?;
     rec.affinity_len = affinity.len() as u32;
     rec.pdeath_signal = task::pdeath_signal();
-    (rec.oom_score_adj, _) = limits::oom_score_adj();
+    (rec.oom_score_adj, rec.oom_score_adj_min) = limits::oom_score_adj();
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
@@ -188,13 +188,10 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready
         EINVAL,
         "task is another one than in the forest",
     )?;
-    let (adj, lowest) = limits::oom_score_adj();
     ensure(
-        rec.oom_score_adj == adj
-            || rec.oom_score_adj >= lowest
-            || task::capable(task::CAP_SYS_RESOURCE),
+        limits::may_set_oom_score_adj(rec.oom_score_adj, rec.oom_score_adj_min),
         EPERM,
-        "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
+        "the oom_score_adj of the image, or how far it may be lowered, needs CAP_SYS_RESOURCE",
     )?;
     if rec.ioprio != limits::ioprio() {
         limits::may_set_ioprio(rec.ioprio).blame("the I/O priority of the image is not allowed")?;
@@ -267,7 +264,7 @@ impl Ready {
     pub(crate) fn commit(&self, creds: cred::Ready) {
         let rec = &self.values;
         // By the caller's rights.
-        limits::set_oom_score_adj(rec.oom_score_adj);
+        limits::set_oom_score_adj(rec.oom_score_adj, rec.oom_score_adj_min);
         commit_values(rec, creds);
         signal::set_stop(&stop(rec));
         task::set_subreaper(rec.flags & f::CHILD_SUBREAPER != 0);

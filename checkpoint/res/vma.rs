@@ -292,7 +292,11 @@ fn finish(rec: &Vma, name: &[u8], guards: &[GuardRange]) -> Outcome {
         vma::set_name(rec.start, rec.end, name).why("a mapping cannot be named")?;
     }
     if rec.flags & f::LOCKED != 0 && rec.flags & f::LOCKONFAULT == 0 {
-        vma::populate(rec.start, rec.end);
+        // What nothing may touch stays absent, as with mlock(2).
+        if rec.flags & (f::READ | f::WRITE | f::EXEC) != 0 {
+            let shared = matches!(rec.how, vma_kind::SHMEM | vma_kind::SHARED);
+            vma::populate(rec.start, rec.end, !shared && rec.flags & f::WRITE != 0)?;
+        }
     }
     Ok(())
 }

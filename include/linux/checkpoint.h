@@ -21,6 +21,7 @@
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/futex.h>
+#include <linux/khugepaged.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
@@ -76,6 +77,7 @@ u32 ckpt_crc32c(u32 crc, const void *data, size_t len);
 /* memory */
 int ckpt_mmap_read_lock(struct mm_struct *mm);
 void ckpt_mmap_read_unlock(struct mm_struct *mm);
+void ckpt_khugepaged_enter(struct vm_area_struct *vma);
 int ckpt_mmap_write_lock(struct mm_struct *mm);
 int ckpt_mmap_write_lock_second(struct mm_struct *mm);
 void ckpt_mmget(struct mm_struct *mm);

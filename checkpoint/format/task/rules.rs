@@ -68,7 +68,9 @@ impl Record for Task {
             "real-time priority is out of range",
         )?;
         ensure(
-            (-1000..=1000).contains(&self.oom_score_adj),
+            [self.oom_score_adj, self.oom_score_adj_min]
+                .iter()
+                .all(|adj| (-1000..=1000).contains(adj)),
             "oom_score_adj is out of range",
         )?;
         ensure(

@@ -369,7 +369,9 @@ struct cr_hdr_task {
 	__u64 children_inblock;
 	__u64 children_oublock;
 	__u64 children_maxrss;
-	__u64 reserved;			/* Zero */
+	/* Lowest score adjustment without CAP_SYS_RESOURCE */
+	__s32 oom_score_adj_min;
+	__u32 reserved;			/* Zero */
 };
 
 /* struct cr_hdr_creds: who the task is, in its user namespace */

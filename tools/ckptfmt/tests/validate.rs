@@ -152,6 +152,10 @@ fn task() {
             (|r| r.affinity_len = 4, "CPU affinity is too long"),
             (|r| r.oom_score_adj = 1001, "oom_score_adj is out of range"),
             (
+                |r| r.oom_score_adj_min = -1001,
+                "oom_score_adj is out of range",
+            ),
+            (
                 |r| r.task_comm_len = 17,
                 "length of the task name is not 16",
             ),

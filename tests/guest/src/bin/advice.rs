@@ -6,6 +6,7 @@
 //! work afterwards, where a program can see it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ckpt_guest::check;
 use ckpt_guest::life::Life;
@@ -24,6 +25,8 @@ const MADV_GUARD_INSTALL: i32 = 102;
 const MAP_DROPPABLE: i32 = 0x08;
 const MLOCK_ONFAULT: usize = 1;
 const PAGES: usize = 8;
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
 
 type Make = fn(&Map) -> Ret;
 
@@ -133,10 +136,39 @@ fn works(name: &str, map: &Map) {
     }
 }
 
+/// Memory of small pages that may become huge ones.
+fn small_pages() -> Map {
+    let map = check::need("mmap", Map::anon(2 * HUGE));
+    let skip = map.addr.next_multiple_of(HUGE) - map.addr;
+    let map = map.part(skip / PAGE, HUGE / PAGE);
+    check::need("small pages", map.advise(libc::MADV_NOHUGEPAGE));
+    for page in 0..map.pages() {
+        map.fill_page(page, page as u64);
+    }
+    check::need("huge pages", map.advise(libc::MADV_HUGEPAGE));
+    map
+}
+
+/// Whether khugepaged finds the memory. Each time that it is told its pause it looks.
+fn becomes_huge(map: &Map) -> bool {
+    const PAUSE: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs";
+    let pause = std::fs::read(PAUSE);
+    (0..300).any(|_| {
+        if let Ok(pause) = &pause {
+            check::need("khugepaged", std::fs::write(PAUSE, pause));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let all = procfs::own_mappings();
+        let found = procfs::mapping_at(&all, map.addr);
+        found.is_some_and(|m| m.numbers.get("AnonHugePages") == Some(&(HUGE / 1024)))
+    })
+}
+
 fn main() -> ExitCode {
     let life = Life::start();
     let mut absent = Vec::new();
     let made = arrange(&mut absent);
+    let small = small_pages();
     let (mut before, mut after) = (Text::with_room(1 << 20), Text::with_room(1 << 20));
     let lock = sys::plain(libc::SYS_mlockall, &[libc::MCL_FUTURE as usize]);
     check::need("mlockall", lock);
@@ -154,6 +186,13 @@ fn main() -> ExitCode {
     check::that(locked, "future memory is no longer locked (mlockall)");
     for (name, map) in &made {
         works(name, map);
+    }
+    check::that(becomes_huge(&small), "khugepaged does not know the memory");
+    for page in 0..small.pages() {
+        check::that(
+            small.page_is(page, page as u64),
+            format!("page {page} of a huge one"),
+        );
     }
     check::detail(format!(
         "{back:?}, {} kinds, absent: [{}]",

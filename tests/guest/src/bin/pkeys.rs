@@ -8,6 +8,7 @@ use ckpt_guest::check;
 use ckpt_guest::life::Life;
 use ckpt_guest::mem;
 use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
 use ckpt_guest::procfs;
 use ckpt_guest::regs;
 use ckpt_guest::sys;
@@ -22,6 +23,14 @@ fn key_of(map: &Map) -> usize {
     *found
         .and_then(|m| m.numbers.get("ProtectionKey"))
         .unwrap_or(&0)
+}
+
+/// Is the page there, so that touching it will not fault?
+fn is_there(map: &Map) -> bool {
+    let mut there = 0u8;
+    let args = [map.addr, map.len, (&raw mut there) as usize];
+    let done = sys::plain(libc::SYS_mincore, &args).is_ok();
+    done && std::hint::black_box(there) & 1 == 1
 }
 
 fn main() -> ExitCode {
@@ -44,6 +53,16 @@ fn main() -> ExitCode {
         let ret = sys::plain(libc::SYS_pkey_mprotect, &args);
         check::need("pkey_mprotect", ret);
     }
+    let held = Spec {
+        prot: libc::PROT_READ,
+        ..Spec::default()
+    };
+    let held = check::need("mmap", Map::new(held));
+    let args = [held.addr, held.len, libc::PROT_READ as usize, first];
+    let ret = sys::plain(libc::SYS_pkey_mprotect, &args);
+    check::need("pkey_mprotect", ret);
+    check::need("mlock", held.lock(0));
+    check::that(is_there(&held), "locked memory is not there");
     let exec = check::need("mmap", Map::anon(mem::PAGE));
     check::need("execute-only memory", exec.protect(libc::PROT_EXEC));
     // No access by the first key, no writing by the second.
@@ -60,6 +79,10 @@ fn main() -> ExitCode {
         &(regs::pkru(), key_of(&exec)),
     );
     check::that(mem::faults(memory.addr), "the first key no longer guards");
+    check::that(
+        is_there(&held),
+        "locked memory that a key guards is not there",
+    );
     check::that(
         !mem::faults(memory.part(2, 1).addr),
         "the second key forbids reading",

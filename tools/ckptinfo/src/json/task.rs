@@ -80,6 +80,7 @@ fn task(model: &View<'_>) -> Value {
         "cpus": (!model.affinity.is_empty()).then(|| text::cpus(&model.affinity)),
         "pdeath_signal": task.pdeath_signal,
         "oom_score_adj": task.oom_score_adj,
+        "oom_score_adj_min": task.oom_score_adj_min,
         "timer_slack_ns": task.timer_slack_ns.to_string(),
         "utime_ns": task.utime.to_string(),
         "stime_ns": task.stime.to_string(),

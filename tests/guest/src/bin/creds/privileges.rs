@@ -58,6 +58,12 @@ fn has_oom(adj: i32) -> bool {
     text.trim() == adj.to_string()
 }
 
+/// A lower value than one's own, once more: as far as somebody with privilege allowed it.
+fn goes_down_to(lowest: i32, own: i32) -> bool {
+    let set = |adj: i32| std::fs::write("/proc/self/oom_score_adj", adj.to_string()).is_ok();
+    has_oom(own) && set(lowest) && !set(lowest - 1) && has_oom(lowest)
+}
+
 /// ioprio_set(2): the class, and the level.
 fn io(class: usize, level: usize) {
     if sys::plain(libc::SYS_ioprio_set, &[1, 0, class << 13 | level]).is_err() {
@@ -137,7 +143,7 @@ const LIMIT_REASON: Ends = Lacks(
 );
 const OOM_REASON: Ends = Lacks(
     libc::EPERM,
-    "the oom_score_adj of the image needs CAP_SYS_RESOURCE",
+    "the oom_score_adj of the image, or how far it may be lowered, needs CAP_SYS_RESOURCE",
 );
 const IO_REASON: Ends = Lacks(libc::EPERM, "the I/O priority of the image is not allowed");
 const SCHED_REASON: Ends = Lacks(libc::EPERM, "the scheduling of the image is not allowed");
@@ -174,6 +180,11 @@ const GRANTS: &[Grant] = &[
     grant("oom-allowed", || oom(-500), || (), Has(|| has_oom(-500))),
     grant("oom-as-before", both!(oom(-500), user()),
         both!(oom(-500), user()), Has(|| has_oom(-500))),
+    grant("oom-lowest", both!(oom(-500), both!(user(), oom(0))()), || (),
+        Has(|| goes_down_to(-500, 0))),
+    grant("oom-lowest-of-the-image", both!(oom(-100), both!(user(), oom(0))()),
+        both!(oom(-500), NO_RESOURCE()), Has(|| goes_down_to(-100, 0))),
+    grant("oom-lowest-for-a-user", both!(oom(-500), both!(user(), oom(0))()), user, OOM_REASON),
     grant("oom-above", both!(oom(10), user()), both!(user(), oom(300)), Has(|| has_oom(10))),
     grant("io", both!(io(1, 4), NO_IO()), NO_IO, IO_REASON),
     grant("io-for-a-user", both!(io(1, 4), user()), user, IO_REASON),
