@@ -87,6 +87,11 @@ impl PathRef {
     pub(crate) fn name(&self) -> Result<KVec<u8>> {
         name(self.as_ptr())
     }
+
+    /// The name for people: also where there is none, or none any more.
+    pub(crate) fn display_name(&self) -> KVec<u8> {
+        display_name_of(self.as_ptr())
+    }
 }
 
 impl Drop for PathRef {
@@ -98,16 +103,16 @@ impl Drop for PathRef {
 
 /// The name of an open file for people: also of those without a path.
 pub(crate) fn display_name(file: &FileRef) -> KVec<u8> {
+    // SAFETY: The reference keeps the file and with it its path.
+    display_name_of(unsafe { bindings::ckpt_file_path(file.as_ptr()) })
+}
+
+fn display_name_of(path: *const bindings::path) -> KVec<u8> {
     let text = || -> Result<KVec<u8>> {
         let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-        // SAFETY: The reference keeps the file, `buf` has the length given.
-        let text = from_err_ptr(unsafe {
-            bindings::d_path(
-                bindings::ckpt_file_path(file.as_ptr()),
-                buf.as_mut_ptr().cast(),
-                NAME_MAX as c_int,
-            )
-        })?;
+        let at = buf.as_mut_ptr().cast();
+        // SAFETY: All callers hold references to `path`, `buf` has the length given.
+        let text = from_err_ptr(unsafe { bindings::d_path(path, at, NAME_MAX as c_int) })?;
         tail(&buf, text)
     };
     // Only information: without memory it is empty.

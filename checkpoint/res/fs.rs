@@ -36,20 +36,28 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
         reserved: 0,
     };
     ctx.writer.record(task, &rec).written()?;
-    let name = |path: PathRef, why| {
-        let name = path.name().map_err(|errno| {
-            let gone = errno == ENOENT;
-            Failure::new(if gone { EOPNOTSUPP } else { errno }, why)
-        })?;
-        ensure(!path.is_covered(), EOPNOTSUPP, super::namedfile::COVERED)?;
-        Ok::<_, Failure>(name)
-    };
     super::procfs::refuse(&PathRef::root())?;
     super::procfs::refuse(&PathRef::pwd())?;
-    let root = name(PathRef::root(), "the root directory has been removed")?;
-    let pwd = name(PathRef::pwd(), "the current directory has been removed")?;
+    let root = name(&PathRef::root(), "the root directory has been removed")?;
+    let pwd = name(&PathRef::pwd(), "the current directory has been removed")?;
     ctx.string(task, &root)?;
     ctx.string(task, &pwd)
+}
+
+/// The absolute name of a directory, by which it can be entered again; `gone` is said of
+/// one that has been removed.
+fn name(path: &PathRef, gone: &'static str) -> Outcome<KVec<u8>> {
+    let name = path.name().map_err(|errno| match errno {
+        ENOENT => Failure::new(EOPNOTSUPP, gone),
+        EINVAL if path.is_covered() => Failure::new(EOPNOTSUPP, super::namedfile::COVERED),
+        EINVAL => Failure::new(EOPNOTSUPP, "a directory has no path in a file system"),
+        errno => Failure::new(errno, "the path of a directory cannot be found"),
+    });
+    name.and_then(|name| {
+        ensure(!path.is_covered(), EOPNOTSUPP, super::namedfile::COVERED)?;
+        Ok(name)
+    })
+    .map_err(|failure: Failure| failure.about(&path.display_name()))
 }
 
 /// A directory by its absolute name, which the caller may enter.

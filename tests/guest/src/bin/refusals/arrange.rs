@@ -15,6 +15,8 @@ pub enum Place {
     Fd(i32),
     /// The start of a mapping.
     Address(usize),
+    /// A directory of the task.
+    Path(String),
     /// Not at a place.
     Nowhere,
 }

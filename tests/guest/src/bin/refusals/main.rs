@@ -29,6 +29,13 @@ use ckpt_guest::desk::Desk;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::unharmed::Unharmed;
 
+/// The path of a descriptor, as /proc has it; none of one that is closed again.
+fn path_of(fd: i32) -> String {
+    let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+    let link = link.to_string_lossy();
+    link.trim_end_matches(" (deleted)").to_string()
+}
+
 fn refused(desk: &Desk, thing: &Thing) -> Case {
     let place = match (thing.arrange)(desk) {
         Ok(place) => place,
@@ -49,12 +56,13 @@ fn refused(desk: &Desk, thing: &Thing) -> Case {
         ));
     }
     let wanted = match place {
-        Place::Fd(fd) => format!("fd {fd}"),
-        Place::Address(addr) => format!("{addr:#x}"),
-        Place::Nowhere => String::new(),
+        Place::Fd(fd) => vec![format!("fd {fd}"), path_of(fd)],
+        Place::Address(addr) => vec![format!("{addr:#x}")],
+        Place::Path(path) => vec![path],
+        Place::Nowhere => Vec::new(),
     };
-    if !said.contains(&wanted) {
-        return Err(format!("the log does not name {wanted}: {said}"));
+    if let Some(missing) = wanted.iter().find(|wanted| !said.contains(*wanted)) {
+        return Err(format!("the log does not name {missing}: {said}"));
     }
     let lower = said.to_lowercase();
     if !thing
