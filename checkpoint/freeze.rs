@@ -186,7 +186,8 @@ impl Parked {
     /// a signal.
     pub(crate) fn settle(&self, left: &mut u32) -> Outcome<bool> {
         loop {
-            if !self.visit.wait(left)? {
+            let settled = self.visit.wait(left);
+            if !settled.map_err(|failure| self.given_up(failure))? {
                 return Err(self.too_slow());
             }
             match self.visit.take_report() {
@@ -203,7 +204,8 @@ impl Parked {
 
     /// Time for a task that was not ready to get further.
     fn pause(&self, left: &mut u32) -> Outcome {
-        pause(left)?.then_some(()).ok_or_else(|| {
+        let paused = pause(left).map_err(|failure| self.given_up(failure));
+        paused?.then_some(()).ok_or_else(|| {
             let why = if park::is_vfork_child(&self.task) {
                 "for 10 seconds the task is a child of vfork that has not called exec"
             } else {
@@ -211,6 +213,18 @@ impl Parked {
             };
             Failure::new(EBUSY, why)
         })
+    }
+
+    /// A caller that was killed leaves word of what it has waited for.
+    fn given_up(&self, failure: Failure) -> Failure {
+        let why = if park::is_vfork_child(&self.task) {
+            "killed while the task is a child of vfork that has not called exec"
+        } else if park::is_in_exec(&self.task) {
+            "killed while the task is in execve"
+        } else {
+            "killed while the task does not leave the kernel"
+        };
+        given_up(failure, why)
     }
 
     fn too_slow(&self) -> Failure {
@@ -249,6 +263,16 @@ impl Parked {
                 Ok(_) => return (None, Err(ended())),
             }
         }
+    }
+}
+
+/// What is said of a wait that has failed: if the caller was killed nobody issues the call
+/// again, and whoever did it may want to know.
+pub(crate) fn given_up(failure: Failure, why: &'static str) -> Failure {
+    if failure.again && sched::is_killed() {
+        Failure::new(EINTR, why)
+    } else {
+        failure
     }
 }
 

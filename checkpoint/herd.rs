@@ -14,6 +14,7 @@ use crate::error::Place;
 use crate::format::tree::tree_flags as f;
 use crate::format::tree::Tree;
 use crate::format::tree::TASKS_MAX;
+use crate::freeze::given_up;
 use crate::freeze::pause;
 use crate::freeze::Parked;
 use crate::freeze::IN_EXEC;
@@ -95,8 +96,12 @@ impl Turn {
         };
         let turn = GATHERING.get(own).ok_or(EINVAL)?;
         while turn.cmpxchg(0, 1, Full).is_err() {
+            let paused = pause(left).map_err(|failure| {
+                let why = "killed while another checkpoint has not gathered its tasks";
+                given_up(failure, why)
+            });
             ensure(
-                pause(left)?,
+                paused?,
                 EBUSY,
                 "another checkpoint has not gathered its tasks within 10 seconds",
             )?;
@@ -160,13 +165,20 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
             if held.parked.len() == before {
                 return held.members(seen, top);
             }
-        } else if !pause(&mut left)? {
+            continue;
+        }
+        let number = ending.map_or(0, |task| task.pid);
+        let paused = pause(&mut left).map_err(|failure| {
+            let why = "killed while the task is ending, and does not end";
+            given_up(failure, why).of_task(number)
+        });
+        if !paused? {
             let why = match ending {
                 Some(task) if park::is_in_exec(&task.task) => IN_EXEC,
                 _ => "for 10 seconds the task is ending, and does not end",
             };
             let failure = Failure::new(EBUSY, why);
-            return Err(failure.of_task(ending.map_or(0, |task| task.pid)));
+            return Err(failure.of_task(number));
         }
     }
 }
@@ -303,16 +315,18 @@ fn why_busy(failure: Failure, task: &Seen, seen: &[Seen]) -> Failure {
     let child = |other: &&Seen| {
         other.parent == task.pid && other.is_process() && park::is_vfork_child(&other.task)
     };
-    if failure.errno != EBUSY || park::is_traced(&task.task) {
+    let why = match failure.errno {
+        EBUSY => "for 10 seconds a child of vfork, for which the task waits, has not called exec",
+        EINTR => "killed while a child of vfork, for which the task waits, has not called exec",
+        _ => return failure.of_task(task.pid),
+    };
+    if park::is_traced(&task.task) {
         return failure.of_task(task.pid);
     }
     match seen.iter().find(child) {
-        Some(child) => Failure::new(
-            EBUSY,
-            "for 10 seconds a child of vfork, for which the task waits, has not called exec",
-        )
-        .of_task(task.pid)
-        .at(Place::Number(child.pid.into())),
+        Some(child) => Failure::new(failure.errno, why)
+            .of_task(task.pid)
+            .at(Place::Number(child.pid.into())),
         None => failure.of_task(task.pid),
     }
 }

@@ -170,10 +170,14 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
             unanswered(output, FAILED, why)
         }
         Ended::Interrupted(signal) => {
+            report.kernel(&log);
             let why = format!("ended by {}", signal.as_str());
             unanswered(output, INTERRUPTED, &why)
         }
-        Ended::TimedOut => unanswered(output, INTERRUPTED, "ended by --timeout"),
+        Ended::TimedOut => {
+            report.kernel(&log);
+            unanswered(output, INTERRUPTED, "ended by --timeout")
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands `checkpoint` and `restart`, on a shell that knows nothing of them.
+//! The commands `checkpoint`, `restart` and `ckptinfo`, on a shell that knows nothing of them.
 
+mod info;
 mod options;
 mod scene;
 mod terminals;
@@ -144,6 +145,8 @@ fn main() -> ExitCode {
         ("tree-pid-namespace", trees::pid_namespace),
         ("tree-new-pids", trees::new_pids),
         ("tree-signalled", trees::signalled),
+        ("info", info::shows),
+        ("info-error", info::explains),
         ("refused", options::refused),
         ("timeout", options::timeout),
         ("log", options::log),

@@ -20,7 +20,7 @@ use crate::scene::until;
 use crate::scene::Scene;
 
 /// A process that cannot be saved: inotify is not supported.
-fn with_inotify() -> Result<Child, String> {
+pub fn with_inotify() -> Result<Child, String> {
     let child = Command::new("python3")
         .args([
             "-c",
@@ -83,9 +83,14 @@ pub fn timeout() -> Case {
     let start = Instant::now();
     let said = scene.succeeds(&format!("checkpoint {pid} -o image --timeout 2"), 3)?;
     let took = start.elapsed();
-    let expected = format!("checkpoint: process {pid}: ended by --timeout; there is no image\n");
+    let in_the_way = child_of(pid)?;
+    let expected = format!(
+        "checkpoint: pid {pid}: {in_the_way}: killed while a child of vfork, for which the task \
+         waits, has not called exec (errno 4)\n\
+         checkpoint: process {pid}: ended by --timeout; there is no image\n"
+    );
     if said != expected || took < Duration::from_secs(2) {
-        return Err(format!("after {took:?}: {said}"));
+        return Err(format!("after {took:?}: {said}, not {expected}"));
     }
     let left = scene.succeeds("[ \"$(ls -A)\" = fifo ] || { ls -A >&2; false; }", 0);
     left.map_err(|e| format!("files are left: {e}"))?;
@@ -196,4 +201,23 @@ pub fn root() -> Case {
         }
     }
     pass_with(said.lines().next().unwrap_or_default())
+}
+
+/// The only child of a process.
+fn child_of(parent: u32) -> Result<u32, String> {
+    let all = std::fs::read_dir("/proc").map_err(|e| e.to_string())?;
+    let numbers = all
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name in brackets: the state, and the parent.
+        let rest = stat.rsplit(") ").next().unwrap_or_default();
+        rest.split(' ').nth(1) == Some(&parent.to_string())
+    };
+    let mut children = numbers.filter(is_child);
+    match (children.next(), children.next()) {
+        (Some(child), None) => Ok(child),
+        other => Err(format!("children of {parent}: {other:?}")),
+    }
 }
