@@ -36,6 +36,10 @@ fi
 if ! cargo build --quiet --manifest-path "$top/tools/Cargo.toml" -p ckptdev \
 	--target-dir "$cache/tools-target" >"$log" 2>&1; then
 	tail -n 20 "$log" >&2
+	if grep -qiE 'failed to (download|get|fetch)|could not resolve|spurious network|index.crates.io' "$log"; then
+		echo "dev.sh: cargo cannot get the crates that the driver tools/driver needs; check the network, or name a mirror of crates.io in ~/.cargo/config.toml, and try again." >&2
+		exit 1
+	fi
 	echo "dev.sh: the driver tools/driver does not build; the compiler's output is above and in $log." >&2
 	exit 1
 fi

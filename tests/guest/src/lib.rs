@@ -19,6 +19,7 @@ pub mod mem;
 pub mod odd;
 pub mod pace;
 pub mod procfs;
+pub mod program;
 pub mod regs;
 pub mod rng;
 pub mod sys;

@@ -329,6 +329,20 @@ pub fn set_gs_selector(selector: u16) {
     unsafe { std::arch::asm!("mov gs, {:x}", in(reg) selector) };
 }
 
+/// The ds and es selectors.
+pub fn data_selectors() -> (u16, u16) {
+    let (ds, es): (u32, u32);
+    // SAFETY: reads registers.
+    unsafe { std::arch::asm!("mov {:e}, ds", "mov {:e}, es", out(reg) ds, out(reg) es) };
+    (ds as u16, es as u16)
+}
+
+/// Loads the ds and es selectors.
+pub fn set_data_selectors(ds: u16, es: u16) {
+    // SAFETY: in 64-bit mode nothing is addressed by them; a bad one ends the program.
+    unsafe { std::arch::asm!("mov ds, {:x}", "mov es, {:x}", in(reg) ds, in(reg) es) };
+}
+
 /// The protection-key rights register. Only where [`has_pkeys`].
 pub fn pkru() -> u32 {
     let value: u32;

@@ -19,6 +19,8 @@ use nix::unistd::Pid;
 
 /// How long silence lasts before it is told.
 const QUIET: Duration = Duration::from_secs(30);
+/// Longest time of a command without a limit of its own: three hours.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 /// Which of the two outputs a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +54,8 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// Runs a command, writes all its output to `log` and hands each line to `each`.
 ///
-/// With a `limit` the command and its descendants are killed when the time is over;
-/// the result is `None` then.
+/// When the time of `limit` is over, or else a time that no step should take, the command
+/// and its descendants are killed; the result is `None` then.
 pub fn watch(
     command: &mut Command,
     log: &Path,
@@ -93,12 +95,10 @@ pub fn watch_while(
         pump(From::Err, err, sender);
     }
 
-    let deadline = limit.map(|l| Instant::now() + l);
+    let limit = limit.unwrap_or(LONGEST);
+    let deadline = Instant::now() + limit;
     loop {
-        let wait = match deadline {
-            Some(at) => at.saturating_duration_since(Instant::now()),
-            None => QUIET,
-        };
+        let wait = deadline.saturating_duration_since(Instant::now());
         let go_on = match lines.recv_timeout(wait.min(QUIET)) {
             Ok((from, line)) => {
                 writeln!(file, "{line}")?;
@@ -107,8 +107,12 @@ pub fn watch_while(
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => each(From::Quiet, ""),
         };
-        if !go_on || deadline.is_some_and(|at| Instant::now() >= at) {
+        let late = Instant::now() >= deadline;
+        if !go_on || late {
             end_tree(&mut child);
+            if late {
+                writeln!(file, "ended after {} seconds", limit.as_secs())?;
+            }
             return Ok(None);
         }
     }
@@ -236,5 +240,7 @@ mod tests {
         .unwrap();
         assert!(status.is_none());
         assert!(begun.elapsed() < Duration::from_secs(20));
+        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        assert_eq!(log, "ended after 0 seconds\n");
     }
 }

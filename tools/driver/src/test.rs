@@ -43,14 +43,22 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
             ("tools", "tools/Cargo.toml"),
             ("guest, on the host", "tests/guest/Cargo.toml"),
         ] {
-            cargo(layout, &mut report, section, &layout.top.join(manifest))?;
+            if let Err(error) = cargo(layout, &mut report, section, &layout.top.join(manifest)) {
+                report.fail(section, "cargo test", &format!("{error:#}"));
+            }
         }
     }
     let built = guest::build(layout);
     if let Err(error) = &built {
         report.fail("guest", "build", &format!("{error:#}"));
     }
-    let tree = kernel::prepare(layout)?;
+    let tree = match kernel::prepare(layout) {
+        Ok(tree) => tree,
+        Err(error) => {
+            report.fail("kernel", "source", &format!("{error:#}"));
+            return report.close(&layout.cache.join("logs/test.json"));
+        }
+    };
     if everything {
         match kernel::kunit(layout, &tree) {
             Ok(uml) => {
@@ -71,7 +79,9 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
                 session(layout, &mut report, &image);
             }
             let suites = plan.name.is_none() && config::is_on(&kbuild.out, "CONFIG_KUNIT");
-            guest_tests(layout, &mut report, plan, &image, suites)?;
+            if let Err(error) = guest_tests(layout, &mut report, plan, &image, suites) {
+                report.fail("guest", "run", &format!("{error:#}"));
+            }
         }
         Ok(_) => {}
         Err(error) => report.fail("kernel", "build", &format!("{error:#}")),

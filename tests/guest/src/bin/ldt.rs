@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An entry of the local descriptor table in use: a data segment, read through gs.
+//! Entries of the local descriptor table in use: a data segment that is read through gs,
+//! and two that ds and es name.
 
 use std::process::ExitCode;
 
@@ -51,6 +52,10 @@ fn main() -> ExitCode {
     }
     regs::set_gs_selector(3 << 3 | 7);
     let (before, word, selector) = (table(), regs::read_gs(16), regs::gs_selector());
+    // Nothing is read through these two: 64-bit code has them flat.
+    regs::set_data_selectors(700 << 3 | 7, 3 << 3 | 7);
+    let data = regs::data_selectors();
+    check::same("ds and es", &(700 << 3 | 7, 3 << 3 | 7), &data);
     check::that(
         word.to_le_bytes() == memory.page(0)[16..24],
         "the segment does not work",
@@ -59,10 +64,12 @@ fn main() -> ExitCode {
     let back = life.checkpoint();
 
     check::same("the gs selector", &selector, &regs::gs_selector());
+    check::same("ds and es", &data, &regs::data_selectors());
     check::same("a word read through the segment", &word, &regs::read_gs(16));
     check::that(before == table(), "the table differs");
     check::need("modify_ldt afterwards", set(4, 0, 1));
     regs::set_gs_selector(0);
+    regs::set_data_selectors(0, 0);
     check::detail(format!("{back:?}, table of {} bytes", before.len()));
     check::verdict()
 }

@@ -25,6 +25,9 @@ use ckpt_guest::varies;
 use crate::callers::Caller;
 use crate::images::IMAGES;
 
+/// Refused when all else is done.
+const SCHEDULING: &str = "the scheduling of the image is not allowed";
+
 /// Calls with other registers each.
 const ROUNDS: usize = 8;
 
@@ -103,13 +106,13 @@ const WAYS: &[Way] = &[
         name: "scheduling",
         spoil: |image| with_nice(image, false),
         errno: libc::EPERM,
-        words: "the scheduling of the image is not allowed",
+        words: SCHEDULING,
     },
     Way {
         name: "scheduling-of-the-last",
         spoil: |image| with_nice(image, true),
         errno: libc::EPERM,
-        words: "the scheduling of the image is not allowed",
+        words: SCHEDULING,
     },
 ];
 
@@ -159,7 +162,10 @@ fn has_affinity(name: &str) -> Result<bool, String> {
 /// Nothing but an image shows whether a caller has asked for CPUs.
 fn without_affinity() -> Case {
     let desk = Desk::open("late-affinity");
-    desk.make(|| callers::set_cpus(1))?;
+    desk.make(|| {
+        let _ = caps::give_up(callers::RIGHTS);
+        callers::set_cpus(1);
+    })?;
     let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
     let spoiled = with_nice(Image::parse(&bytes)?, false);
     std::fs::write(&desk.path, spoiled).map_err(|e| e.to_string())?;
@@ -168,7 +174,7 @@ fn without_affinity() -> Case {
     }
     caps::give_up(callers::RIGHTS).map_err(|e| format!("capset: {e}"))?;
     let (errno, said) = desk.refuses()?;
-    if errno.0 != libc::EPERM {
+    if errno.0 != libc::EPERM || !said.contains(SCHEDULING) {
         return Err(format!("{errno}: {said}"));
     }
     if has_affinity("late-affinity-behind")? {

@@ -21,22 +21,13 @@ const STACK: usize = 2048;
 /// The data segment of user mode, and one of the LDT.
 const SEGMENTS: [u16; 2] = [0x2b, 70 << 3 | 7];
 
-fn set_segments([ds, es]: [u16; 2]) {
-    // SAFETY: in 64-bit mode nothing is addressed by them; both segments are there.
-    unsafe {
-        std::arch::asm!("mov ds, {:x}", "mov es, {:x}", in(reg) ds, in(reg) es);
-    }
-}
-
 /// ds, es, fs, gs.
 fn segments() -> [u16; 4] {
-    let (ds, es, fs): (u32, u32, u32);
-    // SAFETY: reads registers.
-    unsafe {
-        std::arch::asm!("mov {:e}, ds", "mov {:e}, es", "mov {:e}, fs",
-            out(reg) ds, out(reg) es, out(reg) fs);
-    }
-    [ds as u16, es as u16, fs as u16, regs::gs_selector()]
+    let (ds, es) = regs::data_selectors();
+    let fs: u32;
+    // SAFETY: reads a register.
+    unsafe { std::arch::asm!("mov {:e}, fs", out(reg) fs) };
+    [ds, es, fs as u16, regs::gs_selector()]
 }
 
 /// All that is beside the frame: segments, their bases, keys.
@@ -64,7 +55,7 @@ pub fn refused(desk: &Desk, rng: &mut Rng) -> Result<Errno, String> {
     frame.flags = rng.next_u64() & FLAGS | FIXED;
     let stack: [u64; STACK] = std::array::from_fn(|_| rng.next_u64());
     let copy = Box::new(stack);
-    set_segments(SEGMENTS);
+    regs::set_data_selectors(SEGMENTS[0], SEGMENTS[1]);
     if regs::has_pkeys() {
         // All rights to what has no key of its own.
         regs::set_pkru(rng.next_u64() as u32 & !3);
@@ -74,7 +65,7 @@ pub fn refused(desk: &Desk, rng: &mut Rng) -> Result<Errno, String> {
     // SAFETY: restart(2) takes numbers, and comes back with the same memory.
     unsafe { regs::call(&mut frame, mask, &loaded, &mut stored) };
     let after = others();
-    set_segments([0; 2]);
+    regs::set_data_selectors(0, 0);
     if *black_box(&stack) != *copy {
         return Err("the stack differs".to_string());
     }

@@ -21,6 +21,7 @@ use ckpt_guest::life::c_path;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
+use ckpt_guest::program;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 
@@ -248,11 +249,7 @@ fn not_permitted() -> Case {
         std::fs::Permissions::from_mode(0o600),
     ))?;
     become_nobody();
-    let (errno, said) = desk.refuses()?;
-    if errno.0 != libc::EACCES {
-        return Err(format!("{errno}: {said}"));
-    }
-    pass_with(said)
+    refused(&desk, &[libc::EACCES], &name_of(&path))
 }
 
 /// root's image, restarted by another user.
@@ -260,7 +257,7 @@ fn other_credentials() -> Case {
     let desk = Desk::open("credentials");
     desk.make(|| ())?;
     become_nobody();
-    refused(&desk, &[libc::EPERM, libc::EACCES], "")
+    refused(&desk, &[libc::EPERM], "credentials of the image: user ids")
 }
 
 /// Another user's image, restarted by root: it is that user's then.
@@ -318,6 +315,10 @@ fn image_cannot_be_read() -> Case {
 
 fn main() -> ExitCode {
     let mut cases = Cases::new();
+    if let Err(why) = program::move_to_memory() {
+        cases.report("program", Err(why));
+        return cases.verdict();
+    }
     let mut run = |name: &str, case: fn() -> Case| cases.run_in_child(name, 90, case);
     run("control", control);
     run("file-gone", file_gone);
