@@ -34,6 +34,8 @@ use kernel::task::Task;
 pub(crate) const PATIENCE_MS: u32 = 10_000;
 /// Why a task does not stand still.
 pub(crate) const IN_EXEC: &str = "the task is in execve for 10 seconds";
+/// What a caller that was killed has waited for then.
+pub(crate) const KILLED_IN_EXEC: &str = "killed while the task is in execve";
 /// Time between two visits to a task that is not ready for the first one.
 const AGAIN_MS: u32 = 4;
 
@@ -220,7 +222,7 @@ impl Parked {
         let why = if park::is_vfork_child(&self.task) {
             "killed while the task is a child of vfork that has not called exec"
         } else if park::is_in_exec(&self.task) {
-            "killed while the task is in execve"
+            KILLED_IN_EXEC
         } else {
             "killed while the task does not leave the kernel"
         };

@@ -18,6 +18,7 @@ use crate::freeze::given_up;
 use crate::freeze::pause;
 use crate::freeze::Parked;
 use crate::freeze::IN_EXEC;
+use crate::freeze::KILLED_IN_EXEC;
 use crate::freeze::PATIENCE_MS;
 use crate::kapi::park;
 use crate::kapi::sched;
@@ -169,7 +170,10 @@ pub(crate) fn gather(top: &Task) -> Outcome<KVVec<Member>> {
         }
         let number = ending.map_or(0, |task| task.pid);
         let paused = pause(&mut left).map_err(|failure| {
-            let why = "killed while the task is ending, and does not end";
+            let why = match ending {
+                Some(task) if park::is_in_exec(&task.task) => KILLED_IN_EXEC,
+                _ => "killed while the task is ending, and does not end",
+            };
             given_up(failure, why).of_task(number)
         });
         if !paused? {

@@ -9,7 +9,9 @@
 //! not grow with their number.
 
 use kernel::prelude::*;
+use kernel::rbtree::Entry;
 use kernel::rbtree::RBTree;
+use kernel::rbtree::RBTreeNodeReservation;
 
 /// Checkpoint: address of an object to its reference.
 pub(crate) struct Saved {
@@ -42,12 +44,16 @@ impl Saved {
     ///
     /// The caller keeps the object alive, or the address would lose its meaning.
     pub(crate) fn refer(&mut self, addr: usize) -> Result<(u32, bool)> {
-        if let Some(objref) = self.map.get(&addr) {
-            return Ok((*objref, false));
+        match self.map.entry(addr) {
+            Entry::Occupied(known) => Ok((*known.get(), false)),
+            Entry::Vacant(place) => {
+                let objref = self.next;
+                let next = objref.checked_add(1).ok_or(EOVERFLOW)?;
+                place.insert(objref, RBTreeNodeReservation::new(GFP_KERNEL)?);
+                self.next = next;
+                Ok((objref, true))
+            }
         }
-        let objref = self.fresh()?;
-        self.map.try_create_and_insert(addr, objref, GFP_KERNEL)?;
-        Ok((objref, true))
     }
 }
 
@@ -64,11 +70,13 @@ impl<T> Restored<T> {
 
     /// Enters an object; a reference that is taken is an error of the image.
     pub(crate) fn insert(&mut self, objref: u32, object: T) -> Result {
-        if objref == 0 || self.map.get(&objref).is_some() {
-            return Err(EINVAL);
+        match self.map.entry(objref) {
+            Entry::Vacant(place) if objref != 0 => {
+                place.insert(object, RBTreeNodeReservation::new(GFP_KERNEL)?);
+                Ok(())
+            }
+            _ => Err(EINVAL),
         }
-        self.map.try_create_and_insert(objref, object, GFP_KERNEL)?;
-        Ok(())
     }
 
     /// The object behind a reference, if it was built before.

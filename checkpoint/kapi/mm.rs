@@ -75,6 +75,48 @@ impl Drop for WriteLock {
     }
 }
 
+/// Faults `nr` pages from `start` of the current task's address space in; `how` has FOLL_*.
+/// Protection keys, which are the caller's, do not count. Pages that are there go to `pages`,
+/// each with a reference, unless it is null.
+///
+/// Gives what get_user_pages_remote() does, a number of pages or an errno, and whether
+/// nothing had to be waited for without the lock.
+///
+/// # Errors
+///
+/// EINTR if killed while it waits for the lock.
+///
+/// # Safety
+///
+/// `pages` is null or has room for `nr` pointers.
+pub(super) unsafe fn fault_in(
+    start: u64,
+    nr: usize,
+    how: u32,
+    pages: *mut *mut bindings::page,
+) -> Result<(c_long, bool)> {
+    let mm = current_mm();
+    let mut locked = 1;
+    // SAFETY: The task keeps its address space, and the caller has room. The lock is taken
+    // first; the call lets go of it where it waits for whoever serves a file, so that a fatal
+    // signal ends that, and says whether it has it again.
+    unsafe {
+        to_result(bindings::ckpt_mmap_read_lock(mm))?;
+        let got = bindings::get_user_pages_remote(
+            mm,
+            start as c_ulong,
+            nr as c_ulong,
+            how,
+            pages,
+            &mut locked,
+        );
+        if locked != 0 {
+            bindings::ckpt_mmap_read_unlock(mm);
+        }
+        Ok((got as c_long, locked != 0))
+    }
+}
+
 /// The plain fields of an address space.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Fields {

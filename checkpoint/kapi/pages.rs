@@ -208,7 +208,6 @@ impl PageBatch {
     /// EFAULT where there is no private mapping; ENOMEM; EINTR.
     pub(crate) fn create(&mut self, addrs: &[u64]) -> Result {
         self.clear();
-        let mm = super::mm::current_mm();
         let mut rest = addrs.get(..addrs.len().min(BATCH)).unwrap_or_default();
         while let Some(first) = rest.first() {
             let run = rest
@@ -219,26 +218,9 @@ impl PageBatch {
                 })
                 .count();
             let spare = self.pages.spare_capacity_mut().as_mut_ptr();
-            let mut locked = 1;
-            // SAFETY: The task keeps its address space, and there is room for `run` pages
-            // behind the ones in use. The lock is taken first; the call lets go of it where it
-            // waits for whoever serves a file, so that a fatal signal ends that, and says
-            // whether it has it again. As for a remote one protection keys do not count.
-            let got = unsafe {
-                to_result(bindings::ckpt_mmap_read_lock(mm))?;
-                let got = bindings::get_user_pages_remote(
-                    mm,
-                    *first as c_ulong,
-                    run as c_ulong,
-                    bindings::FOLL_WRITE | bindings::FOLL_FORCE,
-                    spare.cast(),
-                    &mut locked,
-                );
-                if locked != 0 {
-                    bindings::ckpt_mmap_read_unlock(mm);
-                }
-                got
-            };
+            let how = bindings::FOLL_WRITE | bindings::FOLL_FORCE;
+            // SAFETY: There is room for `run` pages behind the ones in use.
+            let (got, _) = unsafe { super::mm::fault_in(*first, run, how, spare.cast())? };
             if got <= 0 {
                 if super::sched::is_killed() {
                     return Err(EINTR);

@@ -10,7 +10,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Longest name with its NUL, PATH_MAX.
-pub(super) const NAME_MAX: usize = 4096;
+const NAME_MAX: usize = 4096;
 
 /// A location, with references to its mount and its directory entry.
 pub(crate) struct PathRef(bindings::path);
@@ -108,26 +108,32 @@ pub(crate) fn display_name(file: &FileRef) -> KVec<u8> {
 }
 
 fn display_name_of(path: *const bindings::path) -> KVec<u8> {
-    let text = || -> Result<KVec<u8>> {
-        let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-        let at = buf.as_mut_ptr().cast();
-        // SAFETY: All callers hold references to `path`, `buf` has the length given.
-        let text = from_err_ptr(unsafe { bindings::d_path(path, at, NAME_MAX as c_int) })?;
-        tail(&buf, text)
-    };
+    // SAFETY: All callers hold references to `path`; d_path() does as it is asked.
+    let text = unsafe { written(|at, size| bindings::d_path(path, at, size)) };
     // Only information: without memory it is empty.
-    text().unwrap_or(KVec::new())
+    text.unwrap_or(KVec::new())
 }
 
-/// The string at `text`, which points into `buf`.
-pub(super) fn tail(buf: &[u8], text: *const c_char) -> Result<KVec<u8>> {
-    let start = (text as usize)
-        .checked_sub(buf.as_ptr() as usize)
-        .ok_or(EINVAL)?;
-    let tail = buf.get(start..).ok_or(EINVAL)?;
-    let len = tail.iter().position(|b| *b == 0).ok_or(EINVAL)?;
+/// The name that `write` puts into a buffer of PATH_MAX, at its end as a rule.
+///
+/// # Errors
+///
+/// Those of `write`; ENOMEM.
+///
+/// # Safety
+///
+/// `write` gets a buffer and its size. It gives an errno as a pointer, or a string in the
+/// buffer, with its NUL.
+pub(super) unsafe fn written(
+    write: impl FnOnce(*mut c_char, c_int) -> *mut c_char,
+) -> Result<KVec<u8>> {
+    let mut buf = KVec::<u8>::with_capacity(NAME_MAX, GFP_KERNEL)?;
+    let at = buf.spare_capacity_mut().as_mut_ptr().cast();
+    let text = from_err_ptr(write(at, NAME_MAX as c_int))?;
+    // SAFETY: By the contract it is a string in the buffer, which is still there.
+    let text = unsafe { CStr::from_char_ptr(text) };
     let mut name = KVec::new();
-    name.extend_from_slice(tail.get(..len).unwrap_or_default(), GFP_KERNEL)?;
+    name.extend_from_slice(text.to_bytes(), GFP_KERNEL)?;
     Ok(name)
 }
 
@@ -188,9 +194,6 @@ fn name(path: *const bindings::path) -> Result<KVec<u8>> {
     if unsafe { bindings::ckpt_unlinked(path) } {
         return Err(ENOENT);
     }
-    let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-    let at = buf.as_mut_ptr().cast();
-    // SAFETY: `path` is held, `buf` has the length given.
-    let text = from_err_ptr(unsafe { bindings::d_absolute_path(path, at, NAME_MAX as c_int) })?;
-    tail(&buf, text)
+    // SAFETY: `path` is held; d_absolute_path() does as it is asked.
+    unsafe { written(|at, size| bindings::d_absolute_path(path, at, size)) }
 }

@@ -4,11 +4,9 @@
 
 use super::file;
 use super::file::FileRef;
-use super::path::tail;
+use super::path::written;
 use super::path::PathRef;
-use super::path::NAME_MAX;
 use kernel::bindings;
-use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 
 /// The files of a process that have its address space.
@@ -46,19 +44,16 @@ pub(crate) fn process_of(name: &[u8]) -> Option<(u32, &[u8])> {
 ///
 /// ENOMEM; ENAMETOOLONG.
 pub(crate) fn look(path: &PathRef) -> Result<Option<Inside>> {
-    // SAFETY: `path` is held, and with it the directory entry and the file system; the
-    // buffer has the length given.
+    // SAFETY: `path` is held, and with it the directory entry and the file system;
+    // dentry_path_raw() does as it is asked.
     unsafe {
         let dentry = (*path.as_ptr()).dentry;
         let sb = (*dentry).d_sb;
         if (*sb).s_magic != bindings::PROC_SUPER_MAGIC as c_ulong {
             return Ok(None);
         }
-        let mut buf: KVec<u8> = KVec::from_elem(0, NAME_MAX, GFP_KERNEL)?;
-        let at = buf.as_mut_ptr().cast();
-        let text = from_err_ptr(bindings::dentry_path_raw(dentry, at, NAME_MAX as c_int))?;
         Ok(Some(Inside {
-            name: tail(&buf, text)?,
+            name: written(|at, size| bindings::dentry_path_raw(dentry, at, size))?,
             own: bindings::ckpt_procfs_is_own(sb),
         }))
     }

@@ -38,19 +38,24 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     ctx.writer.record(task, &rec).written()?;
     super::procfs::refuse(&PathRef::root())?;
     super::procfs::refuse(&PathRef::pwd())?;
-    let root = name(&PathRef::root(), "the root directory has been removed")?;
-    let pwd = name(&PathRef::pwd(), "the current directory has been removed")?;
+    let gone = "the root directory has been removed";
+    let root = name(&PathRef::root(), gone, b"root directory")?;
+    let gone = "the current directory has been removed";
+    let pwd = name(&PathRef::pwd(), gone, b"current directory")?;
     ctx.string(task, &root)?;
     ctx.string(task, &pwd)
 }
 
 /// The absolute name of a directory, by which it can be entered again; `gone` is said of
-/// one that has been removed.
-fn name(path: &PathRef, gone: &'static str) -> Outcome<KVec<u8>> {
+/// one that has been removed, and `which` tells one that has no name.
+fn name(path: &PathRef, gone: &'static str, which: &[u8]) -> Outcome<KVec<u8>> {
     let name = path.name().map_err(|errno| match errno {
         ENOENT => Failure::new(EOPNOTSUPP, gone),
-        EINVAL if path.is_covered() => Failure::new(EOPNOTSUPP, super::namedfile::COVERED),
-        EINVAL => Failure::new(EOPNOTSUPP, "a directory has no path in a file system"),
+        // What name there is begins where its file system does: it would mislead.
+        EINVAL => {
+            let why = "a directory has no path in a file system";
+            Failure::new(EOPNOTSUPP, why).about(which)
+        }
         errno => Failure::new(errno, "the path of a directory cannot be found"),
     });
     name.and_then(|name| {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What C and Rust have in common in checkpoint/: the two doors, wrappers of
- * inlines and macros that Rust cannot call (checkpoint/kapi/shim.c), and
+ * inlines and macros that Rust cannot call (checkpoint/kapi/shim/), and
  * constants that hold the two views of a structure together.
  */
 #ifndef _LINUX_CHECKPOINT_H
@@ -65,19 +65,47 @@ long ckpt_sys_restart(int crid, int fd, unsigned long flags, int logfd);
 /* checkpoint/sys.c: sysctl kernel.checkpoint_restart */
 extern int sysctl_checkpoint_restart;
 
-/* checkpoint/kapi/shim.c: scheduling and time */
+/*
+ * The shim, checkpoint/kapi/shim/: wrappers of inlines, macros and private
+ * functions, most of one line. One locks, reads or writes what its name says.
+ * Longer ones are those that Rust could not have: they walk what has only
+ * macros, hold locks that are macros round more than one step, or add up
+ * counters in structures without a layout guard. Where no mm or task is given,
+ * the current one is meant.
+ */
+
+/* base.c */
+u32 ckpt_crc32c(u32 crc, const void *data, size_t len);
+u32 ckpt_kernel_version(void);
+void ckpt_list_move_tail(struct list_head *entry, struct list_head *head);
+void ckpt_list_add_tail(struct list_head *entry, struct list_head *head);
+struct new_utsname *ckpt_utsname(void);
+
+/* sched.c */
 void ckpt_cond_resched(void);
-bool ckpt_fatal_signal_pending(void);
 u64 ckpt_realtime_ns(void);
 u64 ckpt_monotonic_ns(void);
 u64 ckpt_boottime_ns(void);
-u32 ckpt_kernel_version(void);
-u32 ckpt_crc32c(u32 crc, const void *data, size_t len);
+bool ckpt_shares_io(void);
+s64 ckpt_clock_ns(clockid_t clock);
+u32 ckpt_affinity(u8 *bits, u32 size);
+bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all);
+long ckpt_set_affinity(const u8 *bits, u32 size);
+void ckpt_forget_affinity(void);
+int ckpt_ioprio(void);
+int ckpt_may_set_ioprio(int ioprio);
+int ckpt_set_ioprio(int ioprio);
+void ckpt_put_back_ioprio(int ioprio);
+u64 ckpt_slice(void);
+bool ckpt_has_uclamp(void);
+bool ckpt_has_core_cookie(void);
+bool ckpt_sched_reset_on_fork(void);
+int ckpt_nice(void);
 
-/* memory */
+/* mm.c */
 int ckpt_mmap_read_lock(struct mm_struct *mm);
-void ckpt_mmap_read_unlock(struct mm_struct *mm);
 void ckpt_khugepaged_enter(struct vm_area_struct *vma);
+void ckpt_mmap_read_unlock(struct mm_struct *mm);
 int ckpt_mmap_write_lock(struct mm_struct *mm);
 int ckpt_mmap_write_lock_second(struct mm_struct *mm);
 void ckpt_mmget(struct mm_struct *mm);
@@ -102,11 +130,33 @@ unsigned long ckpt_vma_flags(struct vm_area_struct *vma);
 const char *ckpt_vma_name(struct vm_area_struct *vma);
 bool ckpt_vma_is_secret(struct vm_area_struct *vma);
 bool ckpt_vma_has_policy(struct vm_area_struct *vma);
+int ckpt_security_mmap_file(struct file *file, unsigned long prot,
+			    unsigned long flags);
+int ckpt_fsnotify_mmap(struct file *file, unsigned long prot, loff_t off,
+		       size_t len);
+int ckpt_charge(struct mm_struct *mm, long pages);
+void ckpt_uncharge(long pages);
+int ckpt_mseal(unsigned long start, unsigned long end);
+struct anon_vma_name *ckpt_name_alloc(const char *name);
+void ckpt_name_put(struct anon_vma_name *name);
+int ckpt_name_set(struct mm_struct *mm, unsigned long start,
+		  unsigned long len, struct anon_vma_name *name);
+void ckpt_raise_hiwater(struct mm_struct *mm, unsigned long rss, unsigned long vm);
+unsigned long ckpt_hiwater_rss(struct mm_struct *mm);
+void ckpt_set_hiwater(struct mm_struct *mm);
+void ckpt_mm_update_next_owner(struct mm_struct *mm);
+int ckpt_mm_users(struct mm_struct *mm);
+void ckpt_mm_cid_settle(void);
+void ckpt_exec_state_hold(struct task_exec_state *state);
+struct task_exec_state *ckpt_exec_state_copy(void);
+struct task_exec_state *ckpt_exec_state_get(void);
+
+/* page.c */
 bool ckpt_page_zero(struct page *page);
 bool ckpt_page_anon(struct page *page);
 bool ckpt_page_maybe_common(struct page *page);
-void ckpt_get_page(struct page *page, int nr);
 void ckpt_put_page(struct page *page);
+void ckpt_get_page(struct page *page, int nr);
 void *ckpt_page_address(struct page *page);
 void ckpt_release_pages(struct page **pages, int nr);
 bool ckpt_pmd_is_table(pmd_t *pmd);
@@ -121,6 +171,8 @@ struct page *ckpt_folio_page(struct folio *folio, pgoff_t index);
 pgoff_t ckpt_folio_end(struct folio *folio);
 bool ckpt_folio_is_lost(struct folio *folio);
 void ckpt_folio_put(struct folio *folio);
+
+/* shmem.c */
 bool ckpt_vma_is_shmem(struct vm_area_struct *vma);
 bool ckpt_file_is_shmem(struct file *file);
 bool ckpt_file_is_anon_shmem(struct file *file);
@@ -140,34 +192,11 @@ bool ckpt_shmem_has_policy(struct inode *inode);
 loff_t ckpt_shmem_seek(struct file *file, loff_t start, loff_t end, int whence);
 struct page *ckpt_shmem_page(struct file *file, pgoff_t index);
 struct file *ckpt_shmem_new(loff_t size, bool noreserve);
-int ckpt_security_mmap_file(struct file *file, unsigned long prot,
-			    unsigned long flags);
-int ckpt_fsnotify_mmap(struct file *file, unsigned long prot, loff_t off,
-		       size_t len);
-int ckpt_charge(struct mm_struct *mm, long pages);
-void ckpt_uncharge(long pages);
-int ckpt_mseal(unsigned long start, unsigned long end);
-struct anon_vma_name *ckpt_name_alloc(const char *name);
-void ckpt_name_put(struct anon_vma_name *name);
-int ckpt_name_set(struct mm_struct *mm, unsigned long start,
-		  unsigned long len, struct anon_vma_name *name);
-void ckpt_set_hiwater(struct mm_struct *mm);
-unsigned long ckpt_hiwater_rss(struct mm_struct *mm);
-void ckpt_raise_hiwater(struct mm_struct *mm, unsigned long rss, unsigned long vm);
-void ckpt_mm_update_next_owner(struct mm_struct *mm);
 
-/* tasks and signals; all on the current task */
+/* task.c */
 void ckpt_task_lock(struct task_struct *task);
 void ckpt_task_unlock(struct task_struct *task);
-void ckpt_signalfd_wake(void);
-void ckpt_siglock(void);
-void ckpt_sigunlock(void);
 bool ckpt_thread_group_empty(void);
-unsigned int ckpt_posix_timer_ids(bool *restore);
-void ckpt_set_posix_timer_ids(unsigned int next, bool restore);
-bool ckpt_sigqueue_of_timer(struct sigqueue *q);
-bool ckpt_sigqueue_is_stale(struct sigqueue *q);
-void ckpt_stop_timers(void);
 bool ckpt_is_subreaper(void);
 void ckpt_set_subreaper(struct task_struct *task, bool on);
 bool ckpt_task_is_subreaper(struct task_struct *task);
@@ -179,70 +208,16 @@ void ckpt_tasklist_read_lock(void);
 void ckpt_tasklist_read_unlock(void);
 void ckpt_tasklist_write_lock(void);
 void ckpt_tasklist_write_unlock(void);
-void ckpt_list_move_tail(struct list_head *entry, struct list_head *head);
 pid_t ckpt_pid_nr(struct task_struct *task, enum pid_type type);
 int ckpt_exit_code(struct task_struct *task);
 struct pid_namespace *ckpt_pid_ns(void);
-int ckpt_mm_users(struct mm_struct *mm);
-bool ckpt_signal_pending(void);
-bool ckpt_no_new_privs(void);
-void ckpt_set_no_new_privs(void);
-bool ckpt_may_trace(struct task_struct *task);
-int ckpt_pidfd(struct file *file, u32 *pid, bool *thread, bool *kills);
-int ckpt_file_permission(struct file *file, int mask);
-bool ckpt_pid_has_process(struct pid *pid);
-struct file *ckpt_pidfd_open(struct pid *pid, bool thread);
-u32 ckpt_affinity(u8 *bits, u32 size);
-bool ckpt_affinity_here(const u8 *bits, u32 size, bool *all);
-long ckpt_set_affinity(const u8 *bits, u32 size);
-void ckpt_forget_affinity(void);
-int ckpt_ioprio(void);
-int ckpt_may_set_ioprio(int ioprio);
-int ckpt_set_ioprio(int ioprio);
-void ckpt_put_back_ioprio(int ioprio);
-u64 ckpt_slice(void);
-bool ckpt_rseq_slice(void);
-bool ckpt_has_keyrings(void);
-int ckpt_wait_killable(struct completion *event);
-void ckpt_send_signal(struct task_struct *task, int sig);
-void ckpt_frozen_enter(void);
-void ckpt_frozen_leave(void);
-unsigned int ckpt_quiet_enter(void);
-void ckpt_quiet_leave(unsigned int flags);
-void ckpt_restart_real_timer(void);
 bool ckpt_other_child_ns(void);
 struct pid *ckpt_group(void);
-u32 ckpt_real_uid(void);
-void ckpt_fs_get(struct fs_struct *fs);
-void ckpt_files_get(struct files_struct *files);
-struct sighand_struct *ckpt_handlers(struct task_struct *task);
-int ckpt_handlers_users(struct task_struct *task);
-bool ckpt_take_handlers(struct task_struct *from);
-bool ckpt_shares_io(void);
-void ckpt_mm_cid_settle(void);
-struct task_exec_state *ckpt_exec_state_copy(void);
-struct task_exec_state *ckpt_exec_state_get(void);
-void ckpt_exec_state_hold(struct task_exec_state *state);
-struct mm_struct *ckpt_proc_mm(struct file *file);
-struct mm_struct *ckpt_proc_maps_mm(struct file *file);
-void ckpt_fs_put(struct fs_struct *fs);
 bool ckpt_other_pid_ns(struct task_struct *task);
-bool ckpt_other_user_ns(struct task_struct *task);
-bool ckpt_restores_sigmask(void);
-void ckpt_list_add_tail(struct list_head *entry, struct list_head *head);
-int ckpt_may_chroot(const struct path *root);
-bool ckpt_stop_state(u32 *signal, u32 *code, bool *continued);
-void ckpt_stop(u32 signal);
-void ckpt_set_stop_state(u32 signal, u32 code, bool continued);
-bool ckpt_signal_due(void);
-void ckpt_notify_signal(void);
 void ckpt_rseq_abort(struct pt_regs *regs);
-s64 ckpt_clock_ns(clockid_t clock);
+bool ckpt_rseq_slice(void);
 bool ckpt_has_mempolicy(void);
-bool ckpt_has_uclamp(void);
-bool ckpt_has_core_cookie(void);
 bool ckpt_has_spec_ctrl(void);
-int ckpt_seccomp_mode(void);
 bool ckpt_has_io_uring(const struct task_struct *task);
 bool ckpt_in_execve(const struct task_struct *task);
 bool ckpt_has_sem_undo(void);
@@ -250,10 +225,50 @@ bool ckpt_syscall_dispatch(void);
 void ckpt_rseq_reset(void);
 u8 ckpt_rseq_version(void);
 void ckpt_rseq_set_version(u8 version);
-bool ckpt_sched_reset_on_fork(void);
 void ckpt_rseq_force_update(void);
 void ckpt_robust_list_set(struct robust_list_head __user *head);
 struct robust_list_head __user *ckpt_robust_list(void);
+pid_t ckpt_pid_of(enum pid_type type);
+pid_t ckpt_ppid(void);
+
+/* signal.c */
+bool ckpt_fatal_signal_pending(void);
+void ckpt_signalfd_wake(void);
+void ckpt_siglock(void);
+void ckpt_sigunlock(void);
+unsigned int ckpt_posix_timer_ids(bool *restore);
+void ckpt_set_posix_timer_ids(unsigned int next, bool restore);
+bool ckpt_sigqueue_of_timer(struct sigqueue *q);
+bool ckpt_sigqueue_is_stale(struct sigqueue *q);
+void ckpt_stop_timers(void);
+bool ckpt_signal_pending(void);
+int ckpt_wait_killable(struct completion *event);
+void ckpt_send_signal(struct task_struct *task, int sig);
+void ckpt_frozen_enter(void);
+void ckpt_frozen_leave(void);
+unsigned int ckpt_quiet_enter(void);
+void ckpt_quiet_leave(unsigned int flags);
+void ckpt_restart_real_timer(void);
+struct sighand_struct *ckpt_handlers(struct task_struct *task);
+int ckpt_handlers_users(struct task_struct *task);
+bool ckpt_take_handlers(struct task_struct *from);
+bool ckpt_restores_sigmask(void);
+bool ckpt_stop_state(u32 *signal, u32 *code, bool *continued);
+void ckpt_set_stop_state(u32 signal, u32 code, bool continued);
+void ckpt_stop(u32 signal);
+bool ckpt_signal_due(void);
+void ckpt_notify_signal(void);
+void ckpt_cpu_itimers(u64 *virt, u64 *prof);
+
+/* cred.c */
+bool ckpt_no_new_privs(void);
+void ckpt_set_no_new_privs(void);
+bool ckpt_may_trace(struct task_struct *task);
+u32 ckpt_real_uid(void);
+bool ckpt_other_user_ns(struct task_struct *task);
+int ckpt_may_chroot(const struct path *root);
+bool ckpt_has_keyrings(void);
+int ckpt_seccomp_mode(void);
 const struct cred *ckpt_current_cred(void);
 struct user_namespace *ckpt_user_ns(void);
 int ckpt_fix_setuid(struct cred *new, const struct cred *old, bool fs);
@@ -262,13 +277,11 @@ int ckpt_fix_setgroups(struct cred *new, const struct cred *old);
 int ckpt_capset(struct cred *new, const struct cred *old,
 		const kernel_cap_t *effective, const kernel_cap_t *inheritable,
 		const kernel_cap_t *permitted);
-void ckpt_put_group_info(struct group_info *info);
 void ckpt_drop_keys(struct cred *new);
-void ckpt_cpu_itimers(u64 *virt, u64 *prof);
-pid_t ckpt_pid_of(enum pid_type type);
-pid_t ckpt_ppid(void);
-int ckpt_nice(void);
+void ckpt_put_group_info(struct group_info *info);
+int ckpt_may_set_rlimit(unsigned int resource, struct rlimit *limit);
 
+/* account.c */
 /* What a task, a process or children have used; times are in nanoseconds. */
 struct ckpt_used {
 	u64 utime;
@@ -295,11 +308,18 @@ void ckpt_used_by_group(struct task_struct *t, struct ckpt_used *all,
 			struct ckpt_used *children);
 void ckpt_use(const struct ckpt_used *own);
 void ckpt_use_by_group(const struct ckpt_used *all, const struct ckpt_used *children);
-struct new_utsname *ckpt_utsname(void);
 
-/* files */
+/* file.c */
+void ckpt_files_get(struct files_struct *files);
+struct mm_struct *ckpt_proc_mm(struct file *file);
+struct mm_struct *ckpt_proc_maps_mm(struct file *file);
+void ckpt_fs_get(struct fs_struct *fs);
+void ckpt_fs_put(struct fs_struct *fs);
+int ckpt_pidfd(struct file *file, u32 *pid, bool *thread, bool *kills);
+int ckpt_file_permission(struct file *file, int mask);
+bool ckpt_pid_has_process(struct pid *pid);
+struct file *ckpt_pidfd_open(struct pid *pid, bool thread);
 struct files_struct *ckpt_new_files(void);
-int ckpt_may_set_rlimit(unsigned int resource, struct rlimit *limit);
 struct inode *ckpt_file_inode(struct file *file);
 const struct path *ckpt_file_path(struct file *file);
 void ckpt_fs_root(struct path *root);
@@ -308,6 +328,9 @@ bool ckpt_unlinked(const struct path *path);
 bool ckpt_procfs_is_own(struct super_block *sb);
 bool ckpt_file_has_owner(struct file *file);
 bool ckpt_file_is_stream(struct file *file);
+bool ckpt_file_is_backing(struct file *file);
+bool ckpt_file_has_own_locks(struct file *file);
+int ckpt_security_file_lock(struct file *file, unsigned int kind);
 struct file_lock_context *ckpt_lock_context(struct file *file);
 void ckpt_flc_lock(struct file_lock_context *ctx);
 void ckpt_flc_unlock(struct file_lock_context *ctx);
@@ -326,7 +349,7 @@ int ckpt_chown(const struct path *path, uid_t uid, gid_t gid);
 int ckpt_chmod(const struct path *path, umode_t mode);
 ssize_t ckpt_list_xattrs(struct file *file, char *names, size_t size);
 
-/* pipes */
+/* pipe.c */
 int ckpt_pipe_lock(struct pipe_inode_info *pipe);
 void ckpt_pipe_unlock(struct pipe_inode_info *pipe);
 bool ckpt_pipe_notifies(struct pipe_inode_info *pipe);
@@ -338,7 +361,7 @@ void ckpt_copy_page(void *to, struct page *page, size_t offset, size_t len);
 bool ckpt_pipe_unseen(struct file *file, struct pipe_inode_info *pipe);
 void ckpt_pipe_set_unseen(struct file *file, struct pipe_inode_info *pipe);
 
-/* local sockets */
+/* socket.c */
 struct sk_buff;
 struct sock;
 struct socket;
@@ -399,7 +422,7 @@ int ckpt_socket_set(struct file *file, int option, void *value, int len);
 int ckpt_socket_send(struct file *file, void *bytes, size_t len);
 int ckpt_socket_shutdown(struct file *file, int how);
 
-/* x86 */
+/* x86.c */
 struct pt_regs *ckpt_regs(void);
 unsigned int ckpt_xstate_size(void);
 u64 ckpt_xstate_features(void);
@@ -517,6 +540,9 @@ enum ckpt_layout {
 enum ckpt_value {
 	CKPT_JOBCTL_STOPPED = JOBCTL_STOPPED,
 	CKPT_NR_RESTART_SYSCALL = __NR_restart_syscall,
+	CKPT_FL_POSIX = FL_POSIX,
+	CKPT_FL_FLOCK = FL_FLOCK,
+	CKPT_FL_OFDLCK = FL_OFDLCK,
 };
 
 /* Masks of the secure bits */

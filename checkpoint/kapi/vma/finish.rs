@@ -36,7 +36,6 @@ pub(crate) fn seal(start: u64, end: u64) -> Result {
 ///
 /// EINTR if killed.
 pub(crate) fn populate(start: u64, end: u64, writable: bool) -> Result {
-    let mm = mm::current_mm();
     let how = if writable {
         bindings::FOLL_WRITE
     } else {
@@ -45,30 +44,13 @@ pub(crate) fn populate(start: u64, end: u64, writable: bool) -> Result {
     let mut next = start;
     while next < end {
         let nr = end.wrapping_sub(next) / PAGE;
-        let mut locked = 1;
-        // SAFETY: The task keeps its address space. The lock is taken first; the call lets
-        // go of it where it waits for the page, and says whether it has it again. It keeps
-        // no page.
-        let got = unsafe {
-            to_result(bindings::ckpt_mmap_read_lock(mm))?;
-            let got = bindings::get_user_pages_remote(
-                mm,
-                next as c_ulong,
-                nr as c_ulong,
-                how,
-                core::ptr::null_mut(),
-                &mut locked,
-            );
-            if locked != 0 {
-                bindings::ckpt_mmap_read_unlock(mm);
-            }
-            got
-        };
+        // SAFETY: No page is taken.
+        let (got, held) = unsafe { mm::fault_in(next, nr as usize, how, core::ptr::null_mut())? };
         if sched::is_killed() {
             return Err(EINTR);
         }
         // None, and the lock lost: the page was waited for, and is there next time.
-        if got < 0 || got == 0 && locked != 0 {
+        if got < 0 || got == 0 && held {
             return Ok(());
         }
         next = next.wrapping_add((got as u64).min(nr).wrapping_mul(PAGE));
