@@ -14,6 +14,7 @@ help:
 	@echo '  make demo              install, fetch, build, boot; play the documented session'
 	@echo '  make test              every test: cargo, KUnit (UML and QEMU), guest programs'
 	@echo '  make test NAME=a,b     these guest tests only'
+	@echo '  make test CKPT_SEED=N  other moments and changes than usual, or those of a run before'
 	@echo '  make test-debug        the guest tests on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  make kunit             the KUnit suites, natively on user-mode Linux'
 	@echo '  make kernel            only patch, configure and build the kernel'

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 // A Go program: goroutines on several threads, channels, a garbage collector at work, and
-// a pipe that the runtime's poller watches. It knows nothing of checkpoints. It has no
-// timers: Go keeps points in time since the boot in its own memory, which mean something
-// else after a reboot.
+// a pipe that the runtime's poller watches. It knows nothing of checkpoints. It has timers
+// only when an argument asks for them: Go keeps points in time since the boot in its own
+// memory, which mean something else after a reboot.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 )
 
 const (
@@ -33,10 +34,12 @@ type order struct {
 }
 
 // Takes numbers, and answers each one later; what it has made is garbage then.
-func worker(orders <-chan order, left *sync.WaitGroup) {
+func worker(orders <-chan order, left *sync.WaitGroup, sleeps bool) {
 	defer left.Done()
 	for o := range orders {
-		if o.number%7 == 0 {
+		if o.number%7 == 0 && sleeps {
+			time.Sleep(time.Millisecond)
+		} else if o.number%7 == 0 {
 			runtime.Gosched()
 		}
 		heap := make(map[uint64][]byte)
@@ -65,6 +68,7 @@ func listen(from *os.File, total chan<- uint64) {
 
 func main() {
 	runtime.GOMAXPROCS(4)
+	sleeps := len(os.Args) > 1
 	told, tell, err := os.Pipe()
 	if err != nil {
 		fmt.Println(err)
@@ -78,7 +82,7 @@ func main() {
 		desk := make(chan order, 2)
 		desks = append(desks, desk)
 		left.Add(1)
-		go worker(desk, &left)
+		go worker(desk, &left, sleeps)
 	}
 	for round := uint64(0); round < rounds; round++ {
 		var answers []chan uint64
@@ -87,9 +91,19 @@ func main() {
 			desk <- order{round*workers + uint64(place), answer}
 			answers = append(answers, answer)
 		}
+		// Nothing ever comes from it, unless a timer goes off too early.
+		var late <-chan time.Time
+		if sleeps {
+			late = time.After(time.Hour)
+		}
 		sum := uint64(0)
 		for _, answer := range answers {
-			sum = sum<<5 ^ <-answer
+			select {
+			case number := <-answer:
+				sum = sum<<5 ^ number
+			case <-late:
+				fmt.Println(round, "late")
+			}
 		}
 		fmt.Println(round, sum)
 		fmt.Fprintln(tell, sum)

@@ -3,8 +3,10 @@
 //! Victims that are checkpointed while they do something, and verify it.
 
 use crate::cases::pass_with;
+use crate::cases::with_seed;
 use crate::cases::Case;
 use crate::pace;
+use crate::rng;
 use crate::rng::Rng;
 use crate::victim::Scene;
 
@@ -47,7 +49,7 @@ pub fn play(act: &Act, seed: u64) -> Case {
             _ => break,
         }
     }
-    done
+    with_seed(seed, done)
 }
 
 fn play_once(act: &Act, seed: u64) -> Case {
@@ -84,10 +86,5 @@ fn play_once(act: &Act, seed: u64) -> Case {
 
 /// The seed of all chance: CKPT_SEED, or always the same.
 pub fn seed() -> u64 {
-    let seed = std::env::var("CKPT_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20_081_117);
-    println!("seed {seed}");
-    seed
+    rng::seed_or(20_081_117)
 }

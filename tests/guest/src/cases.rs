@@ -43,6 +43,20 @@ pub fn skip(reason: impl Into<String>) -> Case {
     Ok(Outcome::Skip(reason.into()))
 }
 
+/// The result of a case that chance has a part in: its line tells the seed, with which
+/// it can be run again.
+pub fn with_seed(seed: u64, case: Case) -> Case {
+    let told = |text: String| {
+        let mark = if text.is_empty() { "" } else { "; " };
+        format!("{text}{mark}seed {seed}")
+    };
+    match case {
+        Ok(Outcome::Pass(remark)) => Ok(Outcome::Pass(told(remark))),
+        Ok(Outcome::Fail(why)) | Err(why) => Err(told(why)),
+        skipped => skipped,
+    }
+}
+
 /// The results of a program's cases.
 #[derive(Default)]
 pub struct Cases {
@@ -126,5 +140,24 @@ fn in_child(seconds: u64, body: impl FnOnce() -> Case) -> Case {
         Ended::Exit(1) => Ok(Outcome::Fail(text)),
         Ended::Exit(2) => Ok(Outcome::Skip(text)),
         other => Err(format!("the child ended with {other:?}; {text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_tell_the_seed_too() {
+        let text = |case| match with_seed(7, case) {
+            Ok(Outcome::Pass(text)) => format!("pass: {text}"),
+            Ok(Outcome::Skip(text)) => format!("skip: {text}"),
+            Ok(Outcome::Fail(text)) | Err(text) => format!("fail: {text}"),
+        };
+        assert_eq!(text(pass()), "pass: seed 7");
+        assert_eq!(text(pass_with("fine")), "pass: fine; seed 7");
+        assert_eq!(text(Ok(Outcome::Fail("not".into()))), "fail: not; seed 7");
+        assert_eq!(text(Err("not".into())), "fail: not; seed 7");
+        assert_eq!(text(skip("no")), "skip: no");
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random numbers that are the same in every run.
+//! Random numbers that are the same in every run, or in every run with the same seed.
 
 /// A splitmix64 generator.
 #[derive(Clone, Debug)]
@@ -38,4 +38,15 @@ impl Rng {
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
     }
+}
+
+/// The seed that CKPT_SEED has, or this one.
+pub fn seed_or(usual: u64) -> u64 {
+    let seed = std::env::var("CKPT_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual);
+    // For those who hang, and come to no result.
+    println!("seed {seed}");
+    seed
 }

@@ -90,6 +90,11 @@ pub const LAYOUTS: &[Layout] = &[
     (format::SHMEM, "Shmem", format::shmem::Shmem::FIELDS),
     (format::FILES, "Files", format::files::Files::FIELDS),
     (format::FD_ENT, "FdEnt", format::files::FdEnt::FIELDS),
+    (
+        format::FILE_LOCK,
+        "FileLock",
+        format::files::FileLock::FIELDS,
+    ),
     (format::FILE, "File", format::files::File::FIELDS),
     (format::PIPE, "Pipe", format::pipe::Pipe::FIELDS),
     (format::PIPE_BUF, "PipeBuf", format::pipe::PipeBuf::FIELDS),
@@ -112,6 +117,29 @@ pub const LAYOUTS: &[Layout] = &[
     (format::TAIL, "Tail", format::head::Tail::FIELDS),
 ];
 
+type Array = (i16, usize, &'static [(&'static str, usize, usize)]);
+
+/// Every record that is an array: the bytes of an element, and its fields.
+pub const ARRAYS: &[Array] = &[
+    (format::GROUPS, 4, &[("group", 0, 4)]),
+    (
+        format::SECCOMP_CODE,
+        size_of::<format::seccomp::SockFilter>(),
+        format::seccomp::SockFilter::FIELDS,
+    ),
+    (
+        format::GUARD,
+        size_of::<format::mm::GuardRange>(),
+        format::mm::GuardRange::FIELDS,
+    ),
+    (format::AUXV, 8, &[("word", 0, 8)]),
+    (
+        format::LDT,
+        size_of::<format::cpu::UserDesc>(),
+        format::cpu::UserDesc::FIELDS,
+    ),
+];
+
 /// Every field of a record kind; none for records without a layout.
 pub fn fields(kind: i16) -> Vec<Field> {
     let layout = LAYOUTS.iter().find(|l| l.0 == kind);
@@ -125,6 +153,23 @@ pub fn fields(kind: i16) -> Vec<Field> {
             })
             .collect()
     })
+}
+
+/// Every field in a payload of so many bytes, also of each element of an array.
+pub fn fields_in(kind: i16, len: usize) -> Vec<Field> {
+    let Some((_, size, element)) = ARRAYS.iter().find(|array| array.0 == kind) else {
+        return fields(kind);
+    };
+    let starts = (0..len / size).map(|nr| nr * size);
+    starts
+        .flat_map(|start| {
+            element.iter().map(move |(name, offset, size)| Field {
+                kind,
+                name,
+                at: start + offset..start + offset + size,
+            })
+        })
+        .collect()
 }
 
 /// The field of this name.
@@ -170,6 +215,20 @@ mod tests {
             })
             .map(|(_, name, ..)| *name);
         assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn every_array_is_there() {
+        let missing = format::TYPES
+            .iter()
+            .filter(|(kind, _, layout, _)| {
+                layout.ends_with(" array") && fields_in(*kind, 64).is_empty()
+            })
+            .map(|(_, name, ..)| *name);
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+        let ends = fields_in(format::GUARD, 35);
+        assert_eq!(ends.len(), 4);
+        assert_eq!((ends[3].name, ends[3].at.clone()), ("end", 24..32));
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Boot<'_> {
     fn once(&self, layout: &Layout, each: &mut impl FnMut(From, &str)) -> Result<(Outcome, bool)> {
         std::fs::create_dir_all(self.share)?;
         let body = self.share.join(format!("{}.sh", self.name));
-        std::fs::write(&body, format!("{}{}", environment(layout), self.script))?;
+        std::fs::write(&body, format!("{}{}", environment(layout)?, self.script))?;
         let starter = self.share.join("start.sh");
         std::fs::write(
             &starter,
@@ -154,7 +154,7 @@ impl Boot<'_> {
     pub fn shell(&self, layout: &Layout) -> Result<()> {
         std::fs::create_dir_all(self.share)?;
         let profile = self.share.join("profile.sh");
-        std::fs::write(&profile, format!("{}{}", environment(layout), self.script))?;
+        std::fs::write(&profile, format!("{}{}", environment(layout)?, self.script))?;
         let starter = self.share.join("shell.sh");
         let text = format!("#!/bin/bash\nexec bash --rcfile {}\n", profile.display());
         std::fs::write(&starter, text)?;
@@ -190,9 +190,10 @@ impl Boot<'_> {
             .args(["--cpus", if self.exact.is_some() { "1" } else { "2" }])
             .args(["--memory", self.memory])
             .arg(format!("--rwdir={}", self.share.display()));
-        if let Some(cpu) = self.exact {
-            command.arg(format!("--qemu-opts=-cpu {cpu} -icount shift=0,sleep=off"));
-        }
+        command.arg(match self.exact {
+            Some(cpu) => format!("--qemu-opts=-cpu {cpu} -icount shift=0,sleep=off"),
+            None => format!("--qemu-opts={FEW_EVENTS}"),
+        });
         command.arg("--run").arg(self.kernel);
         for word in self.append {
             command.arg("--append").arg(word);
@@ -200,6 +201,12 @@ impl Boot<'_> {
         command
     }
 }
+
+/// Each of the guest's streams is a serial device with 31 ports as a rule, and each port has
+/// two queues: QEMU's main loop polls hundreds of event descriptors, 700 times a second,
+/// which takes one of two CPUs from the guest.
+const FEW_EVENTS: &str =
+    "-global virtio-serial-pci.max_ports=2 -global virtio-serial-pci.ioeventfd=off";
 
 /// How often a kernel is booted whose first CPU alone gets into trouble.
 const BOOTS: usize = 3;
@@ -213,18 +220,46 @@ const PORT: &str = "[ -e /dev/virtio-ports ] || for port in /sys/class/virtio-po
     [ \"$name\" = virtme.stdout ] && exec >/dev/${port##*/}\ndone\n";
 
 /// What a script or a shell in the guest finds.
-fn environment(layout: &Layout) -> String {
-    format!(
+fn environment(layout: &Layout) -> Result<String> {
+    let seed = seed(std::env::var("CKPT_SEED").ok())?;
+    Ok(format!(
         "export PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          export HOME=/root LC_ALL=C.UTF-8\n\
          mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug 2>/dev/null\n\
-         mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null\n",
+         mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null\n\
+         {seed}",
         layout.guest_bin().display()
-    )
+    ))
+}
+
+/// Hands the seed of the tests' chance on. They would take their own for one that is no
+/// number.
+fn seed(told: Option<String>) -> Result<String> {
+    let Some(text) = told else {
+        return Ok(String::new());
+    };
+    let seed: u64 = text
+        .parse()
+        .with_context(|| format!("CKPT_SEED is not a number: {text}"))?;
+    Ok(format!("export CKPT_SEED={seed}\n"))
 }
 
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_handed_on() {
+        let seed = |text: &str| seed(Some(text.to_string()));
+        assert_eq!(seed("12").unwrap(), "export CKPT_SEED=12\n");
+        assert!(seed("").is_err());
+        assert!(seed("1; reboot").is_err());
+        assert_eq!(super::seed(None).unwrap(), "");
+    }
 }

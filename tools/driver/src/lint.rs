@@ -146,6 +146,9 @@ pub fn stat(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// How the names of files end that have a licence.
+const SOURCES: &str = "rs c h S sh py go rst md 1 2 list svg toml config kunitconfig";
+
 fn own_rules(top: &Path, findings: &mut Vec<String>) -> Result<()> {
     for dir in [
         "checkpoint",
@@ -163,11 +166,9 @@ fn own_rules(top: &Path, findings: &mut Vec<String>) -> Result<()> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            let source = [
-                ".rs", ".c", ".h", ".S", ".sh", ".py", ".rst", ".toml", ".config",
-            ]
-            .iter()
-            .any(|e| name.ends_with(e))
+            let source = name
+                .rsplit_once('.')
+                .is_some_and(|(_, kind)| SOURCES.split(' ').any(|known| known == kind))
                 || ["Makefile", "Kconfig", "run"].contains(&name.as_str());
             if !source || path.components().any(|c| c.as_os_str() == "target") {
                 return;

@@ -144,7 +144,9 @@ impl Trouble {
             (Step::User, Errno::EPERM) => {
                 "--user needs CAP_SETUID and CAP_SETGID: run this as root"
             }
-            (Step::Restart, Errno::EBADF) => return Some(advice::of_stream(reason)),
+            (Step::Restart, Errno::EBADF) if advice::of_reason(errno, reason).is_none() => {
+                return Some(advice::of_stream(reason))
+            }
             (Step::Restart, errno) => {
                 advice::of_reason(errno, reason).or_else(|| advice::of_restart(errno))?
             }

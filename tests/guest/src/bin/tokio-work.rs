@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A program of tokio's: tasks on several threads, channels, and a pipe that the event
-//! loop watches. It knows nothing of checkpoints. It has no timers: tokio keeps points in
-//! time since the boot in its own memory, which mean something else after a reboot.
+//! loop watches. It knows nothing of checkpoints. It has timers only when an argument asks
+//! for them: tokio keeps points in time since the boot in its own memory, which mean
+//! something else after a reboot.
+
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -12,6 +15,9 @@ use tokio::sync::oneshot;
 
 const WORKERS: u64 = 4;
 const ROUNDS: u64 = 150;
+/// A timer that ends within a run, and one that never does.
+const SHORT: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_secs(3600);
 
 fn mix(mut x: u64) -> u64 {
     for _ in 0..2000 {
@@ -24,16 +30,29 @@ fn mix(mut x: u64) -> u64 {
 }
 
 /// Takes numbers, and answers each one later.
-async fn worker(mut orders: mpsc::Receiver<(u64, oneshot::Sender<u64>)>) {
+async fn worker(mut orders: mpsc::Receiver<(u64, oneshot::Sender<u64>)>, sleeps: bool) {
     while let Some((number, answer)) = orders.recv().await {
-        if number % 7 == 0 {
+        if number % 7 == 0 && sleeps {
+            tokio::time::sleep(SHORT).await;
+        } else if number % 7 == 0 {
             tokio::task::yield_now().await;
         }
         let _ = answer.send(mix(number));
     }
 }
 
-async fn run() -> std::io::Result<()> {
+/// What is answered; a timer that goes off too early shows as 0.
+async fn wait(answered: oneshot::Receiver<u64>, sleeps: bool) -> u64 {
+    if !sleeps {
+        return answered.await.unwrap_or(0);
+    }
+    match tokio::time::timeout(LONG, answered).await {
+        Ok(answer) => answer.unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
+async fn run(sleeps: bool) -> std::io::Result<()> {
     let (mut tell, mut told) = pipe::pipe()?;
     let echo = tokio::spawn(async move {
         let mut sum = 0u64;
@@ -46,7 +65,7 @@ async fn run() -> std::io::Result<()> {
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
         let (send, orders) = mpsc::channel(2);
-        tokio::spawn(worker(orders));
+        tokio::spawn(worker(orders, sleeps));
         workers.push(send);
     }
     for round in 0..ROUNDS {
@@ -58,7 +77,7 @@ async fn run() -> std::io::Result<()> {
         }
         let mut sum = 0u64;
         for answered in answers {
-            sum = sum.wrapping_add(answered.await.unwrap_or(0));
+            sum = sum.wrapping_add(wait(answered, sleeps).await);
         }
         tell.write_all(&sum.to_le_bytes()).await?;
         if round % 10 == 0 {
@@ -71,9 +90,11 @@ async fn run() -> std::io::Result<()> {
 }
 
 fn main() -> std::io::Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(3)
-        .enable_io()
-        .build()?
-        .block_on(run())
+    let sleeps = std::env::args().nth(1).is_some();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(3).enable_io();
+    if sleeps {
+        builder.enable_time();
+    }
+    builder.build()?.block_on(run(sleeps))
 }

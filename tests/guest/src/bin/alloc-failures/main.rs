@@ -11,6 +11,7 @@
 
 mod family;
 mod inject;
+mod odds;
 mod things;
 
 use std::path::Path;

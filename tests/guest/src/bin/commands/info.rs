@@ -9,7 +9,7 @@ use ckpt_guest::cases::Case;
 
 use crate::options::with_inotify;
 use crate::scene::ended;
-use crate::scene::until;
+use crate::scene::until_stopped;
 use crate::scene::Scene;
 
 /// Address ranges at the beginnings of lines, but for those that nobody names alike.
@@ -42,11 +42,7 @@ pub fn shows() -> Case {
     let child = scene.start()?;
     let pid = child.id();
     scene.succeeds(&format!("checkpoint {pid} -o image --stop"), 0)?;
-    let is_stopped = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        stat.is_ok_and(|stat| stat.contains(") T "))
-    };
-    until(is_stopped, "it does not stop")?;
+    until_stopped(pid)?;
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| e.to_string())?;
     let (there, shown) = (
         ranges(&maps),

@@ -112,11 +112,7 @@ fn stopped() -> Case {
     let pid = child.id();
     scene.succeeds(&format!("checkpoint {pid} -o image --stop"), 0)?;
     // The signal was sent, and it stops when it runs again.
-    let is_stopped = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        stat.is_ok_and(|stat| stat.contains(") T "))
-    };
-    scene::until(is_stopped, "it does not stop")?;
+    scene::until_stopped(pid)?;
     scene.finish();
     scene.succeeds(&format!("kill -CONT {pid}"), 0)?;
     let how = ended(child)?;

@@ -155,6 +155,15 @@ pub fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Waits until a process is stopped by a signal.
+pub fn until_stopped(pid: u32) -> Result<(), String> {
+    let is_stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    };
+    until(is_stopped, "it does not stop")
+}
+
 /// How a child ends.
 pub fn ended(mut child: Child) -> Result<String, String> {
     child

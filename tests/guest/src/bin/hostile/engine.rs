@@ -43,12 +43,14 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// Every `stride`th of the list.
-    pub fn thinned(self, stride: usize) -> Self {
+    /// Every `stride`th of the list. Chance tells which is the first, so that all have
+    /// their turn in some run.
+    pub fn thinned(self, stride: usize, seed: u64) -> Self {
+        let first = Rng::new(seed).below(stride.min(self.count).max(1) as u64) as usize;
         let make = self.make;
         Self {
-            count: self.count.div_ceil(stride),
-            make: Box::new(move |i| make(i * stride)),
+            count: (self.count - first.min(self.count)).div_ceil(stride),
+            make: Box::new(move |i| make(first + i * stride)),
             stride: self.stride * stride,
         }
     }
@@ -73,6 +75,8 @@ const WHOLE: usize = 32;
 const SAMPLE: usize = 16 * PAGE;
 /// A sweep ends after this many failures.
 const ENOUGH: usize = 10;
+/// Seconds until those that an image has left must have ended.
+pub const PATIENCE: u64 = 10;
 /// Errno counters start behind the two indices in the shared page.
 const COUNTERS: usize = 2;
 
@@ -144,23 +148,37 @@ impl Engine {
             println!("FAILED: restart: {}", sys::Errno(errno));
             DONE
         });
-        reap();
-        if ended == Ended::Exit(0) {
-            return pass_with(format!("{} bytes", bytes.len()));
+        if ended != Ended::Exit(0) {
+            return Err(format!("the image does not restart: {ended:?}"));
         }
-        Err(format!("the image does not restart: {ended:?}"))
+        reap(PATIENCE)?;
+        pass_with(format!("{} bytes", bytes.len()))
     }
 
     /// Tries all images of a list.
     pub fn sweep(&mut self, list: &List<'_>) -> Case {
         (0..PAGE / 8).for_each(|i| self.cell(i).store(0, Ordering::Relaxed));
-        let (mut next, mut accepted, mut wrong) = (0, 0, Vec::new());
+        if list.count == 0 {
+            return Err("there is nothing to change".to_string());
+        }
+        let start = Instant::now();
+        let (mut next, mut accepted, mut killed, mut wrong) = (0, 0, 0, Vec::new());
         while next < list.count && wrong.len() < ENOUGH {
             self.cell(1).store(usize::MAX, Ordering::Relaxed);
             let (ended, own) = self.attempts(list, next)?;
-            reap();
             let at = self.cell(0).load(Ordering::Relaxed);
             let returned = self.cell(1).load(Ordering::Relaxed) == at;
+            if returned || own {
+                reap(PATIENCE).map_err(|why| {
+                    // The next case is judged for itself.
+                    let _ = kill_all();
+                    format!("up to {}: {why}", (list.make)(at).label)
+                })?;
+            } else if reap(1).is_err() {
+                // It was accepted, and may have told them not to end.
+                killed += 1;
+                kill_all().map_err(|why| format!("{}: {why}", (list.make)(at).label))?;
+            }
             match ended {
                 Ended::Exit(DONE) => break,
                 Ended::Exit(HARMED) => wrong.push((list.make)(at).label),
@@ -190,9 +208,13 @@ impl Engine {
             next = at + 1;
         }
         let mut remark = self.remark(next.max(self.cell(0).load(Ordering::Relaxed) + 1), accepted);
+        if killed > 0 {
+            remark.push_str(&format!("; {killed} left others, which were killed"));
+        }
         if list.stride > 1 {
             remark.push_str(&format!("; one in {}", list.stride));
         }
+        remark.push_str(&format!("; {} s", start.elapsed().as_secs()));
         if wrong.is_empty() {
             return pass_with(remark);
         }
@@ -274,17 +296,53 @@ fn has_ended(pid: i32) -> bool {
     }
 }
 
-/// Waits for those that an accepted image has left to us; not for long, as an image may
-/// have told them not to end.
-pub fn reap() {
-    for _ in 0..500 {
+/// Waits so many seconds for those that an image has left to us, who have no reason to go
+/// on; an error if some do.
+pub fn reap(seconds: u64) -> Result<(), String> {
+    let limit = Duration::from_secs(seconds * pace::factor());
+    let start = Instant::now();
+    loop {
         // SAFETY: waits for children of ours, and stores nothing.
-        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } {
+            0 if start.elapsed() > limit => break,
             0 => std::thread::sleep(Duration::from_millis(10)),
-            pid if pid < 0 => return,
+            pid if pid < 0 => return Ok(()),
             _ => {}
         }
     }
+    let left: Vec<String> = children().into_iter().map(|(_, line)| line).collect();
+    Err(format!("these do not end: {}", left.join(", ")))
+}
+
+/// Kills those that an image has left to us, and those that they leave.
+fn kill_all() -> Result<(), String> {
+    let mut left = Ok(());
+    for _ in 0..PATIENCE {
+        for (pid, _) in children() {
+            let args = [pid as usize, libc::SIGKILL as usize];
+            let _ = sys::plain(libc::SYS_kill, &args);
+        }
+        left = reap(1);
+        if left.is_ok() {
+            break;
+        }
+    }
+    left
+}
+
+/// Our children: id, and the start of its line in procfs, with name and state.
+fn children() -> Vec<(i32, String)> {
+    let me = sys::getpid().to_string();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (name, rest) = line.rsplit_once(") ")?;
+        let mut words = rest.split(' ');
+        let state = words.next()?;
+        (words.next()? == me).then(|| (pid, format!("{name}) {state}")))
+    })
+    .collect()
 }
 
 /// Which of the low descriptors are open, and how.

@@ -2,10 +2,14 @@
 
 //! Changes of single fields, in images that are right otherwise.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ckpt_guest::format;
 use ckpt_guest::format::cpu;
+use ckpt_guest::image::Rec;
+use ckpt_guest::mem::PAGE;
+use ckpt_guest::rng::Rng;
 use ckpt_guest::varies;
 
 use crate::engine::Attempt;
@@ -44,30 +48,39 @@ fn all_records(
     never: bool,
     changes: &mut Vec<Change>,
 ) {
-    let Some(field) = varies::field(kind, name) else {
+    let named = |len| {
+        let mut fields = varies::fields_in(kind, len);
+        fields.retain(|field| field.name == name);
+        fields
+    };
+    if named(PAGE).is_empty() {
         // The next to read this is whoever renamed the field.
         panic!("{} has no field {name}", format::type_name(kind));
-    };
-    let of_task = |parent| {
-        let mut records = base.image.records.iter();
-        records.any(|r| r.kind == format::THREAD && r.parent == parent)
-    };
+    }
     for (record, rec) in base.image.records.iter().enumerate() {
         if rec.kind != kind {
             continue;
         }
         // Files take others than those that the caller may not have.
-        let never = never && (name != "caps" || of_task(rec.parent));
-        for value in values.iter().filter(|v| rec.get(field.at.clone()) != **v) {
-            changes.push(Change {
-                record,
-                at: field.at.clone(),
-                value: *value,
-                label: name.to_string(),
-                never,
-            });
+        let never = never && (name != "caps" || is_of_task(base, rec));
+        for field in named(rec.payload.len()) {
+            for value in values.iter().filter(|v| rec.get(field.at.clone()) != **v) {
+                changes.push(Change {
+                    record,
+                    at: field.at.clone(),
+                    value: *value,
+                    label: name.to_string(),
+                    never,
+                });
+            }
         }
     }
+}
+
+/// Is it one of a task, not of a file?
+fn is_of_task(base: &Base, rec: &Rec) -> bool {
+    let mut records = base.image.records.iter();
+    records.any(|r| r.kind == format::THREAD && r.parent == rec.parent)
 }
 
 const KERNEL: [u64; 5] = [
@@ -99,6 +112,7 @@ const ADDRESSES: &[(i16, &[&str])] = &[
         ],
     ),
     (format::VMA, &["start", "end"]),
+    (format::GUARD, &["start", "end"]),
     (format::CPU, &["ip", "fs_base", "gs_base"]),
     (
         format::THREAD,
@@ -183,27 +197,34 @@ pub fn privileges(base: &Base) -> List<'_> {
     }
     set(format::CREDS, "securebits", &[1 << 12, 1 << 31]);
     set(format::CREDS, "caps", &[0xffff_ffff_ffff_ffff]);
-    let Some(fpu) = base.image.find(format::FPU) else {
-        return list(base, changes);
-    };
-    let area = |at: Range<usize>, label: &str, value| Change {
-        record: fpu,
-        at,
-        value,
-        label: label.to_string(),
-        never: true,
-    };
-    changes.push(area(24..28, "mxcsr", 0xffff_ffff));
-    changes.push(area(24..28, "mxcsr", 0x0001_1f80));
-    for bit in [8, 10, 11, 12, 15, 16, 20, 62, 63] {
-        changes.push(area(512..520, "xstate_bv", 3 | 1 << bit));
-    }
-    changes.push(area(520..528, "xcomp_bv", 1 << 63));
-    changes.push(area(520..528, "xcomp_bv", 3));
-    for at in [528, 536, 568] {
-        changes.push(area(at..at + 8, "reserved", 1));
+    for (record, rec) in base.image.records.iter().enumerate() {
+        if rec.kind == format::FPU {
+            fpu_privileges(record, &mut changes);
+        }
     }
     list(base, changes)
+}
+
+fn fpu_privileges(record: usize, changes: &mut Vec<Change>) {
+    let mut set = |at: Range<usize>, label: &str, value| {
+        changes.push(Change {
+            record,
+            at,
+            value,
+            label: label.to_string(),
+            never: true,
+        });
+    };
+    set(24..28, "mxcsr", 0xffff_ffff);
+    set(24..28, "mxcsr", 0x0001_1f80);
+    for bit in [8, 10, 11, 12, 15, 16, 20, 62, 63] {
+        set(512..520, "xstate_bv", 3 | 1 << bit);
+    }
+    set(520..528, "xcomp_bv", 1 << 63);
+    set(520..528, "xcomp_bv", 3);
+    for at in [528, 536, 568] {
+        set(at..at + 8, "reserved", 1);
+    }
 }
 
 const EXTREMES: [u64; 9] = [
@@ -219,38 +240,48 @@ const EXTREMES: [u64; 9] = [
 ];
 
 /// Every number of every record, at its limits. Some are allowed: registers, times.
-pub fn extremes(base: &Base) -> List<'_> {
+pub fn extremes(base: &Base, seed: u64) -> List<'_> {
     let mut changes = Vec::new();
-    let mut seen = Vec::new();
-    for (record, rec) in base.image.records.iter().enumerate() {
-        if !base.changes(rec.kind) {
-            continue;
-        }
-        // Of records that come often, the first three.
-        seen.push(rec.kind);
-        if seen.iter().filter(|kind| **kind == rec.kind).count() > 3 {
-            continue;
-        }
-        for field in varies::fields(rec.kind) {
+    for record in some_of_each(base, seed) {
+        let rec = &base.image.records[record];
+        for field in varies::fields_in(rec.kind, rec.payload.len()) {
             let array = field.at.len() > 8;
             let values = if array { &EXTREMES[7..] } else { &EXTREMES[..] };
             for start in field.at.clone().step_by(8) {
                 let at = start..field.at.end.min(start + 8);
-                for value in values {
-                    let mask = u64::MAX >> (64 - 8 * at.len());
-                    if rec.get(at.clone()) == value & mask {
-                        continue;
-                    }
-                    changes.push(Change {
-                        record,
-                        at: at.clone(),
-                        value: *value,
-                        label: format!("{}[{record}]", field.name),
-                        never: false,
-                    });
-                }
+                let mask = u64::MAX >> (64 - 8 * at.len());
+                let mut values: Vec<u64> = values.iter().map(|value| value & mask).collect();
+                values.sort_unstable();
+                values.dedup();
+                values.retain(|value| rec.get(at.clone()) != *value);
+                changes.extend(values.into_iter().map(|value| Change {
+                    record,
+                    at: at.clone(),
+                    value,
+                    label: format!("{}[{record}]", field.name),
+                    never: false,
+                }));
             }
         }
     }
     list(base, changes)
+}
+
+/// The records that are to be changed; of those that come often, three that chance tells.
+/// What a task has is one thing, what a file has is another.
+fn some_of_each(base: &Base, seed: u64) -> Vec<usize> {
+    let mut sorts: BTreeMap<(i16, bool), Vec<usize>> = BTreeMap::new();
+    for (record, rec) in base.image.records.iter().enumerate() {
+        if base.changes(rec.kind) {
+            let sort = (rec.kind, is_of_task(base, rec));
+            sorts.entry(sort).or_default().push(record);
+        }
+    }
+    let mut rng = Rng::new(seed);
+    for all in sorts.values_mut() {
+        while all.len() > 3 {
+            all.remove(rng.below(all.len() as u64) as usize);
+        }
+    }
+    sorts.into_values().flatten().collect()
 }

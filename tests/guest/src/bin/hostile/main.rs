@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::process::Stdio;
 
 use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::with_seed;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::format;
@@ -24,64 +25,64 @@ use ckpt_guest::image;
 use ckpt_guest::image::Image;
 use ckpt_guest::life;
 use ckpt_guest::pace;
+use ckpt_guest::rng;
 use ckpt_guest::sys;
 use engine::Engine;
 
 /// The image that all others are made from.
+#[derive(Clone)]
 struct Base {
     bytes: Vec<u8>,
     image: Image,
     spans: Vec<image::Span>,
     /// Only records of these kinds are changed, if it is not empty.
-    kinds: &'static [i16],
+    kinds: Vec<i16>,
 }
 
 impl Base {
-    fn only(self, kinds: &'static [i16]) -> Self {
-        Self { kinds, ..self }
+    /// The same image, to change records of these kinds only.
+    fn only(&self, kinds: Vec<i16>) -> Self {
+        Self {
+            kinds,
+            ..self.clone()
+        }
     }
 
     /// Is a record of this kind to be changed?
     fn changes(&self, kind: i16) -> bool {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
+
+    /// Whether the image has such a record.
+    fn has(&self, kind: i16) -> bool {
+        self.spans.iter().any(|span| span.kind == kind)
+    }
 }
 
-/// Records that only a family has, or that refer to it.
-const KINDS: &[i16] = &[
+/// Records that one process has, too, and that refer to the family or are checked again
+/// for each task of it. They are changed everywhere in the image of the one; here, one in
+/// so many is.
+const AGAIN: &[i16] = &[
     format::TREE,
     format::TASK,
-    format::AFFINITY,
-    format::GROUPS,
-    format::THREAD_SIGNAL,
-    format::RESTART_BLOCK,
-    format::SIGINFO,
+    format::THREAD,
+    format::CPU,
+    format::FPU,
+    format::CREDS,
     format::TIMERS,
-    format::TIMER,
-    format::GUARD,
     format::MM_CONTEXT,
-    format::LDT,
-    format::PGREF,
     format::FILE,
     format::FD_ENT,
-    format::PIPE,
-    format::PIPE_BUF,
-    format::PIPE_DATA,
-    format::SOCKET,
-    format::SOCKET_MSG,
-    format::SOCKET_DATA,
-    format::EVENTFD,
-    format::SIGNALFD,
-    format::TIMERFD,
-    format::EPOLL,
-    format::EPOLL_ITEM,
-    format::PIDFD,
-    format::SECCOMP,
-    format::SECCOMP_FILTER,
-    format::SECCOMP_CODE,
 ];
+/// Records that neither image has, and why.
+const NOWHERE: &[(i16, &str)] = &[(
+    format::ERROR,
+    "a checkpoint that failed has it, and that is no image",
+)];
 /// Images of one sweep at most.
-const MOST: usize = 1500;
+const MOST: usize = 800;
+/// As many as there are.
+const ALL: usize = usize::MAX;
 
 /// The image of the smallest program, or of it with a family.
 fn base(family: bool) -> Result<Base, String> {
@@ -108,7 +109,7 @@ fn base(family: bool) -> Result<Base, String> {
         spans: image::spans(&bytes)?,
         image,
         bytes,
-        kinds: &[],
+        kinds: Vec::new(),
     })
 }
 
@@ -121,15 +122,16 @@ fn main() -> ExitCode {
             return cases.verdict();
         }
     };
+    let seed = rng::seed_or(20_081_119);
     cases.run("control", || engine.control(&base.bytes));
     let lists: [(&str, engine::List<'_>); 10] = [
         ("cut", bytes::cuts(&base)),
         ("flipped-bit", bytes::flips(&base)),
-        ("flipped-page-bit", bytes::page_flips(&base)),
+        ("flipped-page-bit", bytes::page_flips(&base, seed)),
         ("flipped-bit-sealed", bytes::sealed_flips(&base)),
         ("kernel-addresses", fields::kernel_addresses(&base)),
         ("privileges", fields::privileges(&base)),
-        ("extreme-numbers", fields::extremes(&base)),
+        ("extreme-numbers", fields::extremes(&base, seed)),
         ("record-order", records::order(&base)),
         ("record-headers", records::headers(&base)),
         ("page-runs", records::page_runs(&base)),
@@ -142,58 +144,97 @@ fn main() -> ExitCode {
     // To look at some sweeps only.
     let only = std::env::var("CKPT_ONLY").unwrap_or_default();
     for (name, list) in lists.into_iter().filter(|sweep| sweep.0.contains(&only)) {
-        let list = list.thinned(stride);
-        cases.run(name, || engine.sweep(&list));
+        let list = list.thinned(stride, seed);
+        cases.run(name, || with_seed(seed, engine.sweep(&list)));
     }
     // The image itself is still good, and so is this program.
     cases.run("control-again", || engine.control(&base.bytes));
-    if let Err(error) = of_family(&mut cases, &mut engine) {
+    if let Err(error) = of_family(&mut cases, &mut engine, &base, seed) {
         cases.report("family", Err(error));
     }
     cases.verdict()
 }
 
 /// A record that no image has is never tampered with.
-fn has_every_kind(base: &Base) -> Case {
-    // A failed checkpoint has the one, the reader knows the other.
-    let excused = [format::ERROR, format::PAD, format::TAIL];
-    let missing: Vec<_> = format::TYPES
+fn has_every_kind(small: &Base, family: &Base) -> Case {
+    let wrong: Vec<&str> = format::TYPES
         .iter()
-        .filter(|(kind, ..)| !excused.contains(kind) && base.image.find(*kind).is_none())
+        .filter(|(kind, ..)| {
+            let excused = NOWHERE.iter().any(|(other, _)| other == kind);
+            (small.has(*kind) || family.has(*kind)) == excused
+        })
         .map(|(_, name, ..)| *name)
         .collect();
-    if missing.is_empty() {
-        return pass_with(format!("{} kinds", format::TYPES.len() - excused.len()));
+    if !wrong.is_empty() {
+        return Err(format!(
+            "in no image, or not as excused: {}",
+            wrong.join(", ")
+        ));
     }
-    Err(format!("there is no {}", missing.join(", ")))
+    let twice: Vec<&str> = AGAIN
+        .iter()
+        .filter(|kind| !small.has(**kind) || !family.has(**kind))
+        .map(|kind| format::type_name(*kind))
+        .collect();
+    if !twice.is_empty() {
+        return Err(format!("not in both images: {}", twice.join(", ")));
+    }
+    let own = family.kinds.iter().map(|kind| format::type_name(*kind));
+    let own: Vec<&str> = own.collect();
+    pass_with(format!(
+        "{} kinds; only here: {}",
+        format::TYPES.len() - NOWHERE.len(),
+        own.join(", ")
+    ))
 }
 
 /// Images of a process with children: what those above do not have.
-fn of_family(cases: &mut Cases, engine: &mut Engine) -> Result<(), String> {
+fn of_family(
+    cases: &mut Cases,
+    engine: &mut Engine,
+    small: &Base,
+    seed: u64,
+) -> Result<(), String> {
     // Whoever loses a parent comes to us.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| e.to_string())?;
     // Those of the image and those of the caller: sockets must not be another user's.
     let groups = [1234u32, 5678];
     sys::plain(libc::SYS_setgroups, &[2, groups.as_ptr() as usize]).map_err(|e| e.to_string())?;
-    let base = base(true)?;
-    engine::reap();
-    cases.run("family-kinds", || has_every_kind(&base));
-    let base = base.only(KINDS);
-    cases.run("family-control", || engine.control(&base.bytes));
-    let lists: [(&str, engine::List<'_>); 6] = [
-        ("family-cut", bytes::cuts(&base)),
-        ("family-flipped-bit-sealed", bytes::sealed_flips(&base)),
-        ("family-kernel-addresses", fields::kernel_addresses(&base)),
-        ("family-extreme-numbers", fields::extremes(&base)),
-        ("family-record-order", records::order(&base)),
-        ("family-record-headers", records::headers(&base)),
+    let whole = base(true)?;
+    engine::reap(engine::PATIENCE)?;
+    let kinds = format::TYPES.iter().map(|(kind, ..)| *kind);
+    // Only a family has these.
+    let own: Vec<i16> = kinds.filter(|k| whole.has(*k) && !small.has(*k)).collect();
+    let both = whole.only([&own[..], AGAIN].concat());
+    let (own, again) = (whole.only(own), whole.only(AGAIN.to_vec()));
+    cases.run("family-kinds", || has_every_kind(small, &own));
+    cases.run("family-control", || engine.control(&whole.bytes));
+    // Each of them makes processes. What was changed everywhere above is thinned out.
+    let lists: [(&str, usize, engine::List<'_>); 10] = [
+        ("family-cut", MOST, bytes::cuts(&whole)),
+        ("family-flipped-bit-sealed", ALL, bytes::sealed_flips(&own)),
+        ("family-flipped-again", MOST, bytes::sealed_flips(&again)),
+        (
+            "family-kernel-addresses",
+            MOST,
+            fields::kernel_addresses(&whole),
+        ),
+        ("family-privileges", MOST, fields::privileges(&whole)),
+        ("family-extreme-numbers", ALL, fields::extremes(&own, seed)),
+        (
+            "family-extremes-again",
+            MOST,
+            fields::extremes(&again, seed),
+        ),
+        ("family-record-order", MOST, records::order(&both)),
+        ("family-record-headers", ALL, records::headers(&own)),
+        ("family-headers-again", MOST, records::headers(&whole)),
     ];
-    for (name, list) in lists {
-        // Each of them makes processes.
-        let stride = list.count.div_ceil(MOST) * pace::factor() as usize;
-        let list = list.thinned(stride | 1);
-        cases.run(name, || engine.sweep(&list));
+    for (name, most, list) in lists {
+        let stride = list.count.div_ceil(most) * pace::factor() as usize;
+        let list = list.thinned(stride | 1, seed);
+        cases.run(name, || with_seed(seed, engine.sweep(&list)));
     }
-    cases.run("family-control-again", || engine.control(&base.bytes));
+    cases.run("family-control-again", || engine.control(&whole.bytes));
     Ok(())
 }

@@ -91,6 +91,9 @@ pub fn order(base: &Base) -> List<'_> {
 pub fn headers(base: &Base) -> List<'_> {
     let mut edits = Vec::new();
     for (i, rec) in base.image.records.iter().enumerate() {
+        if !base.changes(rec.kind) {
+            continue;
+        }
         let name = format!("{} (record {i})", format::type_name(rec.kind));
         let kinds = [
             0,

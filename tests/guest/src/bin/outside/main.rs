@@ -7,7 +7,10 @@
 //! and so must every image of it that is restarted.
 
 mod calls;
+mod changing;
+mod counts;
 mod cpu;
+mod frozen;
 mod kills;
 mod members;
 mod refused;
@@ -27,8 +30,14 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
+    waits::with_semaphore(|| all(&mut cases, seed));
+    cases.verdict()
+}
+
+fn all(cases: &mut Cases, seed: u64) {
     let waits = calls::ACTS.iter().chain(cpu::ACTS);
     let waits = waits.chain(waits::ACTS).chain(sockets::ACTS);
+    let waits = waits.chain(counts::ACTS);
     for act in work::ACTS.iter().chain(waits) {
         cases.run(act.name, || play(act, seed));
     }
@@ -40,11 +49,12 @@ fn main() -> ExitCode {
         .chain(cpu::CASES)
         .chain(refused::CASES)
         .chain(rights::CASES)
+        .chain(changing::CASES)
         .chain(unsaved::CASES)
         .chain(remaining::CASES)
         .chain(members::CASES)
+        .chain(frozen::CASES)
     {
         cases.run(name, case);
     }
-    cases.verdict()
 }

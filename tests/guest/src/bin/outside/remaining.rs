@@ -198,7 +198,7 @@ fn late(wait: &Wait) -> Result<(), String> {
     let scene = Scene::new(&format!("late-{}", wait.name));
     let victim = scene.start(wait.act()?.play)?;
     scene.pause(duration() / 4 * 3);
-    // Killed, so that it does not remove what both wait for.
+    // Killed, so that only one of both sleeps.
     let image = victim.checkpoint("image", KILL)?;
     match sys::wait_for(victim.pid, 10) {
         Ended::Signal(libc::SIGKILL) => {}

@@ -15,12 +15,15 @@ use ckpt_guest::victim::Victim;
 use crate::kills::Body;
 use crate::refused::Play;
 
+/// The other user.
+pub const OTHER: u32 = 1234;
+
 /// Makes the calling process another user's.
-fn become_other() {
+pub fn become_other() {
     // SAFETY: changes the identity of this process, which has one thread.
     unsafe {
-        libc::setgid(1234);
-        libc::setuid(1234);
+        libc::setgid(OTHER);
+        libc::setuid(OTHER);
     }
 }
 
@@ -83,7 +86,7 @@ fn child_not_ours() -> Case {
 }
 
 /// Other users may have files there.
-fn for_everybody(scene: &Scene) -> Result<(), String> {
+pub fn for_everybody(scene: &Scene) -> Result<(), String> {
     let everybody = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&scene.dir, everybody).map_err(|e| e.to_string())
 }

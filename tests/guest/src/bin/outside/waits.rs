@@ -4,13 +4,13 @@
 //! and semaphores. Here they wait on, and for what is left of their time.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::sys;
+use ckpt_guest::sys::Ended;
 use ckpt_guest::sys::Errno;
-use ckpt_guest::sys::Ret;
 use ckpt_guest::timer::bit;
 use ckpt_guest::victim::Scene;
 
@@ -165,61 +165,52 @@ fn sigsuspend(_: &Scene) -> Result<(), String> {
     Ok(())
 }
 
-/// A semaphore that nobody raises, for this boot of the machine.
-fn semaphore() -> Result<usize, String> {
-    made(libc::SYS_semget, &[0, 1, 0o600])
-}
+/// A semaphore that is down, made by the test, which outlives all restarts.
+static SEMAPHORE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-fn with_semaphore(body: impl FnOnce(usize) -> Result<(), String>) -> Result<(), String> {
-    let id = semaphore()?;
-    let done = body(id);
-    // The image of an earlier moment may come later: it finds none, and says so.
+/// Has the semaphore while `body` runs. Without one the victims fail.
+pub fn with_semaphore(body: impl FnOnce()) {
+    let made = call(libc::SYS_semget, &[libc::IPC_PRIVATE as usize, 1, 0o600]);
+    SEMAPHORE.store(made.unwrap_or(usize::MAX), Ordering::Relaxed);
+    body();
+    let id = SEMAPHORE.swap(usize::MAX, Ordering::Relaxed);
     let _ = call(libc::SYS_semctl, &[id, 0, libc::IPC_RMID as usize]);
-    done
 }
 
 fn semtimedop(_: &Scene) -> Result<(), String> {
     let (down, time) = ([0i16, -1, 0], time(duration()));
-    let start = Instant::now();
-    with_semaphore(|id| {
-        let args = [id, down.as_ptr() as usize, 1, (&raw const time) as usize];
-        let ret = call(libc::SYS_semtimedop, &args);
-        check_semaphore(ret, Errno(libc::EAGAIN), start.elapsed())
+    let id = SEMAPHORE.load(Ordering::Relaxed);
+    let args = [id, down.as_ptr() as usize, 1, (&raw const time) as usize];
+    sleeps(Err(Errno(libc::EAGAIN)), || {
+        call(libc::SYS_semtimedop, &args)
     })
 }
 
-/// Waits without a timeout, until a child removes the semaphore.
+/// Waits without a timeout, until a child raises the semaphore.
 fn semop(_: &Scene) -> Result<(), String> {
-    let down = [0i16, -1, 0];
-    let start = Instant::now();
-    with_semaphore(|id| {
-        // SAFETY: the child calls the kernel only, and ends.
-        match unsafe { libc::fork() } {
-            0 => {
-                let time = time(duration() + 50);
-                let _ = call(libc::SYS_nanosleep, &[(&raw const time) as usize, 0]);
-                let _ = call(libc::SYS_semctl, &[id, 0, libc::IPC_RMID as usize]);
-                // SAFETY: as above.
-                unsafe { libc::_exit(0) }
+    let (up, down) = ([0i16, 1, 0], [0i16, -1, 0]);
+    let id = SEMAPHORE.load(Ordering::Relaxed);
+    sleeps(Ok(0), || {
+        let child = sys::fork()?;
+        if child == 0 {
+            let time = time(duration() + 50);
+            let slept = call(libc::SYS_nanosleep, &[(&raw const time) as usize, 0]);
+            let raised = call(libc::SYS_semop, &[id, up.as_ptr() as usize, 1]);
+            sys::exit(i32::from([slept, raised] != [Ok(0); 2]));
+        }
+        let ret = call(libc::SYS_semop, &[id, down.as_ptr() as usize, 1]);
+        match sys::wait_for(child, 20) {
+            // What was raised has been taken, and no more than that.
+            Ended::Exit(0) if ret == Ok(0) => {
+                call(libc::SYS_semctl, &[id, 0, libc::GETVAL as usize])
             }
-            child => {
-                let ret = call(libc::SYS_semop, &[id, down.as_ptr() as usize, 1]);
-                // SAFETY: waits for a child of ours, and stores nothing.
-                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-                check_semaphore(ret, Errno(libc::EIDRM), start.elapsed())
+            Ended::Exit(0) => ret,
+            other => {
+                println!("its child: {other:?}");
+                Err(Errno(libc::ECHILD))
             }
         }
     })
-}
-
-/// The semaphore is not part of an image: whoever comes back later finds it removed.
-fn check_semaphore(ret: Ret, want: Errno, passed: Duration) -> Result<(), String> {
-    let gone = [Errno(libc::EIDRM), Errno(libc::EINVAL)];
-    match ret {
-        Err(e) if e == want && passed >= Duration::from_millis(duration()) => Ok(()),
-        Err(e) if gone.contains(&e) => Ok(()),
-        ret => Err(format!("{ret:?} after {passed:?}")),
-    }
 }
 
 /// Victims that wait.

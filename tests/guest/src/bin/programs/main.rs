@@ -5,25 +5,30 @@
 //! Each runs once undisturbed. Then it runs again and is checkpointed twenty times
 //! on its way; its output must be the same. Some of the images are restarted; then it is
 //! killed with the last byte of its image and restarted at once, up to twenty times; and
-//! one once more after a reboot of the guest: each must end with the same output,
-//! whose end was spoilt before. Files outlive the reboot, so that they are in the
+//! one once more after a reboot of the guest, unless it has timers: each must end with the
+//! same output, whose end was spoilt before. Files outlive the reboot, so that they are in the
 //! test's directory.
 
 mod list;
 mod runs;
 mod stage;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ckpt_guest::cases::skip;
+use ckpt_guest::cases::with_seed;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::life;
+use ckpt_guest::rng;
 
 use list::Program;
 use list::CHANGING;
+use list::IN_MEMORY;
 use list::PROGRAMS;
+use list::TIMED;
 
 /// Most seconds of one run.
 const SECONDS: u64 = 90;
@@ -31,23 +36,26 @@ const SECONDS: u64 = 90;
 struct Stage {
     dir: PathBuf,
     program: Program,
+    /// How often a checkpoint was refused since the program was just starting.
+    refused: Cell<usize>,
 }
 
 fn main() -> ExitCode {
-    let seed = std::env::var("CKPT_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20_081_118);
-    println!("seed {seed}");
+    let seed = rng::seed_or(20_081_118);
     let first = life::variable(life::PHASE) == "first";
     let mut cases = Cases::new();
     // One of them only, for whoever looks into it.
     let only = std::env::var("CKPT_ONLY").ok();
-    let wanted = |program: &&Program| only.as_ref().is_none_or(|name| name == program.0);
-    for program in PROGRAMS.iter().chain(CHANGING).filter(wanted) {
+    let wanted = |program: &&Program| {
+        let lasts = !TIMED.contains(program) && !IN_MEMORY.contains(&program.0);
+        only.as_ref().is_none_or(|name| name == program.0) && (first || lasts)
+    };
+    let programs = PROGRAMS.iter().chain(TIMED).chain(CHANGING);
+    for program in programs.filter(wanted) {
         let stage = Stage {
             dir: PathBuf::from(life::variable(life::DIR)),
             program: *program,
+            refused: Cell::new(0),
         };
         cases.run(program.0, || {
             if !stage.program().exists() {
@@ -57,9 +65,9 @@ fn main() -> ExitCode {
                 return skip("there is no C compiler");
             }
             if first && CHANGING.contains(program) {
-                stage.changing(seed)
+                with_seed(seed, stage.changing(seed))
             } else if first {
-                stage.first(seed)
+                with_seed(seed, stage.first(seed))
             } else {
                 stage.reboot()
             }

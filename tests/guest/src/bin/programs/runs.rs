@@ -13,7 +13,9 @@ use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
+use ckpt_guest::sys::Errno;
 
+use crate::list::ASKERS;
 use crate::list::CHANGING;
 use crate::Stage;
 use crate::SECONDS;
@@ -23,8 +25,12 @@ const MOMENTS: usize = 20;
 const EVERY: usize = 5;
 /// The least number of them.
 const FEWEST: usize = 5;
+/// Most refusals of a case that a program's start may explain: it is but a part of a run.
+const MOST_REFUSED: usize = 2 * MOMENTS;
 /// CHECKPOINT_KILL: all are killed when the image is complete.
 const KILL: usize = 2;
+/// The reason of such a refusal.
+const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
 /// How often a program is killed and restarted at once, in one run.
 fn most_kills() -> u64 {
     if pace::factor() == 1 {
@@ -38,12 +44,11 @@ impl Stage {
     /// Checkpoints a run at its moments, until it has ended; returns the images.
     fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
         let mut images = Vec::new();
-        let mut refused = 0;
         while images.len() < MOMENTS {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
             let name = format!("{}.{}.img", self.program.0, images.len());
             let image = std::env::temp_dir().join(name);
-            match self.checkpoint(pid, &image, 0) {
+            match self.checkpoint_later(pid, &image, 0) {
                 Ok(()) => {
                     if !is_kept(images.len()) {
                         // All of them would be more than there is room for.
@@ -52,18 +57,30 @@ impl Stage {
                     images.push(image);
                 }
                 Err((errno, _)) if errno.0 == libc::ESRCH => break,
-                Err((errno, said))
-                    if errno.0 == libc::EOPNOTSUPP && passes(&said) && refused < 200 =>
-                {
-                    refused += 1;
-                    std::thread::sleep(Duration::from_millis(5));
-                }
                 Err((errno, said)) => {
                     return Err(format!("moment {}: {errno}: {said}", images.len()))
                 }
             }
         }
         Ok(images)
+    }
+
+    /// Checkpoints it now, or when what its start explains is over. A socket that is not
+    /// connected is all that may pass, and only for those that ask a name service.
+    fn checkpoint_later(&self, pid: i32, image: &Path, then: usize) -> Result<(), (Errno, String)> {
+        loop {
+            match self.checkpoint(pid, image, then) {
+                Err((Errno(libc::EOPNOTSUPP), said))
+                    if ASKERS.contains(&self.program.1)
+                        && said.contains(UNCONNECTED)
+                        && self.refused.get() < MOST_REFUSED =>
+                {
+                    self.refused.set(self.refused.get() + 1);
+                    std::thread::sleep(Duration::from_millis(5 * pace::factor()));
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Makes what the output is compared with; tells how long that takes.
@@ -121,9 +138,11 @@ impl Stage {
         let count = forget(images);
         let (kills, _) = self.killed(time, &mut rng)?;
         pass_with(format!(
-            "{} ms, {count} checkpoints, {restarts} restarts, {kills} times killed and \
-             restarted, {} KiB",
+            "{} ms, {count} checkpoints, {restarts} restarts, {kills} of {} times killed and \
+             restarted, {} refused, {} KiB",
             time.as_millis(),
+            most_kills(),
+            self.refused.get(),
             bytes / 1024
         ))
     }
@@ -141,8 +160,10 @@ impl Stage {
             other => return Err(format!("the last one: {other:?}")),
         }
         pass_with(format!(
-            "{} ms, {count} checkpoints, {kills} times killed and restarted",
-            time.as_millis()
+            "{} ms, {count} checkpoints, {kills} of {} times killed and restarted, {} refused",
+            time.as_millis(),
+            most_kills(),
+            self.refused.get()
         ))
     }
 
@@ -206,16 +227,10 @@ impl Stage {
     /// now; false if it was over before.
     fn kill_at(&self, pid: i32, image: &Path, step: u64, rng: &mut Rng) -> Result<bool, String> {
         std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
-        let mut refused = 0;
-        while let Err((errno, said)) = self.checkpoint(pid, image, KILL) {
-            if errno.0 == libc::ESRCH {
-                return Ok(false);
-            }
-            if errno.0 != libc::EOPNOTSUPP || !passes(&said) || refused == 200 {
-                return Err(format!("{errno}: {said}"));
-            }
-            refused += 1;
-            std::thread::sleep(Duration::from_millis(5));
+        match self.checkpoint_later(pid, image, KILL) {
+            Ok(()) => {}
+            Err((errno, _)) if errno.0 == libc::ESRCH => return Ok(false),
+            Err((errno, said)) => return Err(format!("{errno}: {said}")),
         }
         match sys::wait_for(pid, SECONDS) {
             Ended::Signal(libc::SIGKILL) => {}
@@ -257,10 +272,4 @@ fn forget(images: Vec<PathBuf>) -> usize {
         let _ = std::fs::remove_file(image);
     }
     images.len()
-}
-
-/// Is it a refusal that a program's start explains? A name service is asked through a
-/// socket with a name.
-fn passes(said: &str) -> bool {
-    said.contains("a local socket")
 }

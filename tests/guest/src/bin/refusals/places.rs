@@ -100,7 +100,24 @@ fn escaped_directory(_: &Desk) -> Result<Place, String> {
     done.map_err(|e| format!("mount: {e}"))?;
     std::env::set_current_dir(base.join("mounted/inner")).map_err(|e| e.to_string())?;
     std::fs::rename(base.join("part/inner"), base.join("out")).map_err(|e| e.to_string())?;
-    Ok(Place::Nowhere)
+    Ok(Place::Path("current directory".into()))
+}
+
+/// It is in a file system that was mounted, and is mounted nowhere any more.
+fn detached_directory(_: &Desk) -> Result<Place, String> {
+    let place = std::env::temp_dir().join("refusals-detached");
+    std::fs::create_dir_all(&place).map_err(|e| e.to_string())?;
+    let path = c_path(&place);
+    let kind = c"tmpfs".as_ptr();
+    // SAFETY: strings that end with NUL, and no data.
+    unsafe {
+        sys::libc_result(libc::mount(kind, path.as_ptr(), kind, 0, std::ptr::null()))
+            .map_err(|e| format!("mount: {e}"))?;
+        std::env::set_current_dir(&place).map_err(|e| e.to_string())?;
+        sys::libc_result(libc::umount2(path.as_ptr(), libc::MNT_DETACH))
+            .map_err(|e| format!("umount: {e}"))?;
+    }
+    Ok(Place::Path("current directory".into()))
 }
 
 /// Names.
@@ -126,6 +143,11 @@ pub const THINGS: &[Thing] = &[
     thing(
         "task-escaped-directory",
         escaped_directory,
-        &["something was mounted"],
+        &["a directory has no path in a file system"],
+    ),
+    thing(
+        "task-detached-directory",
+        detached_directory,
+        &["a directory has no path in a file system"],
     ),
 ];

@@ -5,8 +5,8 @@
 mod callers;
 mod machines;
 mod probed;
+mod users;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +24,6 @@ use ckpt_guest::mem::PAGE;
 use ckpt_guest::program;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
-
-const NOBODY: usize = 65534;
 
 fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|e| e.to_string())
@@ -74,12 +72,6 @@ fn name_of(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-fn become_nobody() {
-    let _ = sys::plain(libc::SYS_setresgid, &[NOBODY, NOBODY, NOBODY]);
-    let _ = sys::plain(libc::SYS_setresuid, &[NOBODY, NOBODY, NOBODY]);
-    let _ = sys::prctl(libc::PR_SET_DUMPABLE, &[1]);
 }
 
 /// The image is good: what follows fails for its own reason only.
@@ -232,49 +224,6 @@ fn file_of_two(shared: bool) -> Case {
     refused(&desk, &[libc::ESTALE], &name_of(&path))
 }
 
-/// The same user, but the file is no longer that user's.
-fn not_permitted() -> Case {
-    let desk = Desk::open("permitted");
-    let path = new_file("permitted")?;
-    text(std::fs::set_permissions(
-        &path,
-        std::fs::Permissions::from_mode(0o666),
-    ))?;
-    desk.make(|| {
-        open(&path, libc::O_RDWR);
-        become_nobody();
-    })?;
-    text(std::fs::set_permissions(
-        &path,
-        std::fs::Permissions::from_mode(0o600),
-    ))?;
-    become_nobody();
-    refused(&desk, &[libc::EACCES], &name_of(&path))
-}
-
-/// root's image, restarted by another user.
-fn other_credentials() -> Case {
-    let desk = Desk::open("credentials");
-    desk.make(|| ())?;
-    become_nobody();
-    refused(&desk, &[libc::EPERM], "credentials of the image: user ids")
-}
-
-/// Another user's image, restarted by root: it is that user's then.
-fn less_credentials() -> Case {
-    let desk = Desk::open("less");
-    let secret = new_file("secret")?;
-    text(std::fs::set_permissions(
-        &secret,
-        std::fs::Permissions::from_mode(0o600),
-    ))?;
-    desk.make_with(become_nobody, || {
-        sys::open(&c_path(&secret), libc::O_RDONLY, 0).is_err()
-    })?;
-    desk.restarts()?;
-    pass_with("it may no more than before")
-}
-
 fn nested_failures() -> Case {
     let desk = Desk::open("repeated");
     let path = new_file("repeated")?;
@@ -347,9 +296,9 @@ fn main() -> ExitCode {
     run("inherited-file-written", || file_of_two(false));
     run("shared-file-written", || file_of_two(true));
     run("image-cannot-be-read", image_cannot_be_read);
-    run("not-permitted", not_permitted);
-    run("other-credentials", other_credentials);
-    run("less-credentials", less_credentials);
+    run("not-permitted", users::not_permitted);
+    run("other-credentials", users::other_credentials);
+    run("less-credentials", users::less_credentials);
     run("caller-with-a-thread", callers::a_thread);
     run("caller-with-io-uring", callers::io_uring);
     run("caller-with-dispatch", callers::syscall_dispatch);

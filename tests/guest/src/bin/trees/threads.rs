@@ -38,10 +38,36 @@ fn mix(x: u64) -> u64 {
     x ^ x << 17
 }
 
-/// Threads that compute, each with its own thread-local value and id.
+/// Address, flags and size of the calling thread's alternate stack.
+fn alternate_stack() -> Result<[usize; 3], String> {
+    let mut stack = [0usize; 3];
+    // The kernel writes to `stack`, which lives as long as this.
+    sys::plain(libc::SYS_sigaltstack, &[0, stack.as_mut_ptr() as usize])
+        .map_err(|e| format!("sigaltstack: {e}"))?;
+    Ok(std::hint::black_box(stack))
+}
+
+/// Gives the calling thread an alternate stack that is like no other one.
+fn take_alternate_stack(nr: u64) -> Result<[usize; 3], String> {
+    const AUTODISARM: usize = 1 << 31;
+    let size = (64 << 10) + nr as usize * 64;
+    // The library takes its own away when the thread ends, and knows nothing of this one.
+    let memory = Box::leak(vec![0u8; size].into_boxed_slice());
+    let flags = if nr.is_multiple_of(2) { AUTODISARM } else { 0 };
+    let stack = [memory.as_ptr() as usize, flags, size];
+    sys::plain(libc::SYS_sigaltstack, &[stack.as_ptr() as usize, 0])
+        .map_err(|e| format!("thread {nr}: sigaltstack: {e}"))?;
+    match alternate_stack()? {
+        now if now == stack => Ok(stack),
+        now => Err(format!("thread {nr}: the stack {now:x?}, not {stack:x?}")),
+    }
+}
+
+/// Threads that compute, each with its own thread-local value, id and alternate stack.
 fn compute(scene: &Scene) -> Result<(), String> {
     let work = |nr: u64, scene: &Scene| {
         let tid = gettid();
+        let stack = take_alternate_stack(nr)?;
         MINE.set(nr * 1000);
         let mut rounds = 0;
         let mut x = nr + 1;
@@ -61,7 +87,10 @@ fn compute(scene: &Scene) -> Result<(), String> {
         if gettid() != tid {
             return Err(format!("thread {nr}: tid {tid} became {}", gettid()));
         }
-        Ok(())
+        match alternate_stack()? {
+            now if now == stack => Ok(()),
+            now => Err(format!("thread {nr}: the stack {stack:x?} became {now:x?}")),
+        }
     };
     thread::scope(|scope| {
         let others: Vec<_> = (1..5)

@@ -14,6 +14,8 @@ use ckpt_guest::victim::Scene;
 
 use super::nap;
 use super::until;
+use super::FILES;
+use super::FS;
 use super::HANDLERS;
 use super::VM;
 use crate::family::ends_well;
@@ -23,6 +25,15 @@ static ROUNDS: AtomicU64 = AtomicU64::new(0);
 pub static STOP: AtomicI32 = AtomicI32::new(0);
 static DUMPABLE: AtomicI32 = AtomicI32::new(9);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
+/// How many have found the descriptor, and the umask, of the first process.
+static FOUND_NUMBER: AtomicUsize = AtomicUsize::new(0);
+static FOUND_UMASK: AtomicUsize = AtomicUsize::new(0);
+
+/// The descriptor that the first process opens, and its umask, at the end.
+const NUMBER: usize = 200;
+const UMASK: usize = 0o137;
+/// Processes that share memory with the first one.
+const OTHERS: usize = 2;
 
 /// The address that handles a signal.
 fn handler_of(signal: i32) -> usize {
@@ -43,6 +54,12 @@ extern "C" fn beside(_: *mut libc::c_void) -> libc::c_int {
     SEEN.store(handler_of(libc::SIGUSR2), SeqCst);
     let dumpable = sys::plain(libc::SYS_prctl, &[libc::PR_GET_DUMPABLE as usize]);
     DUMPABLE.store(dumpable.unwrap_or(9) as i32, SeqCst);
+    // To look and to change is one call: had only the others something in common, one of
+    // them would find what another one has left.
+    let free = sys::plain(libc::SYS_fcntl, &[1, libc::F_DUPFD as usize, NUMBER]);
+    FOUND_NUMBER.fetch_add(usize::from(free != Ok(NUMBER)), SeqCst);
+    let umask = sys::plain(libc::SYS_umask, &[UMASK]);
+    FOUND_UMASK.fetch_add(usize::from(umask == Ok(UMASK)), SeqCst);
     // Of its own: SIGUSR1 waits since before.
     let mut pending = 0u64;
     let args = [(&raw mut pending) as usize, 8];
@@ -118,7 +135,26 @@ pub fn stopped(scene: &Scene) -> Result<(), String> {
     }
 }
 
-/// Processes on the same memory, with the same handlers or not.
+/// How many of the others have found what the first process has changed at the end: all of
+/// them if it is shared, or else none. What they open, it has too, or not.
+fn found(flags: i32) -> Result<(), String> {
+    let wanted = |flag: i32| if flags & flag != 0 { OTHERS } else { 0 };
+    let opened = (NUMBER + 1..=NUMBER + OTHERS)
+        .filter(|number| sys::fcntl(*number as i32, libc::F_GETFD, 0).is_ok())
+        .count();
+    for (what, found, wanted) in [
+        ("its descriptor", FOUND_NUMBER.load(SeqCst), wanted(FILES)),
+        ("its umask", FOUND_UMASK.load(SeqCst), wanted(FS)),
+        ("a descriptor of theirs", opened, wanted(FILES)),
+    ] {
+        if found != wanted {
+            return Err(format!("{what}: {found} times, not {wanted}"));
+        }
+    }
+    Ok(())
+}
+
+/// Processes on the same memory, with the same handlers, descriptors and umask or not.
 pub fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
     const ADDRESS: usize = 0x1234;
     ROUNDS.store(0, SeqCst);
@@ -140,6 +176,8 @@ pub fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
     timer::handler(libc::SIGUSR2, ADDRESS as u64).map_err(|e| format!("handler: {e}"))?;
     // Whoever has this memory must not be traced any more.
     sys::prctl(libc::PR_SET_DUMPABLE, &[0]).map_err(|e| format!("prctl: {e}"))?;
+    sys::dup_to(1, NUMBER as i32, 0).map_err(|e| format!("dup: {e}"))?;
+    sys::plain(libc::SYS_umask, &[UMASK]).map_err(|e| format!("umask: {e}"))?;
     STOP.store(1, SeqCst);
     thread.join().map_err(|_| "it panicked")?;
     for pid in pids {
@@ -151,7 +189,7 @@ pub fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
         return Err(format!("the handler {seen:#x}, not {wanted:#x}"));
     }
     match DUMPABLE.load(SeqCst) {
-        0 => Ok(()),
+        0 => found(flags),
         dumpable => Err(format!("another one may be traced: {dumpable}")),
     }
 }

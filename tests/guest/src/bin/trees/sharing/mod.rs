@@ -68,6 +68,10 @@ pub const ACTS: &[Act] = &[
     act("shared-handlers", |scene| on_memory(scene, VM | HANDLERS)),
     act("shared-handlers-stopped", stopped),
     act("shared-memory-futex", at_a_futex),
+    act("shared-memory-descriptors", |scene| {
+        on_memory(scene, VM | FILES)
+    }),
+    act("shared-memory-umask", |scene| on_memory(scene, VM | FS)),
     act("shared-all", |scene| {
         on_memory(scene, VM | HANDLERS | FILES | FS)
     }),
