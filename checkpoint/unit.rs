@@ -62,7 +62,7 @@ mod tests {
             fd,
             file: 9,
             flags: 0,
-            reserved: 0,
+            nr_locks: 0,
         }
     }
 

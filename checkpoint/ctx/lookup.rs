@@ -145,6 +145,13 @@ impl RestoreCtx {
             .is_some_and(|opened| matches!(opened.kind, kind::REGULAR | kind::SHMEM))
     }
 
+    /// Is it the stream of an image, in whose place whoever restarts has a file?
+    pub(crate) fn is_stream(&self, objref: u32) -> bool {
+        self.files
+            .get(objref)
+            .is_some_and(|opened| opened.kind == format::files::file_kind::STREAM)
+    }
+
     /// The open file behind a reference.
     pub(crate) fn file(&self, objref: u32) -> Outcome<&FileRef> {
         self.files

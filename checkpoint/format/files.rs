@@ -13,6 +13,11 @@ pub const FD_MAX: u32 = 0x7fff_ffc0;
 /// Descriptors of a table at most.
 pub const NR_FDS_MAX: u32 = 1 << 20;
 
+/// Locks on the file of a descriptor at most.
+pub const NR_LOCKS_MAX: u32 = 1 << 16;
+/// Last byte of a lock that has no end.
+pub const LOCK_END: u64 = i64::MAX as u64;
+
 /// Kinds of open file.
 pub mod file_kind {
     /// A regular file, by path.
@@ -283,8 +288,9 @@ wire! {
         file: u32,
         /// Bit 0: close on exec.
         flags: u32,
-        /// Zero.
-        reserved: u32,
+        /// Locks that follow: those on its open file, at the first descriptor of a table
+        /// that has it.
+        nr_locks: u32,
     }
 }
 
@@ -295,6 +301,50 @@ impl Record for FdEnt {
         ensure(self.fd <= FD_MAX, "descriptor is out of range")?;
         ensure(self.file != 0, "descriptor without a file")?;
         ensure(self.flags <= 1, "descriptor has unknown flags")?;
-        ensure(self.reserved == 0, "reserved field is not zero")
+        ensure(self.nr_locks <= NR_LOCKS_MAX, "too many locks on a file")
+    }
+}
+
+/// Whose a lock is.
+pub mod lock_kind {
+    /// The descriptor table's: a record lock (F_SETLK).
+    pub const RECORD: u32 = 1;
+    /// The open file's, on a range (F_OFD_SETLK).
+    pub const DESCRIPTION: u32 = 2;
+    /// The open file's, on all of it (flock(2)).
+    pub const FLOCK: u32 = 3;
+}
+
+wire! {
+    /// `struct cr_hdr_file_lock`: a lock on the file of the descriptor before it.
+    pub struct FileLock [24] {
+        /// See [`lock_kind`].
+        kind: u32,
+        /// Bit 0: it excludes all others, and not only those that write.
+        flags: u32,
+        /// First byte.
+        start: u64,
+        /// Last byte; 2^63 - 1 when it has no end.
+        end: u64,
+    }
+}
+
+impl Record for FileLock {
+    const TYPE: i16 = super::FILE_LOCK;
+
+    fn validate(&self) -> Result<(), Why> {
+        ensure(
+            matches!(self.kind, lock_kind::RECORD..=lock_kind::FLOCK),
+            "lock is of an unknown kind",
+        )?;
+        ensure(self.flags <= 1, "lock has unknown flags")?;
+        ensure(
+            self.start <= self.end && self.end <= LOCK_END,
+            "range of a lock is out of range",
+        )?;
+        ensure(
+            self.kind != lock_kind::FLOCK || self.start == 0 && self.end == LOCK_END,
+            "lock of flock(2) has a range",
+        )
     }
 }

@@ -174,6 +174,8 @@ record_types! {
     SOCKET_MSG = 314, "cr_hdr_socket_msg";
     /// Bytes of that message.
     SOCKET_DATA = 315, "bytes";
+    /// A lock on the file of the descriptor before it.
+    FILE_LOCK = 316, "cr_hdr_file_lock";
     /// End of the image: counts and checksums.
     TAIL = 5001, "cr_hdr_tail";
     /// The checkpoint failed; the reason. Always the last record.

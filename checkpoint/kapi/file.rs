@@ -85,11 +85,20 @@ pub(crate) fn may_write(file: &FileRef) -> bool {
     mode(file) & FMODE_WRITE != 0
 }
 
-/// Open flags, O_*.
+/// Flags as open(2) has got them. Of a mapped file the one below may be all that there is
+/// where a file system is over others: nobody has asked for its access times to stay, and who
+/// does not own it could not.
 pub(crate) fn flags(file: &FileRef) -> u32 {
     // SAFETY: The reference keeps the file; a flag that fcntl changes in this
     // moment is read old or new.
-    unsafe { (*file.as_ptr()).f_flags }
+    unsafe {
+        let hidden = if bindings::ckpt_file_is_backing(file.as_ptr()) {
+            bindings::O_NOATIME
+        } else {
+            0
+        };
+        (*file.as_ptr()).f_flags & !hidden
+    }
 }
 
 /// Position in bytes.
@@ -129,42 +138,6 @@ pub(crate) fn close(file: FileRef) {
 pub(crate) fn has_owner(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file; what is looked at are single words.
     unsafe { bindings::ckpt_file_has_owner(file.as_ptr()) }
-}
-
-/// The kind of lock that the current task holds on an open file.
-///
-/// Follows the lists of `struct file_lock_context`: record locks belong to
-/// the descriptor table, flock and open-file locks and leases to the file.
-pub(crate) fn lock_held(file: &FileRef) -> Option<&'static str> {
-    // SAFETY: The reference keeps the file, its inode and the lock context.
-    let ctx = unsafe { bindings::ckpt_lock_context(file.as_ptr()) };
-    if ctx.is_null() {
-        return None;
-    }
-    let files = super::task::files_ptr().cast::<c_void>();
-    let owner = file.as_ptr().cast::<c_void>();
-    // SAFETY: As above.
-    unsafe { bindings::ckpt_flc_lock(ctx) };
-    let mut found = None;
-    // SAFETY: The lists are walked under flc_lock, which is held.
-    unsafe {
-        for (head, what) in [
-            (&raw mut (*ctx).flc_posix, "a record lock is held"),
-            (&raw mut (*ctx).flc_flock, "a flock lock is held"),
-            (&raw mut (*ctx).flc_lease, "a lease is held"),
-        ] {
-            let mut at = (*head).next;
-            while at != head {
-                let lock = kernel::container_of!(at, bindings::file_lock_core, flc_list);
-                if (*lock).flc_file.cast() == owner || (*lock).flc_owner == files {
-                    found = Some(what);
-                }
-                at = (*at).next;
-            }
-        }
-        bindings::ckpt_flc_unlock(ctx);
-    }
-    found
 }
 
 /// May the current task execute this file?

@@ -15,6 +15,7 @@ pub(crate) mod common;
 pub(crate) mod cred;
 pub(crate) mod epoll;
 pub(crate) mod file;
+pub(crate) mod filelock;
 pub(crate) mod fs;
 pub(crate) mod imagefile;
 pub(crate) mod inode;

@@ -5,6 +5,7 @@
 //!
 //! Tasks can share it by CLONE_FILES: it is there once.
 
+use super::filelock::Told;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -73,15 +74,18 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, table: u32) -> Outcome {
     };
     ctx.writer.record(task, &rec).written()?;
     next = 0;
+    let mut told = Told::new();
     while let Some((fd, file, cloexec)) = fs::next_fd(next) {
-        let file = super::file::save(ctx, &file, Some(fd)).at(Place::Fd(fd))?;
+        let objref = super::file::save(ctx, &file, Some(fd)).at(Place::Fd(fd))?;
+        let locks = told.locks(ctx, &file).at(Place::Fd(fd))?;
         let entry = FdEnt {
             fd,
-            file,
+            file: objref,
             flags: cloexec.into(),
-            reserved: 0,
+            nr_locks: locks.len() as u32,
         };
         ctx.writer.record(table, &entry).written()?;
+        super::filelock::save(ctx, table, &locks)?;
         next = fd.saturating_add(1);
         crate::kapi::sched::breathe()?;
     }
@@ -122,6 +126,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<N
                 }
             })
             .at(Place::Fd(entry.fd))?;
+        super::filelock::restore(ctx, rec.objref, &entry).at(Place::Fd(entry.fd))?;
     }
     ctx.tables
         .insert(objref, Table::current())

@@ -161,9 +161,7 @@ fn describe(
     for (image, kernel) in FLAGS {
         rec.flags |= if open_flags & kernel != 0 { image } else { 0 };
     }
-    if let Some(lock) = file::lock_held(file) {
-        return Err(Failure::new(EOPNOTSUPP, lock));
-    }
+    super::filelock::check(file, fd)?;
     ensure(
         !file::has_owner(file) && open_flags & O_ASYNC == 0,
         EOPNOTSUPP,

@@ -71,6 +71,7 @@ struct cr_hdr {
 #define CR_HDR_SOCKET		313	/* An end of a pair of local sockets */
 #define CR_HDR_SOCKET_MSG	314	/* A message that waits in a socket */
 #define CR_HDR_SOCKET_DATA	315	/* Bytes of that message */
+#define CR_HDR_FILE_LOCK	316	/* A lock on the file of a descriptor */
 #define CR_HDR_TAIL		5001	/* End: counts and checksums */
 #define CR_HDR_ERROR		9999	/* The checkpoint failed: the reason */
 
@@ -892,6 +893,10 @@ struct cr_hdr_pgref {
 #define CR_FD_MAX			0x7fffffc0
 /* Descriptors of a table at most */
 #define CR_NR_FDS_MAX			0x100000
+/* Locks on the file of a descriptor at most */
+#define CR_NR_LOCKS_MAX			0x10000
+/* Last byte of a lock that has no end */
+#define CR_LOCK_END			0x7fffffffffffffff
 
 /* Longest name of an object in bytes */
 #define CR_SHMEM_NAME_MAX		255
@@ -1032,7 +1037,28 @@ struct cr_hdr_fd_ent {
 	__u32 fd;			/* Descriptor number */
 	__u32 file;			/* Object reference of the open file */
 	__u32 flags;			/* Bit 0: close on exec */
-	__u32 reserved;			/* Zero */
+	/*
+	 * Locks that follow: those on its open file, at the first descriptor of
+	 * a table that has it.
+	 */
+	__u32 nr_locks;
+};
+
+/* Whose a lock is */
+/* The descriptor table's: a record lock (F_SETLK) */
+#define CR_LOCK_KIND_RECORD		1
+/* The open file's, on a range (F_OFD_SETLK) */
+#define CR_LOCK_KIND_DESCRIPTION	2
+/* The open file's, on all of it (flock(2)) */
+#define CR_LOCK_KIND_FLOCK		3
+
+/* struct cr_hdr_file_lock: a lock on the file of the descriptor before it */
+struct cr_hdr_file_lock {
+	__u32 kind;			/* See CR_LOCK_KIND_* */
+	/* Bit 0: it excludes all others, and not only those that write */
+	__u32 flags;
+	__u64 start;			/* First byte */
+	__u64 end;			/* Last byte; 2^63 - 1 when it has no end */
 };
 
 /* Buffers of a pipe at most: a capacity of 2 GiB */

@@ -80,6 +80,7 @@ layouts! {
     "cr_hdr_file" = files::File,
     "cr_hdr_files" = files::Files,
     "cr_hdr_fd_ent" = files::FdEnt,
+    "cr_hdr_file_lock" = files::FileLock,
     "cr_hdr_pipe" = pipe::Pipe,
     "cr_hdr_pipe_buf" = pipe::PipeBuf,
     "cr_hdr_socket" = socket::Socket,

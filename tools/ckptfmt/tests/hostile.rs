@@ -99,18 +99,19 @@ fn every_record_left_out_doubled_or_swapped() {
         swapped.swap(i, i + 1);
         let changed = join(&bytes, &swapped);
         let strings = kinds[i] == format::STR && kinds[i + 1] == format::STR;
-        // Two strings of one owner, two runs, two pending signals, or two entries of an
-        // epoll, may trade places and be well formed.
+        // Two strings of one owner, two runs, two pending signals, two locks, or two entries
+        // of an epoll, may trade places and be well formed.
         // So may a descriptor and a file without a path that it does not use.
         let early = kinds[i] == format::FD_ENT && kinds[i + 1] == format::FILE;
         let signals =
             kinds[i] == kinds[i + 1] && matches!(kinds[i], format::SIGINFO | format::EPOLL_ITEM);
+        let locks = kinds[i] == kinds[i + 1] && kinds[i] == format::FILE_LOCK;
         let runs = matches!(
             (kinds[i], kinds[i + 1]),
             (format::PGARR, format::PGREF) | (format::PGREF, format::PGARR)
         ) && all[i].len() > 16
             && all[i + 1].len() > 16;
-        if !strings && !early && !signals && !runs && changed != bytes {
+        if !strings && !early && !signals && !locks && !runs && changed != bytes {
             assert!(walk(&changed[..], &mut |_| {}).is_err(), "swapped {i}");
         }
     }
@@ -150,6 +151,10 @@ fn counts_that_lie() {
     lie(expected, |i| i.table.nr_fds += 1);
     lie(expected, |i| i.table.nr_fds = 1 << 20);
     lie("too many descriptors", |i| i.table.nr_fds = u32::MAX);
+    lie(expected, |i| i.fds[1].nr_locks += 1);
+    lie(expected, |i| i.fds[1].nr_locks -= 1);
+    lie("too many locks on a file", |i| i.fds[1].nr_locks = u32::MAX);
+    lie("a lock on the image", |i| i.fds[1].file = 13);
     let length = "record has another length than announced";
     lie(length, |i| i.creds.ngroups += 1);
     lie(length, |i| i.creds.ngroups = 65536);

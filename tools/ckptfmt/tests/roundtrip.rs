@@ -243,7 +243,7 @@ fn image() -> impl Strategy<Value = Image> {
                     fd: *fd,
                     file: 100 + fd % nr,
                     flags: fd & 1,
-                    reserved: 0,
+                    nr_locks: 0,
                 })
                 .collect();
             // In the order of their first users, as the events report them.

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::anon;
 use crate::forest;
+use crate::locks;
 use crate::model::Mapping;
 use crate::model::Model;
 use crate::model::View;
@@ -226,8 +227,14 @@ fn fs(model: &View<'_>) -> Value {
 }
 
 /// A descriptor; its open file is told by its number.
-fn descriptor(entry: &FdEnt) -> Value {
-    json!({ "fd": entry.fd, "object": entry.file, "close_on_exec": entry.flags & 1 != 0 })
+fn descriptor(model: &View<'_>, entry: &FdEnt) -> Value {
+    let locks: Vec<Value> = locks::of(model, entry.fd).map(locks::json).collect();
+    json!({
+        "fd": entry.fd,
+        "object": entry.file,
+        "close_on_exec": entry.flags & 1 != 0,
+        "locks": locks,
+    })
 }
 
 /// An open file.

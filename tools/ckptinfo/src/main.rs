@@ -22,6 +22,7 @@ mod call;
 mod diff;
 mod forest;
 mod json;
+mod locks;
 mod model;
 mod pending;
 mod pipes;

@@ -92,6 +92,8 @@ pub struct OneTask {
     pub cwd: Vec<u8>,
     pub table: Option<files::Files>,
     pub fds: Vec<files::FdEnt>,
+    /// Locks, each with the descriptor that it follows.
+    pub locks: Vec<(u32, files::FileLock)>,
     pub signal: Option<signal::Signal>,
     pub thread_signal: Option<signal::ThreadSignal>,
     pub pending: Vec<pending::Siginfo>,

@@ -10,6 +10,7 @@ use ckptfmt::format::mm::vma_kind;
 use ckptfmt::format::mm::Mm;
 
 use crate::anon;
+use crate::locks;
 use crate::model::Mapping;
 use crate::model::View;
 use crate::pipes;
@@ -116,7 +117,11 @@ pub fn fds<'a>(model: &'a View<'a>) -> Option<Lines<'a>> {
         return same(model, "descriptors");
     }
     let title = "   fd  open file  position    what";
-    let lines = model.fds.iter().map(|entry| fd_line(model, entry));
+    let lines = model.fds.iter().flat_map(|entry| {
+        let locks =
+            locks::of(model, entry.fd).map(|lock| format!("{:29}{}", "", locks::line(lock)));
+        once(fd_line(model, entry)).chain(locks)
+    });
     Some(Box::new(once(title.into()).chain(lines)))
 }
 

@@ -164,7 +164,14 @@ fn the_tables() {
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
     // The thread has a table of its own.
-    assert_eq!(fds.out.lines().count(), 18 + 3);
+    assert_eq!(fds.out.lines().count(), 18 + 4 + 3);
+    assert!(fds.out.contains(
+        "\n                             record lock, exclusive, bytes 1073741824 to 1073741824\n"
+    ));
+    assert!(fds.out.contains("flock lock, exclusive, all of the file\n"));
+    assert!(fds
+        .out
+        .contains("open file description lock, shared, bytes from 100 on\n"));
     let thread = fds.out.split("101 ckpt:\n").nth(1).unwrap();
     assert!(thread.contains("    1         12  "), "{thread}");
     assert!(fds

@@ -98,6 +98,7 @@ const CHECKS: &[fn(&[u8]) -> bool] = &[
     check::<files::File>,
     check::<files::Files>,
     check::<files::FdEnt>,
+    check::<files::FileLock>,
     check::<pipe::Pipe>,
     check::<pipe::PipeBuf>,
     check::<anon::Eventfd>,

@@ -42,6 +42,7 @@ const ORDER: &[i16] = &[
     format::FILE,
     format::FILES,
     format::FD_ENT,
+    format::FILE_LOCK,
     format::PIPE,
     format::PIPE_BUF,
     format::EVENTFD,

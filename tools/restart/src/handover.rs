@@ -78,6 +78,7 @@ const OF_FILES: &[i16] = &[
     format::FILE,
     format::STR,
     format::FD_ENT,
+    format::FILE_LOCK,
     format::CREDS,
     format::GROUPS,
     format::PIPE,
@@ -111,12 +112,28 @@ pub struct Replace {
     held_bytes: usize,
     /// References of files that were replaced.
     replaced: Vec<u32>,
+    /// Locks on one of these that are still to come.
+    locks: u32,
 }
 
 /// A file record that announces a path, if it is one.
 fn file_with_path(record: &Raw) -> Option<File> {
     let file = File::read_from_bytes(&record.payload).ok()?;
     (record.kind == format::FILE && file.path_len != 0).then_some(file)
+}
+
+/// Locks are those of the file that was replaced: tells of none at a descriptor of one, and
+/// gives the number of those that follow.
+fn without_locks(record: &mut Raw, replaced: &[u32]) -> u32 {
+    let Ok(mut entry) = FdEnt::read_from_bytes(&record.payload) else {
+        return 0;
+    };
+    if !replaced.contains(&entry.file) {
+        return 0;
+    }
+    let locks = std::mem::take(&mut entry.nr_locks);
+    record.payload = entry.as_bytes().to_vec();
+    locks
 }
 
 impl Replace {
@@ -129,6 +146,7 @@ impl Replace {
             held: Vec::new(),
             held_bytes: 0,
             replaced: Vec::new(),
+            locks: 0,
         }
     }
 
@@ -172,6 +190,19 @@ impl Replace {
             record.payload = stream.as_bytes().to_vec();
         }
         self.held.remove(path);
+        // Descriptors before the one that is named may have it, with its locks.
+        let mut locks = 0;
+        self.held.retain_mut(|record| match record.kind {
+            format::FD_ENT => {
+                locks = without_locks(record, &[file.objref]);
+                true
+            }
+            format::FILE_LOCK if locks > 0 => {
+                locks = locks.saturating_sub(1);
+                false
+            }
+            _ => true,
+        });
         Ok(())
     }
 
@@ -220,8 +251,18 @@ impl Replace {
 }
 
 impl Edit for Replace {
-    fn record(&mut self, record: Raw, out: &mut Vec<Raw>) -> Result<(), String> {
+    fn record(&mut self, mut record: Raw, out: &mut Vec<Raw>) -> Result<(), String> {
         let kind = record.kind;
+        if kind == format::FILE_LOCK && self.locks > 0 {
+            self.locks = self.locks.saturating_sub(1);
+            return Ok(());
+        }
+        if kind == format::FD_ENT {
+            if self.in_table {
+                self.descriptor(&record)?;
+            }
+            self.locks = without_locks(&mut record, &self.replaced);
+        }
         let of_files = OF_FILES.contains(&kind);
         self.in_table &= of_files;
         let waits = match kind {
@@ -245,9 +286,6 @@ impl Edit for Replace {
                 self.in_table = self.table.is_some();
             }
             return Ok(());
-        }
-        if kind == format::FD_ENT {
-            self.descriptor(&record)?;
         }
         let bytes = size_of::<Raw>().saturating_add(record.payload.len());
         self.held_bytes = self.held_bytes.saturating_add(bytes);
@@ -278,94 +316,4 @@ impl Edit for Replace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ckptfmt::build::Image;
-    use ckptfmt::edit::copy;
-    use ckptfmt::walk::walk;
-    use ckptfmt::walk::Event;
-
-    fn wanted(texts: &[&str]) -> Replace {
-        Replace::new(texts.iter().map(|text| text.parse().unwrap()).collect())
-    }
-
-    /// The files of the sample with their paths, when these were replaced.
-    fn files(texts: &[&str]) -> Result<Vec<(File, Vec<u8>)>, String> {
-        let mut output = Vec::new();
-        let image = Image::sample().bytes();
-        copy(image.as_slice(), &mut output, &mut wanted(texts)).map_err(|e| e.to_string())?;
-        let mut files = Vec::new();
-        walk(output.as_slice(), &mut |event| {
-            if let Event::File(file, path) = event {
-                files.push((**file, path.to_vec()));
-            }
-        })
-        .unwrap();
-        Ok(files)
-    }
-
-    #[test]
-    fn arguments() {
-        let parse = |text: &str| text.parse::<Handover>();
-        let what = What::Fd(2);
-        assert_eq!(parse("2=7"), Ok(Handover { what, fd: 7 }));
-        let what = What::Path(b"/dev/a=b".to_vec());
-        assert_eq!(parse("/dev/a=b=0"), Ok(Handover { what, fd: 0 }));
-        for (text, why) in [
-            ("7", "no \"=\""),
-            ("a=1", "neither"),
-            ("-1=1", "neither"),
-            ("1=", "no descriptor"),
-            ("1=-1", "no descriptor"),
-            ("1=9999999999", "no descriptor"),
-        ] {
-            assert!(parse(text).unwrap_err().contains(why), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_same_file_is_named_once() {
-        let conflict = |texts: &[&str]| {
-            let all: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            conflict(&all)
-        };
-        assert_eq!(conflict(&["0=1", "1=1", "/a=1", "/b=2"]), None);
-        assert!(conflict(&["0=1", "/a=1", "0=2"])
-            .unwrap()
-            .contains("descriptor 0 "));
-        assert!(conflict(&["/a=1", "/a=1"]).unwrap().contains("/a"));
-    }
-
-    #[test]
-    fn files_are_replaced_by_descriptor_and_by_path() {
-        let before = files(&[]).unwrap();
-        // Its path comes first.
-        let twice = ["0=8", "/dev/ttyS0=7"];
-        for wanted in [&["/dev/ttyS0=7"][..], &["0=7"], &["2=7"], &twice] {
-            let after = files(wanted).unwrap();
-            assert_eq!(before.len(), after.len());
-            for ((old, path), (new, new_path)) in before.iter().zip(&after) {
-                if path == b"/dev/ttyS0" {
-                    assert_eq!((new.kind, new.stream_fd), (file_kind::STREAM, 7));
-                    assert_eq!((new.objref, new.flags), (old.objref, 2));
-                    assert!(new_path.is_empty());
-                } else {
-                    assert_eq!((old, path), (new, new_path));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_replaced() {
-        for (wanted, why) in [
-            ("/no/such=7", "no open file is /no/such"),
-            ("77=7", "its first process has no descriptor 77"),
-            ("/bin/ckpt=7", "mapped into memory"),
-            ("8=7", "is no file with a path"),
-        ] {
-            let said = files(&[wanted]).unwrap_err();
-            assert!(said.contains(why), "{wanted}: {said}");
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@
 //! smallest image there is, it also serves the tests that break images.
 //! `nolibc IMAGE family` has before, in short, what an image can have besides: children,
 //! one that has ended and one that sleeps, a thread, pipes, sockets, counters, timers,
-//! signals, filters, guards, segments.
+//! signals, filters, guards, segments, a lock.
 //! `nolibc loop` writes images of one and the same state to standard output, until
 //! that is closed. `nolibc loop family` does so with the family.
 
@@ -133,6 +133,7 @@ mod nr {
     pub const CLONE: usize = 56;
     pub const FORK: usize = 57;
     pub const KILL: usize = 62;
+    pub const FCNTL: usize = 72;
     pub const MODIFY_LDT: usize = 154;
     pub const PRCTL: usize = 157;
     pub const SETAFFINITY: usize = 203;
@@ -210,6 +211,9 @@ fn equip() {
 /// All that the image of a family has and that of one process has not.
 fn family() {
     equip();
+    // F_SETLK: F_RDLCK on all of what standard input is, which all may have.
+    let lock = [0u64; 4];
+    must(nr::FCNTL, 0, 6, (&raw const lock) as usize, 0);
     let full = pipe();
     must(SYS_WRITE, full[1] as usize, c"data".as_ptr() as usize, 4, 0);
     // Messages on both ways, and one that the closed end has left, and has not read.

@@ -128,6 +128,8 @@ pub struct Image {
     pub paths: [Vec<u8>; 2],
     pub table: files::Files,
     pub fds: Vec<files::FdEnt>,
+    /// Locks, each with the descriptor that it follows.
+    pub locks: Vec<(u32, files::FileLock)>,
     pub signal: signal::Signal,
     /// Signals that wait to be delivered, in the order of their queues.
     pub pending: Vec<pending::Siginfo>,
@@ -183,6 +185,10 @@ impl Image {
         self.cpu.xstate_size = len(self.fpu.len());
         self.cpu.nr_restart = u32::from(self.restart_block.is_some());
         self.table.nr_fds = len(self.fds.len());
+        for entry in &mut self.fds {
+            let own = self.locks.iter().filter(|(fd, _)| *fd == entry.fd);
+            entry.nr_locks = len(own.count());
+        }
         self.signal.nr_pending = len(self.pending.len());
         self.timers.nr_timers = len(self.posix.len());
         self.creds.ngroups = len(self.groups.len());
@@ -259,6 +265,9 @@ impl Image {
         for entry in &self.fds {
             self.write_file(to, entry.file, &mut written)?;
             to.record(self.table.objref, entry)?;
+            for (_, lock) in self.locks.iter().filter(|(fd, _)| *fd == entry.fd) {
+                to.record(self.table.objref, lock)?;
+            }
         }
         to.record(t, &self.signal)?;
         for info in &self.pending {

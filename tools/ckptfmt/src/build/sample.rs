@@ -53,7 +53,7 @@ pub(super) fn fd(fd: u32, file: u32, flags: u32) -> files::FdEnt {
         fd,
         file,
         flags,
-        reserved: 0,
+        nr_locks: 0,
     }
 }
 
@@ -85,6 +85,7 @@ impl Image {
             paths: [b"/".to_vec(), b"/".to_vec()],
             table: files::Files::zeroed(),
             fds: Vec::new(),
+            locks: Vec::new(),
             signal: signal::Signal::zeroed(),
             pending: Vec::new(),
             itimers: pending::Itimers::zeroed(),

@@ -10,8 +10,10 @@ use super::Pipe;
 use super::Shared;
 use super::Sockets;
 use crate::format::anon;
+use crate::format::files;
 use crate::format::files::file_flags;
 use crate::format::files::file_kind;
+use crate::format::files::lock_kind;
 use crate::format::pipe;
 use crate::format::pipe::pipe_buf_flags;
 use crate::format::shmem;
@@ -58,6 +60,20 @@ impl Image {
             open.file.creds = creds;
         }
         self.fds = vec![fd(0, 11, 0), fd(1, 12, 0), fd(2, 11, 0), fd(7, 13, 1)];
+        let lock = |kind, flags, start, end| files::FileLock {
+            kind,
+            flags,
+            start,
+            end,
+        };
+        // One on the terminal, the first byte of a database that is written, and two that show
+        // the kinds.
+        self.locks = vec![
+            (0, lock(lock_kind::FLOCK, 0, 0, files::LOCK_END)),
+            (1, lock(lock_kind::RECORD, 1, 1 << 30, 1 << 30)),
+            (1, lock(lock_kind::DESCRIPTION, 0, 100, files::LOCK_END)),
+            (1, lock(lock_kind::FLOCK, 1, 0, files::LOCK_END)),
+        ];
         self.fill_pipes();
         self.fill_anons();
         self.fill_memfd();

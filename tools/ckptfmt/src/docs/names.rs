@@ -29,6 +29,7 @@ pub const PREFIXES: &[(&str, &str)] = &[
     ("shmem_flags", "CR_SHMEM_"),
     ("seals", "CR_SEAL_"),
     ("file_kind", "CR_FILE_KIND_"),
+    ("lock_kind", "CR_LOCK_KIND_"),
     ("file_flags", "CR_FILE_"),
     ("pipe_buf_flags", "CR_PIPE_BUF_"),
     ("socket_kind", "CR_SOCKET_KIND_"),

@@ -279,7 +279,7 @@ mod tests {
         Found {
             texts: vec![
                 ("res/a.rs".into(), "a is not supported".into()),
-                ("res/a.rs".into(), "a lock is held".into()),
+                ("res/a.rs".into(), "a lock waits".into()),
             ],
             tests: vec!["heap".into(), "refusals".into()],
             programs: vec![
@@ -300,13 +300,13 @@ mod tests {
     fn a_list_that_has_all_is_right() {
         let rows = list(
             "refused | a | a is not supported | refusals/fd-a\n\
-             refused | locks | a lock is held | -\n",
+             refused | locks | a lock waits | -\n",
         );
         assert_eq!(check(&rows, &found()), Vec::<String>::new());
         let page = page(&rows);
         assert!(page.contains("\na      a is not supported  refusals/fd-a\n"));
         assert!(
-            page.contains("\nlocks  a lock is held      none\n"),
+            page.contains("\nlocks  a lock waits        none\n"),
             "{page}"
         );
     }

@@ -107,6 +107,8 @@ pub enum Event<'a> {
     Cwd(&'a [u8]),
     Files(&'a files::Files),
     Fd(&'a files::FdEnt),
+    /// A lock on the file of this descriptor, the one before it.
+    FileLock(u32, &'a files::FileLock),
     Signal(&'a signal::Signal),
     /// Signals of a thread that is not the first of its process.
     ThreadSignal(&'a signal::ThreadSignal),

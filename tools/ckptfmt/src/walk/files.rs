@@ -16,6 +16,7 @@ use crate::format::anon::Pidfd;
 use crate::format::files::file_kind;
 use crate::format::files::FdEnt;
 use crate::format::files::File;
+use crate::format::files::FileLock;
 use crate::format::files::Files;
 use crate::format::pipe::Pipe;
 use crate::format::pipe::PipeBuf;
@@ -54,6 +55,9 @@ impl<S: Source> Walker<'_, S> {
         let file: File = self.reader.body(hdr, 0)?;
         self.shareable(file.objref)?;
         self.files.insert(file.objref);
+        if file.kind == file_kind::STREAM {
+            self.streams.insert(file.objref);
+        }
         match file.kind {
             file_kind::PIPE => rule(
                 self.pipes.contains(&file.object),
@@ -238,7 +242,15 @@ impl<S: Source> Walker<'_, S> {
             rule(entry.fd >= next, "descriptors are not in order")?;
             next = entry.fd.saturating_add(1);
             self.known_file(entry.file)?;
+            rule(
+                entry.nr_locks == 0 || !self.streams.contains(&entry.file),
+                "a lock on the image",
+            )?;
             (self.on)(&Event::Fd(&entry));
+            for _ in 0..entry.nr_locks {
+                let lock: FileLock = self.record(table.objref)?;
+                (self.on)(&Event::FileLock(entry.fd, &lock));
+            }
         }
         Ok(())
     }

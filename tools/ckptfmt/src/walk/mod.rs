@@ -16,7 +16,7 @@
 //!     MM_CONTEXT LDT ]                               mm.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
 //!   [ FS STR STR ]                                   task.rs
-//!   [ FILES { FD_ENT } ]     FILE STR before users   files.rs
+//!   [ FILES { FD_ENT { FILE_LOCK } } ] FILE STR before users   files.rs
 //!         PIPE STR { PIPE_BUF PIPE_DATA } before these
 //!         SOCKET SOCKET { SOCKET_MSG { SOCKET_DATA } } before these  sockets.rs
 //!         CREDS GROUPS before these
@@ -27,7 +27,7 @@
 //! each of its other threads:
 //! TASK [ AFFINITY ]                                  task.rs
 //!   THREAD CPU FPU [ RESTART_BLOCK ]                 task.rs
-//!   [ FS STR STR ] [ FILES { FD_ENT } ]              task.rs
+//!   [ FS STR STR ] [ FILES { FD_ENT { FILE_LOCK } } ]  task.rs
 //!   THREAD_SIGNAL { SIGINFO }                        task.rs
 //!   CREDS GROUPS [ SECCOMP { SECCOMP_FILTER SECCOMP_CODE } ]  seccomp.rs
 //! a process that has ended:
@@ -161,6 +161,8 @@ struct Walker<'v, S: Source> {
     /// Object references: of tasks, address spaces, tables; of files; of pipes.
     objects: HashSet<u32>,
     files: HashSet<u32>,
+    /// Those of the files that are streams of an image.
+    streams: HashSet<u32>,
     pipes: HashSet<u32>,
     /// Those of local sockets, and whether a file is one.
     sockets: HashMap<u32, bool>,
@@ -206,6 +208,7 @@ impl<'v, S: Source> Walker<'v, S> {
             sessions: HashMap::new(),
             objects: HashSet::new(),
             files: HashSet::new(),
+            streams: HashSet::new(),
             pipes: HashSet::new(),
             sockets: HashMap::new(),
             shmem: HashSet::new(),

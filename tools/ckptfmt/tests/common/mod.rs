@@ -247,6 +247,7 @@ pub fn collect(bytes: &[u8]) -> Result<(Image, Totals), Box<Stop<std::io::Error>
         Event::Cwd(s) => to.paths[1] = s.to_vec(),
         Event::Files(r) => to.table = **r,
         Event::Fd(r) => to.fds.push(**r),
+        Event::FileLock(fd, r) => to.locks.push((*fd, **r)),
         Event::Signal(r) => to.signal = **r,
         Event::Siginfo(r) => to.pending.push(**r),
         Event::Itimers(r) => to.itimers = **r,

@@ -5,6 +5,7 @@
 use ckptfmt::build::Image;
 use ckptfmt::format::files::file_flags;
 use ckptfmt::format::files::file_kind;
+use ckptfmt::format::files::lock_kind;
 
 use super::check;
 use super::RESERVED;
@@ -86,7 +87,21 @@ fn files() {
             (|r| r.fd = u32::MAX, "descriptor is out of range"),
             (|r| r.file = 0, "descriptor without a file"),
             (|r| r.flags = 2, "descriptor has unknown flags"),
-            (|r| r.reserved = 1, RESERVED),
+            (|r| r.nr_locks = u32::MAX, "too many locks on a file"),
+        ],
+    );
+    check(
+        image.locks[1].1,
+        &[
+            (|r| r.kind = 0, "lock is of an unknown kind"),
+            (|r| r.kind = 4, "lock is of an unknown kind"),
+            (|r| r.flags = 2, "lock has unknown flags"),
+            (|r| r.start = r.end + 1, "range of a lock is out of range"),
+            (|r| r.end = 1 << 63, "range of a lock is out of range"),
+            (
+                |r| r.kind = lock_kind::FLOCK,
+                "lock of flock(2) has a range",
+            ),
         ],
     );
 }

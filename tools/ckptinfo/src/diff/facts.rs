@@ -23,6 +23,7 @@ use super::item::Key;
 use super::item::Value;
 use super::registers::registers;
 use super::section::Section;
+use crate::locks;
 use crate::text;
 use crate::text::escape;
 
@@ -237,6 +238,14 @@ impl Facts {
             // Its descriptors say it all.
             Event::Files(_) => {}
             Event::Fd(r) => self.descriptor(r),
+            Event::FileLock(fd, r) => {
+                let item = Item {
+                    label: format!("{fd}, {}", locks::line(r)),
+                    ..record(r)
+                };
+                let key = (fd.into(), format!("lock {} {:020}", r.kind, r.start));
+                self.put(Section::Descriptors, key, item);
+            }
             Event::Signal(r) => self.more(Section::Signals, record(r).values),
             Event::ThreadSignal(r) => self.more(Section::Signals, record(r).values),
             Event::Siginfo(r) => self.signal(r),

@@ -32,6 +32,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("Files", "nr_fds"),
     ("FdEnt", "fd"),
     ("FdEnt", "file"),
+    ("FdEnt", "nr_locks"),
     ("File", "object"),
     ("Pipe", "nr_bufs"),
     ("Socket", "peer"),
@@ -126,6 +127,12 @@ fn number(part: &Part, number: u64) -> String {
             "close-on-exec"
         } else {
             "none"
+        }
+        .into(),
+        ("FileLock", "flags") => if number & 1 != 0 {
+            "exclusive"
+        } else {
+            "shared"
         }
         .into(),
         ("Signal" | "ThreadSignal", "blocked") | ("Sigaction", "mask") => {

@@ -45,7 +45,10 @@ impl Serialize for One<'_> {
         });
         parts(&mut map, &small)?;
         map.serialize_entry("memory", &model.mm.as_ref().map(|mm| Memory(model, mm)))?;
-        map.serialize_entry("descriptors", &List(|| model.fds.iter().map(descriptor)))?;
+        map.serialize_entry(
+            "descriptors",
+            &List(|| model.fds.iter().map(|e| descriptor(model, e))),
+        )?;
         map.serialize_entry("signals", &signals(model).map(|own| Signals(model, own)))?;
         map.serialize_entry(
             "posix_timers",

@@ -3,6 +3,7 @@
 //! Takes in an image, part by part.
 
 use ckptfmt::build::Anon;
+use ckptfmt::format::files;
 use ckptfmt::format::pipe;
 use ckptfmt::format::task;
 use ckptfmt::walk::Event;
@@ -204,6 +205,11 @@ impl Model {
             Event::Fd(r) => {
                 if self.room(size_of_val(r)) {
                     self.last().fds.push(*r);
+                }
+            }
+            Event::FileLock(fd, r) => {
+                if self.room(size_of::<(u32, files::FileLock)>()) {
+                    self.last().locks.push((fd, *r));
                 }
             }
             Event::Signal(r) => self.last().signal = Some(*r),

@@ -24,7 +24,7 @@ pub fn of_stream(reason: &str) -> String {
 /// What helps when restart(2) has failed, by the kernel's reason, where the errno has
 /// other meanings as well.
 pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
-    const REASONS: [(&str, &str); 6] = [
+    const REASONS: [(&str, &str); 8] = [
         (
             ": a process id of the image is taken",
             "end what has this id, take any others with --new-pids, or keep all of them in a PID \
@@ -42,6 +42,15 @@ pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
         (
             ": the caller may not have so many processes",
             "raise the limit of processes: ulimit -u, or pids.max of the control group",
+        ),
+        (
+            ": somebody else has locked what is locked in the image",
+            "end who has it, which may be the original: /proc/locks shows them; or hand a file \
+             over in its place, whose locks stay as they are, with --inherit",
+        ),
+        (
+            ": a lock on a file that is not open for it",
+            "the image is not as it was written: check it with ckptinfo --verify, and copy it again",
         ),
         (
             " (RLIMIT_SIGPENDING)",
@@ -158,6 +167,8 @@ mod tests {
         }
         let empty = again("image offset 0: the image cannot be read");
         assert!(empty.contains("does not block") && !empty.contains("ulimit"));
+        let held = "fd 3: somebody else has locked what is locked in the image: /a [FILE_LOCK]";
+        assert!(again(held).contains("/proc/locks") && !again(held).contains("ulimit"));
         let other = again("the credentials of the image cannot be made: user ids [CREDS]");
         assert!(other.contains("ulimit -a"));
     }

@@ -17,6 +17,8 @@ const SIGNAL: i32 = 40;
 /// The call that the filters let fail, and how.
 const FILTERED: (libc::c_long, i32) = (libc::SYS_getppid, libc::EDOM);
 const SHARED_PAGES: usize = 3;
+const F_OFD_GETLK: i32 = 36;
+const F_OFD_SETLK: i32 = 37;
 
 /// All of them, of the calling task.
 pub struct Things {
@@ -26,6 +28,8 @@ pub struct Things {
     event: i32,
     shared: Map,
     timer: usize,
+    /// One file, opened twice: the first one has it locked.
+    locked: [i32; 2],
 }
 
 fn number(fd: sys::Ret) -> Result<i32, Errno> {
@@ -48,6 +52,31 @@ fn watch(fds: &[i32]) -> Result<(), Errno> {
         sys::plain(libc::SYS_epoll_ctl, &args)?;
     }
     Ok(())
+}
+
+/// One call of fcntl(2) with a lock on the first byte; the kind that it leaves behind.
+fn lock(fd: i32, command: i32, kind: i32) -> Result<i32, Errno> {
+    // SAFETY: zeros are a valid structure.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_len) = (kind as i16, 1);
+    // SAFETY: the kernel reads and writes the structure.
+    sys::libc_result(unsafe { libc::fcntl(fd, command, &raw mut lock) })?;
+    Ok(lock.l_type.into())
+}
+
+/// A file that is locked in three ways, for reading, so that copies of the task have it, too.
+fn locked() -> Result<[i32; 2], Errno> {
+    let path = c"/tmp/alloc-failures-locked";
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let fds = [
+        sys::open(path, flags, 0o600)?,
+        sys::open(path, flags, 0o600)?,
+    ];
+    for command in [libc::F_SETLK, F_OFD_SETLK] {
+        lock(fds[0], command, libc::F_RDLCK)?;
+    }
+    sys::plain(libc::SYS_flock, &[fds[0] as usize, libc::LOCK_SH as usize])?;
+    Ok(fds)
 }
 
 /// Makes the groups those of the caller: sockets are of those who make them, and their
@@ -108,6 +137,7 @@ impl Things {
             event,
             shared,
             timer,
+            locked: locked()?,
         })
     }
 
@@ -134,6 +164,9 @@ impl Things {
         let queued = (0..3).all(|value| {
             timer::wait(timer::bit(SIGNAL), 1).is_some_and(|info| info.value == value)
         });
+        // To ask takes an allocation, which may be the one that fails: none behind it does.
+        let ask = || lock(self.locked[1], F_OFD_GETLK, libc::F_WRLCK);
+        let is_locked = ask().or_else(|_| ask()) == Ok(libc::F_RDLCK);
         let checks = [
             (holds(self.pair[0]), "a socket"),
             (holds(self.pipe[0]), "a pipe"),
@@ -151,6 +184,7 @@ impl Things {
                 "a timer",
             ),
             (queued, "the queue of signals"),
+            (is_locked, "the locks"),
             (
                 nr_groups == GROUPS.len() as i32 && groups == GROUPS,
                 "the groups",

@@ -106,6 +106,7 @@ pub const TESTS: &[Test] = &[
     once("counters", 60),
     once("streams", 120),
     once("fifos", 120),
+    once("locks", 120),
     once("meanwhile", 120),
     once("pipe-images", 300),
     once("same-bytes", 60),

@@ -6,11 +6,29 @@
 /// of numbers. A file without a path is a program beside this one.
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
+/// Those that ask a name service for their user's home when they start, through a socket
+/// that is not connected yet. Others have no local sockets, or pairs.
+pub const ASKERS: &[&str] = &["/bin/bash", "/usr/bin/python3", "/usr/bin/sqlite3"];
 /// A text of 2 MiB. Beside it is `tree`, a directory with 25 names of it, and `c`, one
 /// with a small C project.
 pub const INPUT: &str = "INPUT";
 /// What bc is to compute.
 pub const BC: &str = "BC";
+/// What a person writes: jobs, a pipeline with jobs of its own, and traps. The one of USR1
+/// runs while a job is waited for, and others live; it answers, so that no signal may be
+/// lost or come twice. No line of the output depends on who is first.
+const SCRIPT: &str = r#"
+trap 'echo end $told' EXIT
+trap 'told=$((told + 1)); kill -USR2 %1' USR1
+work() { local s=0 i; for ((i = 0; i < 1500; i++)); do ((s = (s * 31 + i * $1) % 1000003)); done; echo $1 $s; }
+ring() { trap heard=1 USR2; for n in {1..20}; do heard=; kill -USR1 $$; until [[ $heard ]]; do sleep 0.01; done; done; exit 7; }
+ring & p=$!
+sleep 1000 & idle=$!
+for n in 1 2 3; do (set -- $(work $n); exit $(($2 % 100))) & p="$p $!"; done
+{ for n in 4 5 6; do work $n & done; wait; } | sort | while read n s; do echo "$n: $s"; done
+for q in $p; do while wait $q; s=$?; ((s == 138)); do woken=1; done; echo ended $s; done
+kill $idle; wait $idle 2>/dev/null; echo idle $? woken $woken
+"#;
 /// Programs whose files are what they were when an image of them is restarted later.
 pub const PROGRAMS: &[Program] = &[
     (
@@ -83,6 +101,7 @@ pub const PROGRAMS: &[Program] = &[
             INPUT,
         ],
     ),
+    ("script", "/bin/bash", &["-c", SCRIPT]),
     (
         "multiprocessing",
         "/usr/bin/python3",
@@ -136,7 +155,7 @@ pub const PROGRAMS: &[Program] = &[
         ],
     ),
     // Tasks, streams over a pair of sockets, threads that wake the loop by its own pair.
-    // No timers, for the reason of tokio's program.
+    // No timers: those of TIMED have them.
     (
         "asyncio",
         "/usr/bin/python3",
@@ -164,6 +183,28 @@ pub const PROGRAMS: &[Program] = &[
     ("go", "goroutines", &[]),
 ];
 
+/// Programs with timers. They keep points in time since the boot in their own memory, which
+/// mean something else after a reboot: no image of them is restarted then. Each has timers
+/// that end all along its way, and one that must not.
+pub const TIMED: &[Program] = &[
+    (
+        "asyncio-sleeps",
+        "/usr/bin/python3",
+        &[
+            "-c",
+            "import asyncio, hashlib\n\
+             async def walk(n):\n    d = b''\n    for i in range(30):\n        \
+             await asyncio.sleep(0.01)\n        \
+             d = hashlib.sha256(d + str(n * i).encode() * 20000).digest()\n    \
+             return d.hex()\n\
+             async def main():\n    walks = asyncio.gather(*map(walk, range(4)))\n    \
+             for d in await asyncio.wait_for(walks, 3600): print(d)\nasyncio.run(main())",
+        ],
+    ),
+    ("tokio-sleeps", "tokio-work", &["sleeps"]),
+    ("go-sleeps", "goroutines", &["sleeps"]),
+];
+
 /// Programs with files that come and go: each image is restarted in place of what it was
 /// taken of.
 pub const CHANGING: &[Program] = &[
@@ -177,8 +218,8 @@ pub const CHANGING: &[Program] = &[
             INPUT,
         ],
     ),
-    // A data base in a file, with its journal. Locks of files are not supported: nobody
-    // else has this one.
+    // A data base in a file, with its journal. What is in the directory that outlives a
+    // reboot is locked by the host: nobody else has this one.
     (
         "sqlite3-file",
         "/bin/bash",
@@ -193,4 +234,22 @@ pub const CHANGING: &[Program] = &[
             INPUT,
         ],
     ),
+    // One in memory, with its locks.
+    (
+        "sqlite3-locks",
+        "/bin/bash",
+        &[
+            "-c",
+            "rm -rf /tmp/sqlite3-locks && mkdir /tmp/sqlite3-locks && cd /tmp/sqlite3-locks && \
+             sqlite3 db 'pragma cache_size = 20; \
+             create table t (a integer primary key, b text); begin; \
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) \
+             insert into t select i, hex(i * 7919 % 65536) from n; commit; begin; \
+             update t set b = b || char(120) where a % 3 = 0; delete from t where a % 7 = 0; commit; \
+             select count(*), sum(a), max(b) from t; pragma integrity_check;'",
+        ],
+    ),
 ];
+
+/// Those with files that do not outlive a reboot.
+pub const IN_MEMORY: &[&str] = &["sqlite3-locks"];

@@ -49,7 +49,7 @@ pub const fn thing(name: &'static str, arrange: Arrange, words: &'static [&'stat
     }
 }
 
-/// Makes the reason for a skip.
+/// Makes the reason for a skip or a failure.
 pub fn had<T>(what: &str, result: Result<T, Errno>) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e}"))
 }
@@ -152,6 +152,13 @@ pub fn socket(family: i32, kind: i32) -> Result<Place, String> {
 /// Another process has it, too.
 fn shared_eventfd(_: &Desk) -> Result<Place, String> {
     let fd = had("eventfd", plain(libc::SYS_eventfd2, &[1, 0]))?;
+    held_by_another()?;
+    Ok(Place::Fd(fd as i32))
+}
+
+fn shared_timerfd(_: &Desk) -> Result<Place, String> {
+    let clock = libc::CLOCK_MONOTONIC as usize;
+    let fd = had("timerfd", plain(libc::SYS_timerfd_create, &[clock, 0]))?;
     held_by_another()?;
     Ok(Place::Fd(fd as i32))
 }
@@ -301,6 +308,11 @@ pub const THINGS: &[Thing] = &[
         "fd-eventfd-shared",
         shared_eventfd,
         &["eventfd is also held"],
+    ),
+    thing(
+        "fd-timerfd-shared",
+        shared_timerfd,
+        &["timerfd is also held"],
     ),
     thing(
         "fd-inotify",

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Locks and leases on files: refused with the descriptor.
+//! Locks that would be lost, leases, and signals on input and output: refused with the
+//! descriptor.
 
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life::c_path;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 
 use crate::arrange::had;
 use crate::arrange::thing;
-use crate::arrange::with_data;
 use crate::arrange::Place;
 use crate::arrange::Thing;
-
-const F_OFD_SETLK: usize = 37;
 
 fn open(name: &str, flags: i32) -> Result<i32, String> {
     let path = std::env::temp_dir().join(name);
@@ -21,21 +22,67 @@ fn open(name: &str, flags: i32) -> Result<i32, String> {
     had("open", sys::open(&c_path(&path), flags, 0))
 }
 
-fn flock(_: &Desk) -> Result<Place, String> {
-    let fd = open("refusals-flock", libc::O_RDWR)?;
+fn flock(fd: i32) -> Result<(), String> {
     let lock = libc::LOCK_EX as usize;
-    had("flock", plain(libc::SYS_flock, &[fd as usize, lock]))?;
+    had("flock", plain(libc::SYS_flock, &[fd as usize, lock])).map(|_| ())
+}
+
+/// The host has the file, and its locks.
+fn elsewhere(desk: &Desk) -> Result<Place, String> {
+    let path = desk.dir.join("refusals-elsewhere");
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let fd = had("open", sys::open(&c_path(&path), flags, 0o600))?;
+    flock(fd)?;
     Ok(Place::Fd(fd))
 }
 
-fn record(name: &str, command: usize) -> Result<Place, String> {
-    let fd = open(name, libc::O_RDWR)?;
-    // SAFETY: zeros are a valid flock structure: from the start to the end.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as i16;
-    let args = [fd as usize, command, 0, 0, 0, 0];
-    had("fcntl", with_data(libc::SYS_fcntl, args, 2, &mut lock))?;
+/// A child has locked by an open file of its parent, which is looked at first.
+fn by_a_child(desk: &Desk) -> Result<Place, String> {
+    let path = desk.dir.join("refusals-by-a-child");
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let fd = had("open", sys::open(&c_path(&path), flags, 0o600))?;
+    let [reader, writer] = had("pipe", sys::pipe(0))?;
+    if had("fork", sys::fork())? == 0 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+        // SAFETY: zeros are a valid structure: from the start to the end.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as i16;
+        // SAFETY: the kernel reads the structure.
+        let done = sys::libc_result(unsafe { libc::fcntl(fd, libc::F_SETLK, &raw const lock) });
+        let _ = sys::write(writer, &[u8::from(done.is_ok())]);
+        loop {
+            // SAFETY: waits.
+            unsafe { libc::pause() };
+        }
+    }
+    let mut locked = [0];
+    had("read", sys::read(reader, &mut locked))?;
+    if locked != [1] {
+        return Err("the child has no lock".to_string());
+    }
     Ok(Place::Fd(fd))
+}
+
+/// Closed, and still mapped, which keeps the open file and its lock.
+fn mapped(_: &Desk) -> Result<Place, String> {
+    // What is below an overlay is mapped in place of the file that is open.
+    let path = std::path::Path::new("/dev/shm/refusals-mapped");
+    std::fs::write(path, [1; PAGE]).map_err(|e| e.to_string())?;
+    let fd = had("open", sys::open(&c_path(path), libc::O_RDWR, 0))?;
+    flock(fd)?;
+    let spec = Spec {
+        flags: libc::MAP_PRIVATE,
+        fd,
+        ..Spec::default()
+    };
+    let map = had("mmap", Map::new(spec))?;
+    had("close", sys::close(fd))?;
+    Ok(Place::Address(map.addr))
+}
+
+fn image(desk: &Desk) -> Result<Place, String> {
+    flock(desk.image)?;
+    Ok(Place::Fd(desk.image))
 }
 
 fn lease(_: &Desk) -> Result<Place, String> {
@@ -65,18 +112,23 @@ fn signal(_: &Desk) -> Result<Place, String> {
 
 /// Locks.
 pub const THINGS: &[Thing] = &[
-    thing("lock-flock", flock, &["lock"]),
     thing(
-        "lock-posix",
-        |_| record("refusals-posix", libc::F_SETLK as usize),
-        &["lock"],
+        "lock-elsewhere",
+        elsewhere,
+        &["a file system that keeps locks itself"],
     ),
     thing(
-        "lock-ofd",
-        |_| record("refusals-ofd", F_OFD_SETLK),
-        &["lock"],
+        "lock-elsewhere-by-a-child",
+        by_a_child,
+        &["a file system that keeps locks itself"],
     ),
-    thing("lock-lease", lease, &["lease", "lock"]),
+    thing(
+        "lock-mapped",
+        mapped,
+        &["an open file that no descriptor has"],
+    ),
+    thing("lock-image", image, &["a lock is held on the image"]),
+    thing("lock-lease", lease, &["a lease is held"]),
     thing("file-owner", owner, &["owner", "signal"]),
     thing("file-signal", signal, &["signal"]),
 ];

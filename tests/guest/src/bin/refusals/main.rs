@@ -29,6 +29,14 @@ use ckpt_guest::desk::Desk;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::unharmed::Unharmed;
 
+/// What the emulated processor does not have.
+const NOT_HERE: &[&str] = &[
+    "task-amx",
+    "task-masked-addresses",
+    "task-speculation",
+    "task-core-cookie",
+];
+
 /// The path of a descriptor, as /proc has it; none of one that is closed again.
 fn path_of(fd: i32) -> String {
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
@@ -39,7 +47,8 @@ fn path_of(fd: i32) -> String {
 fn refused(desk: &Desk, thing: &Thing) -> Case {
     let place = match (thing.arrange)(desk) {
         Ok(place) => place,
-        Err(reason) => return skip(reason),
+        Err(reason) if NOT_HERE.contains(&thing.name) => return skip(reason),
+        Err(reason) => return Err(format!("cannot be arranged: {reason}")),
     };
     let mut caller = Unharmed::take([desk.image, desk.log]);
     let ret = desk.checkpoint();

@@ -10,6 +10,8 @@ mod common;
 mod execs;
 mod family;
 mod killed;
+mod lent;
+mod locked;
 mod mixed;
 mod most;
 mod pairs;
@@ -45,7 +47,10 @@ fn main() -> ExitCode {
     let acts = acts.chain(pidfds::ACTS).chain(sharing::ACTS);
     let acts = acts.chain(procfs::ACTS).chain(sockets::ACTS);
     let acts = acts.chain(times::ACTS).chain(told::ACTS);
-    let acts = acts.chain(robust::ACTS);
+    let acts = acts
+        .chain(robust::ACTS)
+        .chain(lent::ACTS)
+        .chain(locked::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
