@@ -71,12 +71,14 @@ impl RestoreCtx {
     /// Reads the process at a place of the forest and builds it, with its threads.
     pub(crate) fn process(&mut self, place: usize) -> Outcome<(KBox<Process>, Births)> {
         let entry = *self.forest.get(place).ok_or(EINVAL)?;
-        self.build(place, &entry).map_err(|mut failure| {
+        let built = self.build(place, &entry).map_err(|mut failure| {
             if failure.kind == 0 {
                 failure.kind = self.reader.kind();
             }
             failure.of_task(entry.pid)
-        })
+        })?;
+        self.locks.are_of(entry.pid);
+        Ok(built)
     }
 
     fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {

@@ -152,6 +152,14 @@ impl RestoreCtx {
             .is_some_and(|opened| opened.kind == format::files::file_kind::STREAM)
     }
 
+    /// Has the file the contents of the checkpoint, as far as size and time tell?
+    pub(crate) fn is_unchanged(&self, objref: u32) -> Outcome<bool> {
+        match self.files.get(objref) {
+            Some(opened) => opened.is_unchanged(),
+            None => Ok(true),
+        }
+    }
+
     /// The open file behind a reference.
     pub(crate) fn file(&self, objref: u32) -> Outcome<&FileRef> {
         self.files

@@ -76,6 +76,8 @@ pub(crate) struct RestoreCtx {
     pub(crate) tied_to_caller: Option<&'static str>,
     /// The same for all tasks from here on, who may have got the file.
     pub(crate) ties_all: Option<&'static str>,
+    /// Locks on files, which are taken when all tables are there.
+    pub(crate) locks: res::filelock::AllOwed,
     /// Who has opened files, by reference.
     pub(crate) openers: Restored<res::opener::Opener>,
     /// Shared memory objects by reference.
@@ -124,6 +126,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         handlers: Restored::new(),
         tied_to_caller: None,
         ties_all: None,
+        locks: res::filelock::AllOwed::new(),
         openers: Restored::new(),
         own: Some(Table::current()),
         shmem: Restored::new(),
@@ -195,6 +198,7 @@ impl Course {
         let done = ctx.reader.tail().map_err(Into::into);
         let done = done.and_then(|()| res::file::finish(&mut ctx));
         let done = done.and_then(|()| res::shmem::finish(&mut ctx));
+        let done = done.and_then(|()| res::filelock::take_all(&mut ctx));
         if let Err(failure) = done {
             self.ctx = Some(ctx);
             return Err(failure);

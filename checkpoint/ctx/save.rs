@@ -69,6 +69,8 @@ pub(crate) struct SaveCtx {
     pub(crate) objects: Saved,
     /// Who has opened the last file, and the reference.
     pub(crate) opener: (usize, u32),
+    /// Open files whose own locks were told.
+    pub(crate) locked: Saved,
     /// Pipes, and who has them.
     pub(crate) pipes: res::holders::Met,
     /// Local sockets.
@@ -299,6 +301,7 @@ impl SaveCtx {
             writer: ImageWriter::new(ImageSink::new()?),
             objects: Saved::new(),
             opener: (0, 0),
+            locked: Saved::new(),
             pipes: res::holders::Met::new(),
             sockets: res::socket::Met::new(),
             processes,

@@ -288,8 +288,8 @@ wire! {
         file: u32,
         /// Bit 0: close on exec.
         flags: u32,
-        /// Locks that follow: those on its open file, at the first descriptor of a table
-        /// that has it.
+        /// Locks that follow: the table's own on the open file, at its first descriptor of
+        /// that, and the open file's, at the first one of all tables.
         nr_locks: u32,
     }
 }

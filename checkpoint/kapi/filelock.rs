@@ -7,6 +7,7 @@
 //! What waits for a lock is no lock: the call is issued again.
 
 use super::file::FileRef;
+use super::sharing::Table;
 use super::task;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -41,17 +42,31 @@ pub(crate) fn are_elsewhere(file: &FileRef) -> bool {
     unsafe { bindings::ckpt_file_has_own_locks(file.as_ptr()) }
 }
 
+/// Has anybody ever locked, or leased, what the file is open on?
+pub(crate) fn may_be_locked(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file, its inode and the lock context.
+    !unsafe { bindings::ckpt_lock_context(file.as_ptr()) }.is_null()
+}
+
 /// Has the open file a lease?
 pub(crate) fn has_lease(file: &FileRef) -> bool {
     let mut found = false;
-    each(file, |_| (), || found = true);
+    each(file, &[List::Lease], |_, core| {
+        // SAFETY: By the contract of each().
+        found = unsafe { (*core).flc_file } == file.as_ptr();
+        found
+    });
     found
 }
 
 /// Has [`of`] any?
 pub(crate) fn is_locked(file: &FileRef) -> bool {
     let mut found = false;
-    each(file, |_| found = true, || ());
+    each(file, &LOCKS, |list, core| {
+        // SAFETY: By the contract of each().
+        found = unsafe { owner(file, list, core) }.is_some();
+        found
+    });
     found
 }
 
@@ -66,11 +81,22 @@ pub(crate) fn of(file: &FileRef, most: usize) -> Result<KVVec<Lock>> {
     loop {
         let mut nr = 0usize;
         // Nothing can be allocated under the lock of the lists.
-        let count = |lock| {
-            nr = nr.saturating_add(1);
-            let _ = locks.push_within_capacity(lock);
-        };
-        each(file, count, || ());
+        each(file, &LOCKS, |list, core| {
+            // SAFETY: By the contract of each(); locks are in a `struct file_lock`.
+            unsafe {
+                if let Some(owner) = owner(file, list, core) {
+                    let whole = kernel::container_of!(core, bindings::file_lock, c);
+                    nr = nr.saturating_add(1);
+                    let _ = locks.push_within_capacity(Lock {
+                        owner,
+                        exclusive: u32::from((*core).flc_type) == bindings::F_WRLCK,
+                        start: (*whole).fl_start as u64,
+                        end: (*whole).fl_end as u64,
+                    });
+                }
+            }
+            false
+        });
         if nr == locks.len() {
             return Ok(locks);
         }
@@ -83,58 +109,78 @@ pub(crate) fn of(file: &FileRef, most: usize) -> Result<KVVec<Lock>> {
     }
 }
 
-/// Visits the locks and leases of an open file, under the lock of the lists: the visitors
-/// may not sleep, nor allocate.
-fn each(file: &FileRef, mut lock: impl FnMut(Lock), mut lease: impl FnMut()) {
+/// A list of what an inode has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// Locks of ranges.
+    Range,
+    /// Those of flock(2).
+    Whole,
+    Lease,
+}
+
+/// The lists of locks.
+const LOCKS: [List; 2] = [List::Range, List::Whole];
+
+/// Whose a lock is, if it is the file's own, or the current task's descriptor table's by
+/// means of it.
+///
+/// # Safety
+///
+/// The lock is on its list, which is held.
+unsafe fn owner(file: &FileRef, list: List, core: *mut bindings::file_lock_core) -> Option<Owner> {
+    // SAFETY: By the contract; pointers are only compared.
+    let (by, owner) = unsafe { ((*core).flc_file, (*core).flc_owner) };
+    if by != file.as_ptr() {
+        None
+    } else if owner == task::files_ptr().cast() {
+        Some(Owner::Table)
+    } else if owner != file.as_ptr().cast() {
+        None
+    } else if list == List::Range {
+        Some(Owner::Description)
+    } else {
+        Some(Owner::Flock)
+    }
+}
+
+/// Visits what is on lists of what a file is open on, whoever has it, until `visit` wants no
+/// more. It gets an entry that stays as it is, since the lock of the lists is held: it may
+/// not sleep, nor allocate.
+fn each(
+    file: &FileRef,
+    lists: &[List],
+    mut visit: impl FnMut(List, *mut bindings::file_lock_core) -> bool,
+) {
     // SAFETY: The reference keeps the file, its inode and the lock context.
     let ctx = unsafe { bindings::ckpt_lock_context(file.as_ptr()) };
     if ctx.is_null() {
         return;
     }
-    let table = task::files_ptr().cast::<c_void>();
-    // SAFETY: As above. The lists are walked under flc_lock; each entry of the first two is
-    // in a `struct file_lock`.
+    // SAFETY: As above. The lists are walked under flc_lock.
     unsafe {
         bindings::ckpt_flc_lock(ctx);
-        let heads = [&raw mut (*ctx).flc_posix, &raw mut (*ctx).flc_flock];
-        for (head, of_range) in heads.into_iter().zip([true, false]) {
+        'lists: for list in lists {
+            let head = match list {
+                List::Range => &raw mut (*ctx).flc_posix,
+                List::Whole => &raw mut (*ctx).flc_flock,
+                List::Lease => &raw mut (*ctx).flc_lease,
+            };
             let mut at = (*head).next;
             while at != head {
                 let core = kernel::container_of!(at, bindings::file_lock_core, flc_list);
-                at = (*at).next;
-                if (*core).flc_file != file.as_ptr() {
-                    continue;
+                if visit(*list, core) {
+                    break 'lists;
                 }
-                let owner = match (*core).flc_owner {
-                    owner if owner == table => Owner::Table,
-                    owner if owner != file.as_ptr().cast() => continue,
-                    _ if of_range => Owner::Description,
-                    _ => Owner::Flock,
-                };
-                let whole = kernel::container_of!(core, bindings::file_lock, c);
-                lock(Lock {
-                    owner,
-                    exclusive: u32::from((*core).flc_type) == bindings::F_WRLCK,
-                    start: (*whole).fl_start as u64,
-                    end: (*whole).fl_end as u64,
-                });
-            }
-        }
-        let head = &raw mut (*ctx).flc_lease;
-        let mut at = (*head).next;
-        while at != head {
-            let core = kernel::container_of!(at, bindings::file_lock_core, flc_list);
-            at = (*at).next;
-            if (*core).flc_file == file.as_ptr() {
-                lease();
+                at = (*at).next;
             }
         }
         bindings::ckpt_flc_unlock(ctx);
     }
 }
 
-/// Locks a file for itself, or for the current task's descriptor table, which has it: the
-/// lock goes when that closes it. Does not wait.
+/// Locks a file for itself, or for `table`, which has it: the lock goes when that closes it.
+/// `process` is who others are told has it. Does not wait.
 ///
 /// Follows `fcntl_setlk()` and flock(2).
 ///
@@ -143,7 +189,7 @@ fn each(file: &FileRef, mut lock: impl FnMut(Lock), mut lease: impl FnMut()) {
 /// EAGAIN when another lock is in the way; EBADF when the file is not open for what the lock
 /// is for; EOPNOTSUPP when its file system keeps locks itself; those of security modules;
 /// ENOMEM.
-pub(crate) fn take(file: &FileRef, wanted: &Lock) -> Result {
+pub(crate) fn take(file: &FileRef, table: &Table, process: i32, wanted: &Lock) -> Result {
     let may = match (wanted.owner, wanted.exclusive) {
         (Owner::Flock, _) => super::file::may_read(file) || super::file::may_write(file),
         (_, false) => super::file::may_read(file),
@@ -161,15 +207,15 @@ pub(crate) fn take(file: &FileRef, wanted: &Lock) -> Result {
         bindings::F_RDLCK
     };
     let (owner, flags) = match wanted.owner {
-        Owner::Table => (task::files_ptr().cast(), bindings::ckpt_value_CKPT_FL_POSIX),
+        Owner::Table => (table.as_ptr().cast(), bindings::ckpt_value_CKPT_FL_POSIX),
         Owner::Description => (
             file.as_ptr().cast(),
             bindings::ckpt_value_CKPT_FL_POSIX | bindings::ckpt_value_CKPT_FL_OFDLCK,
         ),
         Owner::Flock => (file.as_ptr().cast(), bindings::ckpt_value_CKPT_FL_FLOCK),
     };
-    // SAFETY: The new lock is ours until it is freed: the calls copy it. The reference keeps
-    // the file, and the task its table, whose pointers are only compared.
+    // SAFETY: The new lock is ours until it is freed: the calls copy it. The references keep
+    // the file and the table, whose pointers are only compared.
     unsafe {
         to_result(bindings::ckpt_security_file_lock(file.as_ptr(), kind))?;
         let new = bindings::locks_alloc_lock();
@@ -181,7 +227,7 @@ pub(crate) fn take(file: &FileRef, wanted: &Lock) -> Result {
         (*core).flc_owner = owner;
         (*core).flc_flags = flags;
         (*core).flc_type = kind as u8;
-        (*core).flc_pid = (*task::current_ptr()).tgid;
+        (*core).flc_pid = process;
         (*new).fl_start = wanted.start as bindings::loff_t;
         (*new).fl_end = wanted.end as bindings::loff_t;
         let ret = if wanted.owner == Owner::Flock {
@@ -190,6 +236,7 @@ pub(crate) fn take(file: &FileRef, wanted: &Lock) -> Result {
             bindings::vfs_lock_file(file.as_ptr(), bindings::F_SETLK, new, core::ptr::null_mut())
         };
         bindings::locks_free_lock(new);
-        to_result(ret)
+        // What a lock of a range is short of is memory.
+        to_result(ret).map_err(|errno| if errno == ENOLCK { ENOMEM } else { errno })
     }
 }

@@ -36,6 +36,11 @@ pub(crate) fn sleep_interruptible(ms: u32) -> Result {
     Ok(())
 }
 
+/// How many ticks of the clock this is.
+pub(crate) fn ticks(ms: u32) -> u32 {
+    u32::try_from(kernel::time::msecs_to_jiffies(ms)).unwrap_or(u32::MAX)
+}
+
 /// Sleeps for one tick of the clock, whatever comes.
 pub(crate) fn sleep_tick() {
     // SAFETY: Called in task context without locks: it may sleep.

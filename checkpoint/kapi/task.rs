@@ -115,6 +115,12 @@ pub(crate) fn number(task: &kernel::task::Task) -> u32 {
     unsafe { bindings::ckpt_pid_nr(task.as_ptr(), bindings::pid_type_PIDTYPE_PID) as u32 }
 }
 
+/// The number of the current process for the kernel itself.
+pub(crate) fn process_number() -> i32 {
+    // SAFETY: It does not change as long as the task runs.
+    unsafe { (*current_ptr()).tgid }
+}
+
 /// Name with its NUL, the rest zero.
 pub(crate) fn comm() -> [u8; COMM_LEN] {
     comm_of(current!())

@@ -237,6 +237,13 @@ pub(crate) struct Opened {
     behind_image: Option<u64>,
 }
 
+impl Opened {
+    /// Has it the contents of the checkpoint, as far as size and time tell?
+    pub(crate) fn is_unchanged(&self) -> Outcome<bool> {
+        self.contents.are_still(&self.file)
+    }
+}
+
 /// Reads a file record whose pre-header is `hdr`, and opens the file.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {

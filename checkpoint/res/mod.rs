@@ -14,7 +14,7 @@ pub(crate) mod epoll;
 pub(crate) mod fdtable;
 pub(crate) mod file;
 mod filekind;
-mod filelock;
+pub(crate) mod filelock;
 pub(crate) mod fs;
 pub(crate) mod head;
 pub(crate) mod holders;

@@ -70,6 +70,8 @@ pub(super) struct Contents {
     same: bool,
     /// At least as long.
     long: bool,
+    /// What size and time of the last change are, of those of which contents are known.
+    was: Option<(u64, (i64, u32))>,
 }
 
 impl Contents {
@@ -77,7 +79,17 @@ impl Contents {
     pub(super) const RESTORED: Self = Self {
         same: true,
         long: true,
+        was: None,
     };
+
+    /// Are they the same in this moment, too?
+    pub(super) fn are_still(&self, file: &FileRef) -> Outcome<bool> {
+        let Some(was) = self.was else {
+            return Ok(true);
+        };
+        let st = inode::stat(file, true).why("the attributes of a file cannot be read")?;
+        Ok((st.size as u64, st.mtime) == was)
+    }
 }
 
 /// The paths of an image are without symbolic links: who follows one now is led to
@@ -153,6 +165,7 @@ pub(super) fn reopen(
         let time = (rec.mtime_sec, rec.mtime_nsec);
         contents.same = st.size as u64 == rec.size && st.mtime == time;
         contents.long = st.size as u64 >= rec.size;
+        contents.was = (rec.flags & f::IMAGE == 0).then_some((rec.size, time));
     }
     if rec.flags & (f::NONBLOCK | f::PATH) == 0 {
         file::set_flags(&file, O_NONBLOCK, 0);

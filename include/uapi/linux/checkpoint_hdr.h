@@ -1038,8 +1038,9 @@ struct cr_hdr_fd_ent {
 	__u32 file;			/* Object reference of the open file */
 	__u32 flags;			/* Bit 0: close on exec */
 	/*
-	 * Locks that follow: those on its open file, at the first descriptor of
-	 * a table that has it.
+	 * Locks that follow: the table's own on the open file, at its first
+	 * descriptor of that, and the open file's, at the first one of all
+	 * tables.
 	 */
 	__u32 nr_locks;
 };

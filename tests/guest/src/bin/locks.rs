@@ -249,6 +249,58 @@ fn given_back() -> Case {
     pass()
 }
 
+/// What was changed while nobody had it locked is not what the program has read.
+fn changed() -> Case {
+    let desk = Desk::open("changed");
+    let path = new_file("changed")?;
+    desk.make(|| {
+        let fd = open(&path);
+        let _ = lock(fd, libc::F_SETLK, libc::F_RDLCK, 0, 4);
+    })?;
+    let time = std::fs::metadata(&path).and_then(|meta| meta.modified());
+    let time = time.map_err(|e| e.to_string())?;
+    std::fs::write(&path, "9876543210").map_err(|e| e.to_string())?;
+    let (errno, said) = desk.refuses()?;
+    let named = said.contains("a locked file has changed") && said.contains("locks-changed");
+    if errno.0 != libc::ESTALE || !named {
+        return Err(format!("{errno}: {said}"));
+    }
+    let probe = open(&path);
+    if found(probe, 0, 0).is_some() {
+        return Err("the file is locked".to_string());
+    }
+    // As a copy of then is that was put back.
+    let file = std::fs::OpenOptions::new().write(true).open(&path);
+    let back = file.and_then(|file| file.set_modified(time));
+    back.map_err(|e| e.to_string())?;
+    desk.restarts()?;
+    pass_with(said)
+}
+
+/// Who has the lock gives it back soon: the original may be on its way out.
+fn given_back_soon() -> Case {
+    let desk = Desk::open("soon");
+    let path = new_file("soon")?;
+    desk.make(|| {
+        let fd = open(&path);
+        let _ = lock(fd, libc::F_SETLK, libc::F_WRLCK, 0, 0);
+        let _ = flock(fd, libc::LOCK_EX);
+    })?;
+    let fd = open(&path);
+    if !set(fd, libc::F_SETLK, libc::F_WRLCK, 0, 1) || flock(fd, libc::LOCK_SH).is_err() {
+        return Err("the file is locked".to_string());
+    }
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let _ = lock(fd, libc::F_SETLK, libc::F_UNLCK, 0, 0);
+            let _ = flock(fd, libc::LOCK_UN);
+        });
+        desk.restarts()
+    })?;
+    pass()
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
     cases.run("records", records);
@@ -256,5 +308,7 @@ fn main() -> ExitCode {
     cases.run("all-on-one", all_on_one);
     cases.run("in-the-way", in_the_way);
     cases.run("given-back", given_back);
+    cases.run("changed", changed);
+    cases.run("given-back-soon", given_back_soon);
     cases.verdict()
 }

@@ -24,7 +24,7 @@ pub fn of_stream(reason: &str) -> String {
 /// What helps when restart(2) has failed, by the kernel's reason, where the errno has
 /// other meanings as well.
 pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
-    const REASONS: [(&str, &str); 8] = [
+    const REASONS: [(&str, &str); 9] = [
         (
             ": a process id of the image is taken",
             "end what has this id, take any others with --new-pids, or keep all of them in a PID \
@@ -46,7 +46,12 @@ pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
         (
             ": somebody else has locked what is locked in the image",
             "end who has it, which may be the original: /proc/locks shows them; or hand a file \
-             over in its place, whose locks stay as they are, with --inherit",
+             over in its place with --inherit: locks of the image are left out then",
+        ),
+        (
+            ": a locked file has changed since the checkpoint",
+            "what the program has read of it is out of date: put back a copy of then with the time of \
+             its last change (cp -p), or hand it over with --inherit, without the locks of the image",
         ),
         (
             ": a lock on a file that is not open for it",

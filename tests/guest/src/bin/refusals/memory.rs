@@ -110,7 +110,7 @@ fn userfault(_: &Desk) -> Result<Place, String> {
         "UFFDIO_REGISTER",
         with_data(libc::SYS_ioctl, args, 2, &mut register),
     )?;
-    Ok(Place::Nowhere)
+    Ok(Place::Address(map.addr))
 }
 
 /// A mapping that prefers a node.
@@ -187,8 +187,58 @@ fn sealed_between(_: &Desk) -> Result<Place, String> {
     file(fd, libc::MAP_SHARED, libc::PROT_READ)
 }
 
+/// What the kernel has mapped under a name: address and size.
+fn of_kernel(name: &str) -> Result<(usize, usize), String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| e.to_string())?;
+    let line = maps.lines().find(|line| line.ends_with(name));
+    let range = line.and_then(|line| line.split_once(' ')?.0.split_once('-'));
+    let (start, end) = range.ok_or(format!("there is no {name}"))?;
+    let [start, end] = [start, end].map(|addr| usize::from_str_radix(addr, 16));
+    match (start, end) {
+        (Ok(start), Ok(end)) => Ok((start, end - start)),
+        _ => Err(format!("{name}: no addresses")),
+    }
+}
+
+/// Of all that belongs to the vDSO, what only guests of other machines read is gone.
+fn vdso_in_part(_: &Desk) -> Result<Place, String> {
+    let (addr, len) = of_kernel("[vvar_vclock]")?;
+    had("munmap", plain(libc::SYS_munmap, &[addr, len]))?;
+    Ok(Place::Nowhere)
+}
+
+fn vdso_changed(_: &Desk) -> Result<Place, String> {
+    let (addr, len) = of_kernel("[vdso]")?;
+    let protect = |prot: i32| plain(libc::SYS_mprotect, &[addr, len, prot as usize]);
+    let code = libc::PROT_READ | libc::PROT_EXEC;
+    had("mprotect", protect(code | libc::PROT_WRITE))?;
+    let last = (addr + len - 1) as *mut u8;
+    // SAFETY: the last byte of the mapping, which may be written to, and belongs to no code.
+    unsafe { last.write_volatile(!last.read_volatile()) };
+    had("mprotect", protect(code))?;
+    Ok(Place::Nowhere)
+}
+
+fn vdso_writable(_: &Desk) -> Result<Place, String> {
+    let (addr, len) = of_kernel("[vdso]")?;
+    let all = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as usize;
+    had("mprotect", plain(libc::SYS_mprotect, &[addr, len, all]))?;
+    Ok(Place::Nowhere)
+}
+
 /// Mappings.
 pub const THINGS: &[Thing] = &[
+    busy(
+        "vdso-in-part",
+        vdso_in_part,
+        &["the vDSO is mapped in part"],
+    ),
+    busy("vdso-changed", vdso_changed, &["the vDSO has been changed"]),
+    busy(
+        "vdso-writable",
+        vdso_writable,
+        &["the vDSO has been changed"],
+    ),
     busy("map-secret", secret, &["secret", "shared"]),
     busy("map-hugetlb", huge, &["hugetlb", "huge"]),
     busy("map-sysv", sysv, &["System V"]),
