@@ -14,6 +14,7 @@ import sys
 
 SYS_CHECKPOINT = 473
 LOG = 1
+KILL = 2
 LIMIT = 200_000
 PRIMES_BELOW_LIMIT = 17984
 FIB_300 = 222232244629420445529739893461909967206666939096499764990979600
@@ -23,7 +24,8 @@ def checkpoint(libc, fd):
     """Returns how the program came back; ends it on failure."""
     if os.environ.get("CKPT_DRY"):
         return "Resumed(1)"
-    ret = libc.syscall(SYS_CHECKPOINT, 0, fd, LOG, 2)
+    flags = LOG | KILL if os.environ.get("CKPT_KILL") else LOG
+    ret = libc.syscall(SYS_CHECKPOINT, 0, fd, flags, 2)
     if ret < 0:
         print("FAILED: checkpoint:", os.strerror(ctypes.get_errno()))
         sys.exit(1)

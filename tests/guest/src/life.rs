@@ -23,6 +23,8 @@ pub const DIR: &str = "CKPT_DIR";
 pub const PHASE: &str = "CKPT_PHASE";
 /// Environment variable: skip the system call, to try a program on any kernel.
 pub const DRY: &str = "CKPT_DRY";
+/// Environment variable: the program is killed when its image is complete.
+pub const KILL: &str = "CKPT_KILL";
 
 /// From where a program came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub struct Life {
     dir: PathBuf,
     image: i32,
     dry: bool,
+    kill: bool,
 }
 
 impl Life {
@@ -52,6 +55,7 @@ impl Life {
             dir,
             image,
             dry: std::env::var_os(DRY).is_some(),
+            kill: std::env::var_os(KILL).is_some(),
         }
     }
 
@@ -85,13 +89,22 @@ impl Life {
         }
     }
 
-    /// Checkpoints the program. Allocates nothing.
+    /// Flags of the image that the runner restarts.
+    pub fn flags(&self) -> usize {
+        if self.kill {
+            sys::LOG | sys::KILL
+        } else {
+            sys::LOG
+        }
+    }
+
+    /// Checkpoints the program, for the runner: once. Allocates nothing.
     #[inline(never)]
     pub fn checkpoint(&self) -> Back {
         if self.dry {
             return Back::Resumed(1);
         }
-        self.returned(sys::checkpoint(0, self.image, sys::LOG, 2))
+        self.returned(sys::checkpoint(0, self.image, self.flags(), 2))
     }
 
     /// Judges what the call returned; ends the program on failure.

@@ -14,6 +14,8 @@ pub const NR_CHECKPOINT: usize = 473;
 pub const NR_RESTART: usize = 474;
 /// CHECKPOINT_LOG and RESTART_LOG: the fourth argument takes a line of text.
 pub const LOG: usize = 1;
+/// CHECKPOINT_KILL: all are killed when the image is complete.
+pub const KILL: usize = 2;
 
 /// A positive error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

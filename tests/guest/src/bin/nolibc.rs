@@ -25,6 +25,7 @@ const SYS_CHECKPOINT: usize = 473;
 /// O_WRONLY | O_CREAT | O_TRUNC
 const CREATE: usize = 0o1101;
 const LOG: usize = 1;
+const KILL: usize = 2;
 
 static mut DATA: [u32; 64] = [0x5eed; 64];
 static mut ZEROS: [u32; 64] = [0; 64];
@@ -337,8 +338,10 @@ extern "C" fn start(stack: *const usize) -> ! {
     }
     let dry = environment_has(stack, b"CKPT_DRY=");
     let nr = if dry { SYS_GETPID } else { SYS_CHECKPOINT };
+    let kill = environment_has(stack, b"CKPT_KILL=");
+    let flags = if kill { LOG | KILL } else { LOG };
     // SAFETY: no memory is written.
-    let ret = unsafe { call(nr, 0, fd as usize, LOG, 2) };
+    let ret = unsafe { call(nr, 0, fd as usize, flags, 2) };
     if ret < 0 {
         say(b"FAILED: checkpoint\n");
         exit(1);

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let mut frame = Frame::new();
     frame.load = std::array::from_fn(|_| rng.next_u64());
     frame.load[0] = life.call_number() as u64;
-    frame.load[3] = sys::LOG as u64;
+    frame.load[3] = life.flags() as u64;
     frame.load[4] = life.image() as u64;
     frame.load[5] = 0;
     frame.load[9] = 2;

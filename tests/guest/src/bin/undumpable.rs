@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     if life.dry() {
         check::skip("needs the system calls");
     }
-    let ret = sys::checkpoint(0, life.image(), sys::LOG, 2);
+    let ret = sys::checkpoint(0, life.image(), life.flags(), 2);
     check::same("dumpable", &Ok(0), &dumpable());
     if ret == Err(sys::Errno(libc::EPERM)) {
         check::skip("a task that may not be dumped is refused with EPERM");

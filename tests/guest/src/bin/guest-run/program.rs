@@ -87,6 +87,12 @@ impl Run {
         self.status.is_some_and(|s| s.success()) && !self.output.contains("FAILED:")
     }
 
+    /// Whether SIGKILL has ended it within its time, and it had found nothing wrong.
+    pub fn was_killed(&self) -> bool {
+        let signal = self.status.and_then(|status| status.signal());
+        signal == Some(libc::SIGKILL) && !self.output.contains("FAILED:")
+    }
+
     /// Why it did not run, if it could not.
     pub fn skipped(&self) -> Option<String> {
         let code = self.status?.code()?;

@@ -77,13 +77,14 @@ impl Suite {
         self.dir.join(format!("{}.{extension}", test.name))
     }
 
-    /// A program that checkpoints itself and goes on; then its image.
+    /// A program that checkpoints itself and goes on; then its image. Then one that is killed
+    /// with the last byte of its image, which stays for after the reboot.
     fn cycle(&mut self, test: &Test) {
         for extension in ["img", "out", "rst", "log", "skip"] {
             let _ = std::fs::remove_file(self.path(test, extension));
         }
         let _ = std::fs::remove_dir_all(self.path(test, "d"));
-        let run = self.program(test);
+        let run = self.program(test, false);
         let skipped = run.as_ref().ok().and_then(Run::skipped);
         if let Some(reason) = skipped {
             let _ = std::fs::write(self.path(test, "skip"), &reason);
@@ -91,8 +92,19 @@ impl Suite {
             return;
         }
         self.judge(&format!("{}/resume", test.name), run, "");
-        if !self.dry {
-            self.restart(test, "restart");
+        if self.dry {
+            return;
+        }
+        self.restart(test, "restart");
+        let _ = std::fs::remove_dir_all(self.path(test, "d"));
+        match self.program(test, true) {
+            Ok(run) if run.was_killed() => self.restart(test, "killed"),
+            run => {
+                let why = run.map_or_else(|why| why, |run| run.ended());
+                let name = format!("{}/killed", test.name);
+                self.tap
+                    .fail(&name, &format!("it was to be killed: {why}"), &[]);
+            }
         }
     }
 
@@ -112,7 +124,7 @@ impl Suite {
         if self.phase == Phase::First {
             let _ = std::fs::remove_dir_all(self.path(test, "d"));
         }
-        let run = self.program(test);
+        let run = self.program(test, false);
         let mut cases_failed = false;
         if let Ok(run) = &run {
             if let Some(reason) = run.skipped() {
@@ -140,7 +152,7 @@ impl Suite {
         }
     }
 
-    fn program(&self, test: &Test) -> Result<Run, String> {
+    fn program(&self, test: &Test, kill: bool) -> Result<Run, String> {
         let image = self.path(test, "img");
         let dir = self.path(test, "d");
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -161,6 +173,9 @@ impl Suite {
             .env("CKPT_BIN", &self.bin);
         if self.dry {
             command.env(life::DRY, "1");
+        }
+        if kill {
+            command.env(life::KILL, "1");
         }
         program::run(
             command,

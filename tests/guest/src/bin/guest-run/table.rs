@@ -5,8 +5,8 @@
 /// How a test is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A program that checkpoints itself and verifies: it goes on, is restarted,
-    /// and is restarted after a reboot of the guest.
+    /// A program that checkpoints itself and verifies: it goes on, is restarted, is killed
+    /// and restarted, and is restarted after a reboot of the guest.
     Cycle,
     /// A program of many cases, run once.
     Once,

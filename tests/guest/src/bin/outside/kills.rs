@@ -15,8 +15,7 @@ use ckpt_guest::sys::Ended;
 
 use ckpt_guest::victim::Scene;
 
-/// CHECKPOINT_KILL and CHECKPOINT_STOP.
-pub const KILL: usize = 2;
+/// CHECKPOINT_STOP.
 const STOP: usize = 4;
 
 /// A case.
@@ -45,7 +44,7 @@ fn killed_when_complete() -> Case {
     let scene = Scene::new("killed-when-complete");
     let victim = scene.start(sleeper)?;
     scene.pause(100);
-    let image = victim.checkpoint("image", KILL)?;
+    let image = victim.checkpoint("image", sys::KILL)?;
     match sys::wait_for(victim.pid, 10) {
         Ended::Signal(libc::SIGKILL) => {}
         other => return Err(format!("the victim ended with {other:?}")),

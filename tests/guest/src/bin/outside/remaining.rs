@@ -22,7 +22,6 @@ use crate::calls;
 use crate::calls::duration;
 use crate::calls::JIFFIES;
 use crate::cpu;
-use crate::kills::KILL;
 use crate::sockets;
 use crate::waits;
 
@@ -199,7 +198,7 @@ fn late(wait: &Wait) -> Result<(), String> {
     let victim = scene.start(wait.act()?.play)?;
     scene.pause(duration() / 4 * 3);
     // Killed, so that only one of both sleeps.
-    let image = victim.checkpoint("image", KILL)?;
+    let image = victim.checkpoint("image", sys::KILL)?;
     match sys::wait_for(victim.pid, 10) {
         Ended::Signal(libc::SIGKILL) => {}
         other => return Err(format!("the victim ended with {other:?}")),

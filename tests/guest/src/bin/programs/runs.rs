@@ -27,8 +27,6 @@ const EVERY: usize = 5;
 const FEWEST: usize = 5;
 /// Most refusals of a case that a program's start may explain: it is but a part of a run.
 const MOST_REFUSED: usize = 2 * MOMENTS;
-/// CHECKPOINT_KILL: all are killed when the image is complete.
-const KILL: usize = 2;
 /// The reason of such a refusal.
 const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
 /// How often a program is killed and restarted at once, in one run.
@@ -227,7 +225,7 @@ impl Stage {
     /// now; false if it was over before.
     fn kill_at(&self, pid: i32, image: &Path, step: u64, rng: &mut Rng) -> Result<bool, String> {
         std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
-        match self.checkpoint_later(pid, image, KILL) {
+        match self.checkpoint_later(pid, image, sys::KILL) {
             Ok(()) => {}
             Err((errno, _)) if errno.0 == libc::ESRCH => return Ok(false),
             Err((errno, said)) => return Err(format!("{errno}: {said}")),
