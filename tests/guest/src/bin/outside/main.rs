@@ -13,6 +13,7 @@ mod cpu;
 mod frozen;
 mod kills;
 mod members;
+mod network;
 mod refused;
 mod remaining;
 mod rights;
@@ -51,6 +52,7 @@ fn all(cases: &mut Cases, seed: u64) {
         .chain(rights::CASES)
         .chain(changing::CASES)
         .chain(unsaved::CASES)
+        .chain(network::CASES)
         .chain(remaining::CASES)
         .chain(members::CASES)
         .chain(frozen::CASES)

@@ -246,6 +246,39 @@ fn flags() -> Case {
     pass_with("EINVAL")
 }
 
+/// A child that has its parent's memory, and is named itself.
+fn vfork_child() -> Case {
+    let scene = Scene::new("refused-vfork-child");
+    let victim = scene.start(|scene| {
+        let told = scene.dir.join("child");
+        vfork(scene, &|| {
+            let _ = std::fs::write(&told, sys::getpid().to_string());
+            scene.wait();
+        })
+    })?;
+    scene.until_there()?;
+    let told = || {
+        std::fs::read_to_string(scene.dir.join("child"))
+            .ok()?
+            .parse()
+            .ok()
+    };
+    let mut pid = told();
+    for _ in 0..100 {
+        if pid.is_none() {
+            scene.pause(20);
+            pid = told();
+        }
+    }
+    let pid = pid.ok_or("the child has not told who it is")?;
+    let child = Victim::other(pid, &scene);
+    let word = "for 10 seconds the task is a child of vfork";
+    let said = child.refuses(libc::EBUSY, word)?;
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("refused-vfork", || {
@@ -256,6 +289,7 @@ pub const CASES: &[(&str, Body)] = &[
             "for 10 seconds a child of vfork",
         )
     }),
+    ("refused-vfork-child", vfork_child),
     ("refused-io-uring", io_uring),
     ("refused-traced", traced),
     ("refused-kernel-thread", || {

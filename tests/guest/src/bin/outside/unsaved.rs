@@ -48,7 +48,7 @@ fn accept(scene: &Scene) -> Result<(), String> {
 }
 
 /// The victim is refused three times while it waits, and waits for its whole time.
-fn refused_in(
+pub fn refused_in(
     name: &'static str,
     play: fn(&Scene) -> Result<(), String>,
     word: &'static str,
@@ -66,7 +66,7 @@ fn refused_in(
     pass_with(said.trim())
 }
 
-fn receives(scene: &Scene, fd: usize) -> Result<(), String> {
+pub fn receives(scene: &Scene, fd: usize) -> Result<(), String> {
     let fd = with_timeout(fd, libc::SO_RCVTIMEO, duration())?;
     let mut buf = [0u8; 8];
     let args = [fd, buf.as_mut_ptr() as usize, 8, 0, 0, 0];
@@ -87,7 +87,7 @@ fn udp(scene: &Scene) -> Result<(), String> {
 }
 
 /// A wait that started anew with each stop would not end while the stops go on.
-fn stops(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Case {
+pub fn stops(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
     scene.until_there()?;
