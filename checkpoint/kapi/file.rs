@@ -195,11 +195,13 @@ pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
     }
 }
 
-/// Opens `name` below `root`, with all checks, as the current task.
+/// Opens `name` below `root`, with all checks, as the current task. No symbolic link is
+/// followed: the names of an image have none.
 ///
 /// # Errors
 ///
-/// EINVAL for a name with a zero byte; those of open(2).
+/// ELOOP where there is a symbolic link; EINVAL for a name with a zero byte; those of
+/// openat2(2).
 pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Result<FileRef> {
     let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
     text.extend_from_slice(name, GFP_KERNEL)?;
@@ -208,11 +210,10 @@ pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Resu
     // SAFETY: `root` holds its references, `name` is a string; the result is
     // a file with one reference, or an error.
     unsafe {
-        let file = from_err_ptr(bindings::file_open_root(
+        let file = from_err_ptr(bindings::ckpt_open_root(
             root.as_ptr(),
             name.as_char_ptr(),
             flags as i32,
-            0,
         ))?;
         adopt(file).ok_or(EBADF)
     }

@@ -9,6 +9,7 @@
 //! task in a chroot. Another root than the caller's needs CAP_SYS_CHROOT, as
 //! chroot(2) does.
 
+use super::namedfile;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -59,7 +60,7 @@ fn name(path: &PathRef, gone: &'static str, which: &[u8]) -> Outcome<KVec<u8>> {
         errno => Failure::new(errno, "the path of a directory cannot be found"),
     });
     name.and_then(|name| {
-        ensure(!path.is_covered(), EOPNOTSUPP, super::namedfile::COVERED)?;
+        ensure(!path.is_covered(), EOPNOTSUPP, namedfile::COVERED)?;
         Ok(name)
     })
     .map_err(|failure: Failure| failure.about(&path.display_name()))
@@ -67,11 +68,8 @@ fn name(path: &PathRef, gone: &'static str, which: &[u8]) -> Outcome<KVec<u8>> {
 
 /// A directory by its absolute name, which the caller may enter.
 fn directory(ctx: &RestoreCtx, name: &[u8]) -> Outcome<PathRef> {
-    let below = ctx.below_root(name).about(name)?;
-    let dir = file::open(&ctx.root, below, O_PATH | O_DIRECTORY)
-        .why("a directory cannot be entered")
-        .about(name)?;
-    super::namedfile::check_path(&dir, name).about(name)?;
+    let flags = O_PATH | O_DIRECTORY;
+    let dir = namedfile::open(ctx, name, flags, "a directory cannot be entered").about(name)?;
     ensure(
         file::may_search(&dir),
         EACCES,

@@ -92,15 +92,23 @@ impl Contents {
     }
 }
 
-/// The paths of an image are without symbolic links: who follows one now is led to
-/// another file, which the caller may open, and whose process it becomes may not.
-pub(super) fn check_path(file: &FileRef, path: &[u8]) -> Outcome {
-    let found = path::file_name(file).blame("a file is no longer where it was")?;
-    ensure(
-        *found == *path,
-        ESTALE,
-        "a symbolic link leads to another file than at the checkpoint",
-    )
+/// Opens an absolute path, as the caller. The paths of an image are without symbolic links:
+/// who follows one now is led to another file, which the caller may open, and whose process
+/// it becomes may not. `why` is the reason of all other failures.
+pub(super) fn open(
+    ctx: &RestoreCtx,
+    path: &[u8],
+    flags: u32,
+    why: &'static str,
+) -> Outcome<FileRef> {
+    let below = ctx.below_root(path)?;
+    file::open(&ctx.root, below, flags).map_err(|errno| match errno {
+        ELOOP => Failure::new(
+            ESTALE,
+            "a symbolic link leads to another file than at the checkpoint",
+        ),
+        errno => Failure::new(errno, why),
+    })
 }
 
 pub(super) fn reopen(
@@ -120,10 +128,7 @@ pub(super) fn reopen(
     if rec.flags & f::PATH != 0 {
         open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
     }
-    let mut file = ctx
-        .below_root(path)
-        .and_then(|path| file::open(&ctx.root, path, open_flags).why("a file cannot be opened"))?;
-    check_path(&file, path)?;
+    let mut file = open(ctx, path, open_flags, "a file cannot be opened")?;
     if rec.pid != 0 {
         procfs::check(ctx, rec, &file)?;
     }

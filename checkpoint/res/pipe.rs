@@ -16,6 +16,7 @@
 
 use super::holders::Ends;
 use super::holders::PIPE_HELD;
+use super::namedfile;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -48,6 +49,7 @@ use kernel::bindings::O_RDWR;
 use kernel::prelude::*;
 
 const FIFO_IN_USE: &str = "a FIFO is in use";
+const NO_FIFO: &str = "a FIFO cannot be opened";
 
 /// The reference of the pipe that a new file is an end of, writing its records when
 /// it is a new one; 0 when it is no pipe, or that of the image itself.
@@ -121,7 +123,7 @@ fn describe(
         (rec.uid, rec.gid) = attr::owner(end);
         KVec::new()
     } else {
-        super::namedfile::name(end, &st)?
+        namedfile::name(end, &st)?
     };
     rec.path_len = name.len() as u32;
     ctx.writer.record(0, &rec).written()?;
@@ -194,10 +196,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
 /// Opens a FIFO that nobody else has open: what is in it would be mixed.
 fn open_fifo(ctx: &RestoreCtx, name: &[u8]) -> Outcome<FileRef> {
     let flags = O_RDWR | O_NONBLOCK | O_NOCTTY;
-    let end = ctx
-        .below_root(name)
-        .and_then(|path| file::open(&ctx.root, path, flags).why("a FIFO cannot be opened"))?;
-    super::namedfile::check_path(&end, name)?;
+    let end = namedfile::open(ctx, name, flags, NO_FIFO)?;
     let pipe = Pipe::of(&end).filter(|pipe| !pipe.is_anonymous());
     let Some(pipe) = pipe else {
         return Err(Failure::new(
@@ -253,15 +252,10 @@ pub(super) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
     let old = Pipe::of(write).ok_or(EBADF)?;
     let end = match (&built.name, access, built.used) {
         (Some(name), _, _) => {
-            let end = ctx
-                .below_root(name)
-                .and_then(|path| {
-                    // Packets are for fcntl(2); all other flags are asked for here.
-                    let flags = super::openflags::open_flags(rec) & !O_DIRECT;
-                    file::open(&ctx.root, path, flags | O_NONBLOCK | O_NOCTTY)
-                        .why("a FIFO cannot be opened")
-                })
-                .about(name)?;
+            // Packets are for fcntl(2); all other flags are asked for here.
+            let flags = super::openflags::open_flags(rec) & !O_DIRECT;
+            let flags = flags | O_NONBLOCK | O_NOCTTY;
+            let end = namedfile::open(ctx, name, flags, NO_FIFO).about(name)?;
             let same = Pipe::of(&end).is_some_and(|new| new.identity() == old.identity());
             ensure(same, ESTALE, "a FIFO is another one").about(name)?;
             end

@@ -18,6 +18,18 @@ void ckpt_files_get(struct files_struct *files)
 	atomic_inc(&files->count);
 }
 
+/* As file_open_root(), but by a name without symbolic links. */
+struct file *ckpt_open_root(const struct path *root, const char *name, int flags)
+{
+	struct open_how how = build_open_how(flags, 0);
+	struct open_flags op;
+	int err;
+
+	how.resolve = RESOLVE_NO_SYMLINKS;
+	err = build_open_flags(&how, &op);
+	return err ? ERR_PTR(err) : do_file_open_root(root, name, &op);
+}
+
 /* For files of procfs that have the address space itself. */
 struct mm_struct *ckpt_proc_mm(struct file *file)
 {
