@@ -158,6 +158,7 @@ fn own_rules(top: &Path, findings: &mut Vec<String>) -> Result<()> {
         "tests",
         "scripts",
         "Documentation",
+        "kernel-patches",
         ".ci",
     ] {
         walk(top, &top.join(dir), &mut |path, file| {
@@ -169,7 +170,7 @@ fn own_rules(top: &Path, findings: &mut Vec<String>) -> Result<()> {
             let source = name
                 .rsplit_once('.')
                 .is_some_and(|(_, kind)| SOURCES.split(' ').any(|known| known == kind))
-                || ["Makefile", "Kconfig", "run"].contains(&name.as_str());
+                || ["Makefile", "Kconfig", "run", "series"].contains(&name.as_str());
             if !source || path.components().any(|c| c.as_os_str() == "target") {
                 return;
             }

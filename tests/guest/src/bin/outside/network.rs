@@ -104,8 +104,8 @@ fn netlink_receives(scene: &Scene) -> Result<(), String> {
     receives(scene, made(libc::SYS_socket, &args)?)
 }
 
-/// The reason of all: what was interrupted is in no image.
-const WORD: &str = "interrupted system call";
+/// The sockets are in no image, nor what was interrupted.
+const WORD: &str = "not supported";
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
