@@ -10,6 +10,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 use ckpt_guest::life;
+use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -104,7 +105,12 @@ impl Stage {
     pub fn ends(&self, pid: i32) -> Result<(), String> {
         match sys::wait_for(pid, SECONDS) {
             Ended::Exit(0) => Ok(()),
-            other => Err(format!("{other:?}")),
+            other => {
+                // Whatever it has started would be ours, and be waited for by those who follow.
+                let group = -(pid as isize);
+                let _ = sys::plain(libc::SYS_kill, &[group as usize, libc::SIGKILL as usize]);
+                Err(format!("{other:?}"))
+            }
         }
     }
 
@@ -145,7 +151,15 @@ impl Stage {
         // Programs remember who they are: asyncio finds no loop in another process.
         let pid = std::fs::read_to_string(self.file("pid")).unwrap_or_default();
         let pid: i32 = pid.parse().map_err(|_| "it has left no process id")?;
-        let child = match sys::fork_as(pid) {
+        let mut child = sys::fork_as(pid);
+        // The run before may have left one of its group, which ends by itself.
+        for _ in 0..20 {
+            if child == Err(Errno(libc::EEXIST)) {
+                std::thread::sleep(std::time::Duration::from_millis(50 * pace::factor()));
+                child = sys::fork_as(pid);
+            }
+        }
+        let child = match child {
             // After a reboot another one may have it, also of the kernel.
             Err(Errno(libc::EEXIST)) => sys::fork(),
             made => made,
