@@ -14,20 +14,26 @@ pub const ASKERS: &[&str] = &["/bin/bash", "/usr/bin/python3", "/usr/bin/sqlite3
 pub const INPUT: &str = "INPUT";
 /// What bc is to compute.
 pub const BC: &str = "BC";
-/// What a person writes: jobs, a pipeline with jobs of its own, and traps. The one of USR1
-/// runs while a job is waited for, and others live; it answers, so that no signal may be
-/// lost or come twice. No line of the output depends on who is first.
+/// What a person writes: jobs, a pipeline with jobs of its own, and traps. No line of the
+/// output depends on who is first, and none on how often a trap runs: one that ends a `wait`
+/// in the moment in which a job ends loses one of both in bash. So `ring` asks until it is
+/// answered, while the shell waits for no job by name, and what ends `wait $idle` comes when
+/// no job ends.
 const SCRIPT: &str = r#"
 trap 'echo end $told' EXIT
-trap 'told=$((told + 1)); kill -USR2 %1' USR1
+trap 'told=yes; kill -USR2 $ring 2>/dev/null' USR1
 work() { local s=0 i; for ((i = 0; i < 1500; i++)); do ((s = (s * 31 + i * $1) % 1000003)); done; echo $1 $s; }
-ring() { trap heard=1 USR2; for n in {1..20}; do heard=; kill -USR1 $$; until [[ $heard ]]; do sleep 0.01; done; done; exit 7; }
-ring & p=$!
+ring() { trap heard=1 USR2; for n in {1..20}; do heard=; until [[ $heard ]]; do kill -USR1 $$; sleep 0.01; done; done; exit 7; }
+ring & ring=$!
 sleep 1000 & idle=$!
 for n in 1 2 3; do (set -- $(work $n); exit $(($2 % 100))) & p="$p $!"; done
 { for n in 4 5 6; do work $n & done; wait; } | sort | while read n s; do echo "$n: $s"; done
-for q in $p; do while wait $q; s=$?; ((s == 138)); do woken=1; done; echo ended $s; done
-kill $idle; wait $idle 2>/dev/null; echo idle $? woken $woken
+while kill -0 $ring 2>/dev/null; do sleep 0.01; done
+for q in $ring $p; do wait $q; echo ended $?; done
+(while sleep 0.05; do kill -USR1 $$; done) & nudge=$!
+wait $idle; echo woken $?
+trap '' USR1
+kill $nudge $idle; wait $nudge; echo nudge $?; wait $idle; echo idle $?
 "#;
 /// Programs whose files are what they were when an image of them is restarted later.
 pub const PROGRAMS: &[Program] = &[

@@ -23,6 +23,7 @@ use ckpt_guest::cases::with_seed;
 use ckpt_guest::cases::Cases;
 use ckpt_guest::life;
 use ckpt_guest::rng;
+use ckpt_guest::sys;
 
 use list::Program;
 use list::CHANGING;
@@ -43,6 +44,10 @@ struct Stage {
 fn main() -> ExitCode {
     let seed = rng::seed_or(20_081_118);
     let first = life::variable(life::PHASE) == "first";
+    if let Err(errno) = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]) {
+        eprintln!("prctl: {errno}");
+        return ExitCode::FAILURE;
+    }
     let mut cases = Cases::new();
     // One of them only, for whoever looks into it.
     let only = std::env::var("CKPT_ONLY").ok();

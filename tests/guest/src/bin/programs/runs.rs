@@ -169,7 +169,6 @@ impl Stage {
     /// and again, to the right output; how often, and how many microseconds are between.
     /// A short one is over before it was killed as often as others.
     fn killed(&self, time: Duration, rng: &mut Rng) -> Result<(u64, u64), String> {
-        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
         let most = most_kills();
         // So many fit in as a rule, although the machine is not always as fast.
         let mut step = (time.as_micros() as u64 * 2 / (3 * most)).max(1);
@@ -234,9 +233,7 @@ impl Stage {
             Ended::Signal(libc::SIGKILL) => {}
             other => return Err(format!("{other:?}, and not killed")),
         }
-        // Those below it come to us, and keep their ids until they are asked for.
-        // SAFETY: waits for children of ours, and stores nothing.
-        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+        reap(0);
         Ok(true)
     }
 
@@ -262,6 +259,13 @@ impl Stage {
 /// Is the image of this moment restarted?
 fn is_kept(moment: usize) -> bool {
     moment % EVERY == EVERY / 2 || moment == MOMENTS / 2
+}
+
+/// Waits for those that came to us when their parents ended, with the options of
+/// waitpid(2): they keep their ids, and those of their groups, until they are asked for.
+pub fn reap(options: i32) {
+    // SAFETY: waits for children of ours, and stores nothing.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), options) } > 0 {}
 }
 
 /// Removes images; returns how many they were.

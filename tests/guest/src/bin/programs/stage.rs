@@ -18,6 +18,7 @@ use ckpt_guest::sys::Errno;
 
 use crate::list::BC;
 use crate::list::INPUT;
+use crate::runs::reap;
 use crate::Stage;
 use crate::SECONDS;
 
@@ -156,6 +157,7 @@ impl Stage {
         for _ in 0..20 {
             if child == Err(Errno(libc::EEXIST)) {
                 std::thread::sleep(std::time::Duration::from_millis(50 * pace::factor()));
+                reap(libc::WNOHANG);
                 child = sys::fork_as(pid);
             }
         }
