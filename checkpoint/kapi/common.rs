@@ -15,10 +15,17 @@ use super::pages::PAGE;
 use super::walk;
 use super::walk::Entry;
 use super::walk::Range;
+use kernel::alloc::Flags;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
+
+/// For memory that the process that is saved is charged for. It may be near the limit of its
+/// group, and must not be killed for this.
+fn charged() -> Flags {
+    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN
+}
 
 /// Where a page is: an address in the address space with this object reference.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,7 +143,7 @@ impl Known {
             return Ok(false);
         };
         self.pages
-            .try_create_and_insert(page as usize, at, GFP_KERNEL_ACCOUNT)?;
+            .try_create_and_insert(page as usize, at, charged())?;
         self.room = room;
         // SAFETY: By the contract of this function. The reference is the value's own.
         unsafe { bindings::ckpt_get_page(page, 1) };
@@ -159,7 +166,7 @@ impl Known {
             nr_pages: 1,
             first,
         };
-        Ok(self.again.push(run, GFP_KERNEL_ACCOUNT)?)
+        Ok(self.again.push(run, charged())?)
     }
 
     /// What was met again.

@@ -74,9 +74,10 @@ void ckpt_page_dirty(struct page *page)
 	set_page_dirty_lock(page);
 }
 
+/* Charged to the task that is saved, which must not be killed for it when there is none. */
 struct page *ckpt_alloc_page(void)
 {
-	return alloc_page(GFP_KERNEL);
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 }
 
 /* As a pipe has them, with zeros around what will be in it. */
