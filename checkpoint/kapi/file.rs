@@ -146,6 +146,18 @@ pub(crate) fn may_execute(file: &FileRef) -> bool {
     unsafe { bindings::ckpt_may_exec(file.as_ptr()) == 0 }
 }
 
+/// Could execve(2) have made it the program's file? It keeps no script, and no other data.
+pub(crate) fn is_program(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file, which was opened for reading.
+    may_read(file) && unsafe { bindings::ckpt_file_is_elf(file.as_ptr()) }
+}
+
+/// Is it a terminal that was hung up since it was opened?
+pub(crate) fn is_hung_up(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file.
+    unsafe { bindings::ckpt_file_is_hung_up(file.as_ptr()) }
+}
+
 /// May the current task search this directory?
 pub(crate) fn may_search(dir: &FileRef) -> bool {
     // SAFETY: The reference keeps the file.

@@ -261,9 +261,10 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
     if rec.exe_file != 0 {
         let exe = ctx.file(rec.exe_file)?;
         // As execve(2) would ask. The link says no more than which program the
-        // caller could have started: it can also start it and change it.
+        // caller could have started: it can also start it and change it. Nobody can write
+        // to the file from now on, so that it must be one.
         ensure(
-            ctx.is_regular(rec.exe_file) && file::may_execute(exe),
+            ctx.is_regular(rec.exe_file) && file::may_execute(exe) && file::is_program(exe),
             EACCES,
             "the program's file may not be executed",
         )?;

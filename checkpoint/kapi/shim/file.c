@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Open files, paths, and file system views. */
 #include <linux/checkpoint.h>
+#include <linux/cred.h>
+#include <linux/elf.h>
 #include <linux/init_task.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
 #include <linux/pid_namespace.h>
 #include <linux/pidfs.h>
 #include <linux/proc_fs.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
+#include <linux/tty.h>
 #include <linux/xattr.h>
 #include <uapi/linux/pidfd.h>
 
@@ -202,6 +207,21 @@ int ckpt_may_search(struct file *file)
 int ckpt_may_exec(struct file *file)
 {
 	return path_noexec(&file->f_path) ? -EACCES : file_permission(file, MAY_EXEC);
+}
+
+/* Does a file that can be read begin as a program of this machine does? */
+bool ckpt_file_is_elf(struct file *file)
+{
+	char magic[SELFMAG];
+	loff_t pos = 0;
+
+	return kernel_read(file, magic, SELFMAG, &pos) == SELFMAG &&
+	       !memcmp(magic, ELFMAG, SELFMAG);
+}
+
+bool ckpt_file_is_hung_up(struct file *file)
+{
+	return tty_hung_up_p(file);
 }
 
 void ckpt_file_lock(struct file *file)

@@ -131,6 +131,30 @@ fn mapped_file_gone() -> Case {
     refused(&desk, &[libc::ENOENT], &name_of(&path))
 }
 
+/// In the place of the program's file is a script, as old and as long: it could not be
+/// written to while the restarted program lives.
+fn program_is_none() -> Case {
+    let desk = Desk::open("program");
+    desk.make(|| ())?;
+    let path = text(std::fs::read_link("/proc/self/exe"))?;
+    let (kept, other) = (path.with_extension("kept"), path.with_extension("other"));
+    let mut bytes = text(std::fs::read(&path))?;
+    bytes.splice(..2, *b"#!");
+    text(std::fs::write(&other, bytes))?;
+    let was = text(std::fs::metadata(&path))?;
+    text(std::fs::set_permissions(&other, was.permissions()))?;
+    let file = text(std::fs::File::options().write(true).open(&other))?;
+    text(file.set_modified(text(was.modified())?))?;
+    drop(file);
+    text(std::fs::rename(&path, &kept))?;
+    text(std::fs::rename(&other, &path))?;
+    let refused = refused(&desk, &[libc::EACCES], "may not be executed");
+    text(std::fs::rename(&kept, &path))?;
+    refused?;
+    desk.restarts()?;
+    pass_with("a script is no program")
+}
+
 fn directory_gone() -> Case {
     let desk = Desk::open("cwd");
     let path = Path::new("/tmp/restart-errors-cwd");
@@ -274,6 +298,7 @@ fn main() -> ExitCode {
     run("file-is-a-link", file_is_a_link);
     run("directory-is-a-link", directory_is_a_link);
     run("mapped-file-gone", mapped_file_gone);
+    run("program-is-none", program_is_none);
     run("directory-gone", directory_gone);
     run("file-of-another-kind", file_of_another_kind);
     run("mapped-file-written", || {
