@@ -105,17 +105,10 @@ impl RestoreCtx {
             EINVAL,
             "a path is not absolute",
         )?;
-        if *self.root_name == *b"/" {
-            return Ok(path);
-        }
-        match path.strip_prefix(&*self.root_name) {
-            Some([]) => Ok(b"/"),
-            Some(rest) if rest.first() == Some(&b'/') => Ok(rest),
-            _ => Err(Failure::new(
-                ENOENT,
-                "a path is outside of the caller's root",
-            )),
-        }
+        crate::kapi::path::below(path, &self.root_name).ok_or(Failure::new(
+            ENOENT,
+            "a path is outside of the caller's root",
+        ))
     }
 
     /// Reads a string of exactly `len` bytes that belongs to `parent`.

@@ -2,6 +2,7 @@
 
 //! Open files.
 
+use super::inode::Stat;
 use super::path::PathRef;
 use core::ptr::NonNull;
 use kernel::bindings;
@@ -162,6 +163,14 @@ pub(crate) fn is_hung_up(file: &FileRef) -> bool {
 pub(crate) fn may_search(dir: &FileRef) -> bool {
     // SAFETY: The reference keeps the file.
     unsafe { bindings::ckpt_may_search(dir.as_ptr()) == 0 }
+}
+
+/// Is it mapped below an overlay in which it was copied since, and is the copy, of which
+/// stat(2) tells, another one by size or time?
+pub(crate) fn is_left_below(file: &FileRef, st: &Stat) -> bool {
+    let (sec, nsec) = st.mtime;
+    // SAFETY: The reference keeps the file, its inode and its path.
+    unsafe { bindings::ckpt_file_is_left_below(file.as_ptr(), st.size, sec, nsec) }
 }
 
 /// Writes the contents of a file back, as fdatasync(2) does.

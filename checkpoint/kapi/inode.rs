@@ -47,6 +47,16 @@ pub(crate) fn stat(file: &FileRef, ask: bool) -> Result<Stat> {
     })
 }
 
+/// Type and device number of an open file, of which neither changes.
+pub(crate) fn device(file: &FileRef) -> (u32, (u32, u32)) {
+    // SAFETY: The reference keeps the file and its inode.
+    let (mode, dev) = unsafe {
+        let inode = bindings::ckpt_file_inode(file.as_ptr());
+        ((*inode).i_mode, (*inode).i_rdev)
+    };
+    (mode.into(), (dev >> 20, dev & 0xf_ffff))
+}
+
 /// Is it a file of a control group, of either version?
 pub(crate) fn is_cgroup(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file, its inode and the file system.
@@ -78,13 +88,8 @@ pub(crate) struct On {
 impl On {
     /// Of an open file, which is held as long as the answer is of use.
     pub(crate) fn of(file: &FileRef) -> Self {
-        // SAFETY: The reference keeps the file and its inode, whose type does not change.
-        let (mode, dev) = unsafe {
-            let inode = bindings::ckpt_file_inode(file.as_ptr());
-            ((*inode).i_mode, (*inode).i_rdev)
-        };
-        let kind = u32::from(mode) & bindings::S_IFMT;
-        let major = dev >> 20;
+        let (mode, (major, _)) = device(file);
+        let kind = mode & bindings::S_IFMT;
         Self {
             inode: identity(file),
             is_pipe: kind == bindings::S_IFIFO,

@@ -78,6 +78,15 @@ impl PathRef {
         is_covered(self.as_ptr())
     }
 
+    /// Is it in another mount namespace, and leads its name elsewhere in this one?
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM; as of [`PathRef::name`] of the root directory.
+    pub(crate) fn is_elsewhere(&self, name: &[u8]) -> Result<bool> {
+        is_elsewhere(self.as_ptr(), name)
+    }
+
     /// The absolute name in the mount namespace, whatever the task's root is.
     ///
     /// # Errors
@@ -180,6 +189,48 @@ fn is_covered(path: *const bindings::path) -> bool {
 pub(crate) fn is_file_covered(file: &FileRef) -> bool {
     // SAFETY: The reference keeps the file and with it its path.
     is_covered(unsafe { bindings::ckpt_file_path(file.as_ptr()) })
+}
+
+/// As [`PathRef::is_elsewhere`], of an open file.
+pub(crate) fn is_file_elsewhere(file: &FileRef, name: &[u8]) -> Result<bool> {
+    // SAFETY: The reference keeps the file and with it its path.
+    is_elsewhere(unsafe { bindings::ckpt_file_path(file.as_ptr()) }, name)
+}
+
+fn is_elsewhere(path: *const bindings::path, name: &[u8]) -> Result<bool> {
+    // SAFETY: All callers hold references to `path`. Its mount is only compared with those
+    // of the current task's own namespace.
+    if unsafe { bindings::ckpt_path_is_ours(path) } {
+        return Ok(false);
+    }
+    let root = PathRef::root();
+    // SAFETY: As above.
+    if unsafe { !bindings::ckpt_path_is_ours(root.as_ptr()) } {
+        return Ok(true);
+    }
+    // The name begins at the root of the namespace, which need not be the task's.
+    let Some(name) = below(name, &root.name()?) else {
+        return Ok(true);
+    };
+    let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+    text.extend_from_slice(name, GFP_KERNEL)?;
+    text.push(0, GFP_KERNEL)?;
+    let name = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
+    // SAFETY: Both places are held; the name is a string.
+    let named = unsafe { bindings::ckpt_path_is_named(path, root.as_ptr(), name.as_char_ptr()) };
+    Ok(!named)
+}
+
+/// What an absolute name is called below the directory `root`, if it is there.
+pub(crate) fn below<'a>(name: &'a [u8], root: &[u8]) -> Option<&'a [u8]> {
+    if root == b"/" {
+        return Some(name);
+    }
+    match name.strip_prefix(root)? {
+        [] => Some(b"/"),
+        rest if rest.first() == Some(&b'/') => Some(rest),
+        _ => None,
+    }
 }
 
 /// The absolute name of an open file. See [`PathRef::name`].

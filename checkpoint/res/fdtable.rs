@@ -20,39 +20,40 @@ use crate::image::Written;
 use crate::kapi::file;
 use crate::kapi::fs;
 use crate::kapi::fs::NewFiles;
-use crate::kapi::inode;
 use crate::kapi::path;
 use crate::kapi::sharing::Table;
 use kernel::prelude::*;
 
 /// Refuses a table with the other end of what the image goes to: whoever is to read it
-/// stands still, and all would wait for each other. Notes what can be read by it.
+/// stands still, and all would wait for each other. Refuses also what is refused whatever
+/// else there is. Notes what can be read by it.
 pub(crate) fn check(ctx: &mut SaveCtx) -> Outcome {
     let mut next = 0;
     while let Some((fd, file, _)) = fs::next_fd(next) {
         ctx.pipes.look(&file)?;
         next = fd.saturating_add(1);
         crate::kapi::sched::breathe()?;
-        if !ctx.image_on.is_pipe && !ctx.image_on.is_socket {
+        if file::identity(&file) == ctx.image {
             continue;
         }
-        let other = file::identity(&file) != ctx.image;
         let refuse = |errno, why| {
             let failure = Failure::new(errno, why).at(Place::Fd(fd));
             Err(failure
                 .about(&path::display_name(&file))
                 .of(crate::format::FILE))
         };
+        if let Some(why) = super::filekind::refuse_early(&file) {
+            return refuse(EOPNOTSUPP, why);
+        }
+        if !ctx.image_on.is_pipe && !ctx.image_on.is_socket {
+            continue;
+        }
         let same = ctx.image_on.is_on(&file) && file::may_read(&file);
-        if other && (same || ctx.image_on.is_received_by(&file)) {
+        if same || ctx.image_on.is_received_by(&file) {
             return refuse(
                 EDEADLK,
                 "a process of the image is to read it, and stands still",
             );
-        }
-        // It may be the peer.
-        if other && ctx.image_on.is_socket && inode::On::of(&file).is_other_socket() {
-            return refuse(EOPNOTSUPP, super::filekind::OTHER_SOCKETS);
         }
     }
     Ok(())

@@ -12,6 +12,7 @@
 //!
 //! Not saved: the settings of a terminal; the access time.
 
+use super::filekind;
 use super::filekind::classify;
 use super::namedfile;
 use super::namedfile::Contents;
@@ -144,7 +145,14 @@ fn describe(
     owner: Owner,
     anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
-    let st = inode::stat(file, ctx.may_ask()).why("the attributes of a file cannot be read")?;
+    // Without asking, a server elsewhere may have another time: the restart asks.
+    let ask = ctx.may_ask() || !file::is_served_elsewhere(file);
+    let st = inode::stat(file, ask).why("the attributes of a file cannot be read")?;
+    ensure(
+        !file::is_left_below(file, &st),
+        EOPNOTSUPP,
+        "a mapped file that was copied up since is not supported",
+    )?;
     let is_image = file::identity(file) == ctx.image;
     ensure(
         file::flags(file) & O_ACCMODE != 3,
@@ -188,7 +196,7 @@ fn describe(
         (rec.kind, rec.object) = (kind::SOCKET, owner.socket);
         return Ok((rec, KVec::new()));
     }
-    rec.kind = match (classify(file, &st), fd) {
+    rec.kind = match (classify(file, st.mode.into(), st.rdev), fd) {
         (Ok(kind), _) => kind,
         (Err(_), Some(fd)) if is_image => {
             rec.stream_fd = fd;
@@ -221,6 +229,7 @@ fn describe(
     }
     let path = namedfile::name(file, &st)?;
     (rec.pid, rec.pid_at) = procfs::look(ctx, file, &path)?;
+    filekind::refuse_watch(file, &path)?;
     rec.path_len = path.len() as u32;
     Ok((rec, path))
 }

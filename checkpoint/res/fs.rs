@@ -61,6 +61,7 @@ fn name(path: &PathRef, gone: &'static str, which: &[u8]) -> Outcome<KVec<u8>> {
     });
     name.and_then(|name| {
         ensure(!path.is_covered(), EOPNOTSUPP, namedfile::COVERED)?;
+        ensure(!path.is_elsewhere(&name)?, EOPNOTSUPP, namedfile::ELSEWHERE)?;
         Ok(name)
     })
     .map_err(|failure: Failure| failure.about(&path.display_name()))

@@ -38,6 +38,9 @@ use kernel::prelude::*;
 /// Why what a path leads to now is not what it has led to.
 pub(super) const COVERED: &str = "a path over which something was mounted is not supported";
 
+/// Why it is another file in the namespace of the process.
+pub(super) const ELSEWHERE: &str = "a path of another mount namespace is not supported";
+
 /// The path of an open file, by which it can be opened again.
 pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
     let path = path::file_name(file).map_err(|errno| {
@@ -55,6 +58,11 @@ pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
     // A device is compared by its number: it may be one of before /dev was mounted.
     let device = u32::from(st.mode) & S_IFMT == S_IFCHR;
     ensure(device || !path::is_file_covered(file), EOPNOTSUPP, COVERED)?;
+    ensure(
+        device || !path::is_file_elsewhere(file, &path)?,
+        EOPNOTSUPP,
+        ELSEWHERE,
+    )?;
     ensure(
         path.len() <= crate::format::STR_MAX,
         ENAMETOOLONG,
@@ -146,7 +154,7 @@ pub(super) fn reopen(
     )?;
     if matches!(rec.kind, kind::CHARDEV | kind::TTY) {
         ensure(
-            is_simple_device(&st) || is_terminal(&st),
+            is_simple_device(st.rdev) || is_terminal(st.rdev),
             EOPNOTSUPP,
             "this character device is not supported",
         )?;

@@ -131,6 +131,34 @@ bool ckpt_unlinked(const struct path *path)
 	return d_unlinked(path->dentry);
 }
 
+bool ckpt_path_is_ours(const struct path *path)
+{
+	return our_mnt(path->mnt);
+}
+
+/*
+ * Does a name lead to this place, from a root? What cannot be told without asking a file
+ * system does not. The rights are the kernel's: nothing is learned but that it is so.
+ */
+bool ckpt_path_is_named(const struct path *path, const struct path *root, const char *name)
+{
+	const unsigned int flags = LOOKUP_CACHED | LOOKUP_NO_SYMLINKS;
+	struct path found;
+	int err, tries = 0;
+	bool same;
+
+	do {
+		/* Somebody may rename or mount something in this moment. */
+		scoped_with_kernel_creds()
+			err = vfs_path_lookup(root->dentry, root->mnt, name, flags, &found);
+	} while (err == -EAGAIN && ++tries < 10);
+	if (err)
+		return false;
+	same = found.dentry == path->dentry;
+	path_put(&found);
+	return same;
+}
+
 /* For a super block of procfs. */
 bool ckpt_procfs_is_own(struct super_block *sb)
 {
@@ -152,6 +180,31 @@ bool ckpt_file_is_stream(struct file *file)
 bool ckpt_file_is_backing(struct file *file)
 {
 	return file->f_mode & FMODE_BACKING;
+}
+
+/*
+ * Mapped is a file below an overlay, which was copied up since, and stat(2) tells of the
+ * copy: has that one another size or time?
+ */
+bool ckpt_file_is_left_below(struct file *file, loff_t size, s64 sec, u32 nsec)
+{
+	struct dentry *dentry = file_user_path(file)->dentry;
+	struct inode *inode = file_inode(file);
+	struct timespec64 mtime = inode_get_mtime(inode);
+
+	if (!ckpt_file_is_backing(file) || !(dentry->d_flags & DCACHE_OP_REAL) ||
+	    d_real_inode(dentry) == inode)
+		return false;
+	return i_size_read(inode) != size || mtime.tv_sec != sec || mtime.tv_nsec != nsec;
+}
+
+/* Is there something in memory that is not on the disk yet? */
+bool ckpt_file_is_dirty(struct file *file)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) ||
+	       mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK);
 }
 
 bool ckpt_file_has_own_locks(struct file *file)

@@ -2,13 +2,20 @@
 
 //! Files and directories whose names lead nowhere, or elsewhere.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
 use ckpt_guest::desk::Desk;
 use ckpt_guest::life::c_path;
+use ckpt_guest::mem::Map;
+use ckpt_guest::mem::Spec;
+use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 
 use crate::arrange::fd;
+use crate::arrange::had;
 use crate::arrange::thing;
 use crate::arrange::Place;
 use crate::arrange::Thing;
@@ -120,6 +127,112 @@ fn detached_directory(_: &Desk) -> Result<Place, String> {
     Ok(Place::Path("current directory".into()))
 }
 
+/// A mount namespace of this process, in which nothing comes from elsewhere or goes there.
+fn own_mounts() -> Result<(), String> {
+    let nothing = std::ptr::null();
+    // SAFETY: strings that end with NUL, and no data.
+    unsafe {
+        sys::libc_result(libc::unshare(libc::CLONE_NEWNS)).map_err(|e| format!("unshare: {e}"))?;
+        let flags = libc::MS_REC | libc::MS_PRIVATE;
+        let root = c"/".as_ptr();
+        sys::libc_result(libc::mount(nothing, root, nothing, flags, nothing.cast()))
+            .map_err(|e| format!("mount: {e}"))?;
+    }
+    Ok(())
+}
+
+/// A file below a directory that is another one in the namespace of the process, where
+/// there is a file of this name, too.
+fn elsewhere(_: &Desk) -> Result<Place, String> {
+    let (path, cover) = to_cover("refusals-elsewhere")?;
+    let name = c_path(&path.join("file"));
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let opened = sys::open(&name, flags, 0o600);
+    own_mounts()?;
+    cover()?;
+    let again = sys::open(&name, flags, 0o600).map_err(|e| format!("open: {e}"))?;
+    let _ = sys::close(again);
+    fd("open", opened.map(|fd| fd as usize))
+}
+
+fn elsewhere_directory(_: &Desk) -> Result<Place, String> {
+    let (path, cover) = to_cover("refusals-elsewhere-cwd")?;
+    let outer = std::fs::File::open(&path).map_err(|e| e.to_string())?;
+    own_mounts()?;
+    cover()?;
+    // SAFETY: a descriptor of ours.
+    let done = unsafe { libc::fchdir(std::os::fd::AsRawFd::as_raw_fd(&outer)) };
+    sys::libc_result(done).map_err(|e| format!("fchdir: {e}"))?;
+    Ok(Place::Path(path.display().to_string()))
+}
+
+/// What is the same file in both namespaces is saved.
+pub fn the_same_elsewhere(desk: &Desk) -> Case {
+    let name = c"/dev/shm/refusals-same-elsewhere";
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let kept = had("open", sys::open(name, flags, 0o600))?;
+    // Without the namespace of its own there is no image.
+    desk.make(|| {
+        if let Err(why) = own_mounts() {
+            eprintln!("{why}");
+            sys::exit(3);
+        }
+    })?;
+    let _ = sys::close(kept);
+    desk.restarts()?;
+    pass_with("one file by one name")
+}
+
+/// Mapped is the lower file of an overlay, of which a copy is written to since.
+fn copied_up(_: &Desk) -> Result<Place, String> {
+    let base = PathBuf::from("/dev/shm/refusals-overlay");
+    for name in ["lower", "upper", "work", "all"] {
+        std::fs::create_dir_all(base.join(name)).map_err(|e| e.to_string())?;
+    }
+    std::fs::write(base.join("lower/file"), [1; PAGE]).map_err(|e| e.to_string())?;
+    let all = base.join("all");
+    let below = |name: &str| base.join(name).display().to_string();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        below("lower"),
+        below("upper"),
+        below("work")
+    );
+    let options = CString::new(options).map_err(|e| e.to_string())?;
+    let (kind, place) = (c"overlay".as_ptr(), c_path(&all));
+    // SAFETY: strings that end with NUL.
+    let done = unsafe { libc::mount(kind, place.as_ptr(), kind, 0, options.as_ptr().cast()) };
+    sys::libc_result(done).map_err(|e| format!("mount: {e}"))?;
+    let name = c_path(&all.join("file"));
+    let fd = had("open", sys::open(&name, libc::O_RDONLY, 0))?;
+    let spec = Spec {
+        flags: libc::MAP_PRIVATE,
+        prot: libc::PROT_READ,
+        fd,
+        ..Spec::default()
+    };
+    let map = had("mmap", Map::new(spec))?;
+    had("close", sys::close(fd))?;
+    std::fs::write(all.join("file"), [2; PAGE]).map_err(|e| e.to_string())?;
+    Ok(Place::Address(map.addr))
+}
+
+/// A file of a control group that counts for who has it open.
+fn peak(_: &Desk) -> Result<Place, String> {
+    let base = std::env::temp_dir().join("refusals-groups");
+    std::fs::create_dir_all(&base).map_err(|e| e.to_string())?;
+    let (kind, place) = (c"cgroup2".as_ptr(), c_path(&base));
+    // SAFETY: strings that end with NUL, and no data.
+    let done = unsafe { libc::mount(kind, place.as_ptr(), kind, 0, std::ptr::null()) };
+    sys::libc_result(done).map_err(|e| format!("mount: {e}"))?;
+    std::fs::write(base.join("cgroup.subtree_control"), "+memory")
+        .map_err(|e| format!("+memory: {e}"))?;
+    let group = base.join("group-of-refusals");
+    std::fs::create_dir_all(&group).map_err(|e| e.to_string())?;
+    let opened = sys::open(&c_path(&group.join("memory.peak")), libc::O_RDWR, 0);
+    fd("memory.peak", opened.map(|fd| fd as usize))
+}
+
 /// Names.
 pub const THINGS: &[Thing] = &[
     thing("fd-unlinked", unlinked, &["unlinked", "deleted"]),
@@ -150,4 +263,12 @@ pub const THINGS: &[Thing] = &[
         detached_directory,
         &["a directory has no path in a file system"],
     ),
+    thing("fd-elsewhere", elsewhere, &["another mount namespace"]),
+    thing(
+        "task-elsewhere-directory",
+        elsewhere_directory,
+        &["another mount namespace"],
+    ),
+    thing("map-copied-up", copied_up, &["copied up"]),
+    thing("fd-peak", peak, &["pressure or a peak"]),
 ];
