@@ -57,6 +57,8 @@ fn next_crid() -> i32 {
 pub(crate) enum Part {
     /// Looks whether it can be saved at all.
     Check,
+    /// Writes back what the image relies on.
+    WriteBack,
     /// Saves itself.
     Save,
 }
@@ -91,6 +93,8 @@ pub(crate) struct SaveCtx {
     pub(crate) image_start: i64,
     /// Which timers have sent signals to threads that are still to be saved.
     pub(crate) sent: res::timer::Sending,
+    /// There is something to write back.
+    pub(crate) writes_back: bool,
     /// Files that were written back, by their inodes.
     pub(crate) written_back: Saved,
     /// Pages on their way.
@@ -168,7 +172,7 @@ fn check(ctx: &mut SaveCtx) -> Outcome {
         res::fdtable::check(ctx)?;
     }
     if first {
-        res::sharedfile::write_back(ctx)?;
+        res::sharedfile::look(ctx)?;
     }
     Ok(())
 }
@@ -218,6 +222,10 @@ impl Course {
     fn run(&mut self, members: &[Member]) -> Outcome<i32> {
         // Refused before the first byte.
         self.each(members, Part::Check)?;
+        // Behind all refusals: who could keep the disk waiting is not among the members.
+        if self.ctx()?.writes_back {
+            self.each(members, Part::WriteBack)?;
+        }
         let ctx = self.ctx()?;
         ctx.crid = next_crid();
         res::head::save(ctx, members.len())?;
@@ -256,7 +264,7 @@ impl Course {
                 ctx.outside = false;
                 ctx.perform(part)
             }
-            herd::Part::Zombie(_) if part == Part::Check => Ok(()),
+            herd::Part::Zombie(_) if part != Part::Save => Ok(()),
             herd::Part::Zombie(task) => res::task::save_zombie(self.ctx()?, &member.entry, task),
             herd::Part::Parked(parked) => {
                 let mut ctx = self.ctx.take().ok_or(ESRCH)?;
@@ -295,6 +303,7 @@ impl SaveCtx {
         Ok(Self {
             image: file::identity(image),
             image_on: inode::On::of(image),
+            writes_back: false,
             written_back: Saved::new(),
             // Whoever shares the open file has moved it until now.
             image_start: file::position(image),
@@ -328,6 +337,8 @@ impl SaveCtx {
     pub(crate) fn perform(&mut self, part: Part) -> Outcome {
         match part {
             Part::Check => check(self),
+            Part::WriteBack if !task::is_first_thread() => Ok(()),
+            Part::WriteBack => res::sharedfile::write_back(self),
             Part::Save => self.save_current(),
         }
     }

@@ -166,9 +166,9 @@ unsafe fn look(
     }
 }
 
-/// The files that the current task may have written to through shared mappings, and where
-/// they are mapped.
-pub(crate) fn written_files(lock: &mm::ReadLock) -> Result<KVVec<(Range, FileRef)>> {
+/// The files of which something may not be on the disk, and where they are mapped: shared
+/// ones, which the current task may have written to, and those with what anybody has written.
+pub(crate) fn unwritten_files(lock: &mm::ReadLock) -> Result<KVVec<(Range, FileRef)>> {
     let _ = lock;
     let mm = mm::current_mm();
     let mut list = KVVec::new();
@@ -184,7 +184,10 @@ pub(crate) fn written_files(lock: &mm::ReadLock) -> Result<KVVec<(Range, FileRef
             addr = range.vm_end;
             let file = (*vma).vm_file;
             let shared = bindings::ckpt_vma_flags(vma) as u64 & bit(bindings::VMA_SHARED_BIT) != 0;
-            if shared && !file.is_null() && !bindings::ckpt_file_is_anon_shmem(file) {
+            if !file.is_null()
+                && !bindings::ckpt_file_is_anon_shmem(file)
+                && (shared || bindings::ckpt_file_is_dirty(file))
+            {
                 let range = Range {
                     start: range.vm_start as u64,
                     end: range.vm_end as u64,

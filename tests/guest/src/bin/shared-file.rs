@@ -178,23 +178,35 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
     }
 }
 
-/// The disk has the bytes that were written through a mapping.
-fn on_the_disk(dir: &Path) -> Result<(), String> {
-    let path = file(dir, "written-back");
+fn written_through(path: &Path) -> Map {
+    let map = writable(path);
+    map.fill_page(4, 0xd15c);
+    map
+}
+
+/// Written by a descriptor, of a file of which the pages are mapped privately and unchanged:
+/// the image has none of them.
+fn written_below(path: &Path) -> Map {
+    let map = map(path, libc::O_RDONLY, libc::MAP_PRIVATE, libc::PROT_READ);
+    let fd = check::need("open", sys::open(&c_path(path), libc::O_WRONLY, 0));
+    let page = page_of(0xd15d);
+    check::need("pwrite", sys::pwrite(fd, &page, 4 * PAGE));
+    check::need("close", sys::close(fd));
+    map
+}
+
+/// The disk has the bytes that were written through a mapping, or below one.
+fn on_the_disk(dir: &Path, name: &str, seed: u64, write: fn(&Path) -> Map) -> Result<(), String> {
+    let path = file(dir, name);
     // SAFETY: no arguments.
     unsafe { libc::sync() };
-    let desk = Desk::open("written-back");
-    let arrange = || {
-        let map = writable(&path);
-        map.fill_page(4, 0xd15c);
-        map
-    };
+    let desk = Desk::open(name);
+    let arrange = || write(&path);
     let found = || {
         // What was read before is not what is there now; nothing is written back.
         let _ = std::fs::write("/proc/sys/vm/drop_caches", "1");
         let disk = std::fs::read(DEVICE).unwrap_or_default();
-        disk.chunks(1024)
-            .any(|part| part == &page_of(0xd15c)[..1024])
+        disk.chunks(1024).any(|part| part == &page_of(seed)[..1024])
     };
     // Written, and not yet written back.
     let map = arrange();
@@ -202,9 +214,9 @@ fn on_the_disk(dir: &Path) -> Result<(), String> {
         return Err("the disk had it before".to_string());
     }
     check::need("munmap", map.unmap());
-    image(&desk, arrange, |map| map.page_is(4, 0xd15c))?;
+    image(&desk, arrange, |map| map.page_is(4, seed))?;
     if !found() {
-        return Err("the disk lacks what was written through a mapping".to_string());
+        return Err(format!("{name}: the disk lacks what was written"));
     }
     desk.restarts()
 }
@@ -220,7 +232,9 @@ fn written_back() -> Case {
     let mounted = run("/sbin/mkfs.ext2", &["-q", "-b", "4096", DEVICE])
         .and_then(|()| run("/bin/mount", &["-t", "ext2", DEVICE, "/tmp/ckpt-disk"]));
     let case = match mounted {
-        Ok(()) => on_the_disk(dir).and_then(|()| cases::pass()),
+        Ok(()) => on_the_disk(dir, "written-back", 0xd15c, written_through)
+            .and_then(|()| on_the_disk(dir, "written-below", 0xd15d, written_below))
+            .and_then(|()| cases::pass()),
         Err(reason) => cases::skip(reason),
     };
     let _ = run("/bin/umount", &["/tmp/ckpt-disk"]);
