@@ -186,13 +186,17 @@ impl Born {
         }
     }
 
-    /// Waits until a process that was told so has ended.
-    pub(crate) fn await_end(&self) {
-        for _ in 0..MOURNING {
-            if birth::is_zombie(&self.task) || birth::is_gone(&self.task) {
+    /// Waits until a process that was told so has ended, but not longer than `left` ticks,
+    /// which become less, and not when the current task is killed. A tracer can keep it
+    /// from its end.
+    fn await_end(&self, left: &mut u32) {
+        for _ in 0..MOURNING.min(*left) {
+            let ended = birth::is_zombie(&self.task) || birth::is_gone(&self.task);
+            if ended || sched::is_killed() {
                 return;
             }
             sched::sleep_tick();
+            *left = left.saturating_sub(1);
         }
     }
 
@@ -351,6 +355,14 @@ impl Births {
     /// From here on all go on, whatever becomes of the caller.
     pub(crate) fn be_certain(&self) {
         self.certain.set(true);
+    }
+
+    /// Waits until those that only end have ended.
+    pub(crate) fn await_ends(&self) {
+        let mut left = MOURNING_ALL;
+        for born in self.born.iter().filter(|born| born.ends.get()) {
+            born.await_end(&mut left);
+        }
     }
 
     /// Has all become what they built, but for those that only end.

@@ -232,6 +232,9 @@ impl Course {
         for (place, ended) in core::mem::replace(&mut self.zombies, KVVec::new()) {
             self.births.end(place, ended);
         }
+        // What the kernel does at the end of a process for those around it, as a hangup of
+        // stopped ones, must find none of them as it will be.
+        self.births.await_ends();
         self.births.commit(&forest.tasks);
         res::tree::lay_out(forest, &self.births);
         me.leave();

@@ -185,11 +185,10 @@ impl Forest {
     }
 }
 
-/// Gives the zombies their last values, when they have ended.
+/// Gives the zombies, which have ended, their last values.
 pub(crate) fn lay_out(forest: &Forest, births: &Births) {
     for (place, task) in forest.tasks.iter().enumerate() {
         if let Some(born) = births.find(place).filter(|_| task.is_zombie()) {
-            born.await_end();
             birth::lay_out(
                 born.task(),
                 task.exit_signal,
