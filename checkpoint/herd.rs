@@ -76,18 +76,22 @@ struct Held {
 /// Turns of users, by their ids; the last one is that of the privileged.
 const TURNS: usize = 257;
 
+/// Longest time to wait for a turn, in milliseconds. Whoever is held up by a task that does
+/// not come to a stand must not make all others fail.
+const TURN_MS: u32 = PATIENCE_MS / 4;
+
 /// Somebody gathers at this moment.
 static GATHERING: [Atomic<i32>; TURNS] = [const { Atomic::new(0) }; TURNS];
 
 /// The turn to gather. Two that gather the same tasks would each get some of them,
 /// and wait for the others until their patience ends. Who may hold the same tasks has
-/// the same turn, as a rule. Users whose ids are alike modulo 256 wait for each other: who
-/// may use many ids can keep others at EBUSY, but not those with CAP_SYS_ADMIN.
-struct Turn(&'static Atomic<i32>);
+/// the same turn, as a rule. Users whose ids are alike modulo 256 wait for each other, for a
+/// while: it only makes it unlikely that two come into each other's way.
+struct Turn(Option<&'static Atomic<i32>>);
 
 impl Turn {
-    /// Waits for the turn, at most `left` milliseconds, which become less. Not with a
-    /// lock: whoever waits may have to stand still for the other one.
+    /// Waits for the turn, at most [`TURN_MS`] of the `left` milliseconds, which become less;
+    /// goes on without it then. Not with a lock: whoever waits may have to stand still for the other one.
     fn take(left: &mut u32) -> Outcome<Self> {
         let last = TURNS.saturating_sub(1);
         let own = if task::capable(task::CAP_SYS_ADMIN) {
@@ -96,24 +100,26 @@ impl Turn {
             (task::real_uid() as usize).checked_rem(last).unwrap_or(0)
         };
         let turn = GATHERING.get(own).ok_or(EINVAL)?;
+        let least = left.saturating_sub(TURN_MS);
         while turn.cmpxchg(0, 1, Full).is_err() {
+            if *left <= least {
+                return Ok(Self(None));
+            }
             let paused = pause(left).map_err(|failure| {
                 let why = "killed while another checkpoint has not gathered its tasks";
                 given_up(failure, why)
             });
-            ensure(
-                paused?,
-                EBUSY,
-                "another checkpoint has not gathered its tasks within 10 seconds",
-            )?;
+            paused?;
         }
-        Ok(Self(turn))
+        Ok(Self(Some(turn)))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.store(0, Release);
+        if let Some(turn) = self.0 {
+            turn.store(0, Release);
+        }
     }
 }
 
@@ -333,6 +339,30 @@ fn why_busy(failure: Failure, task: &Seen, seen: &[Seen]) -> Failure {
             .at(Place::Number(child.pid.into())),
         None => failure.of_task(task.pid),
     }
+}
+
+/// Refuses what the first process, which is the restarting one, may have, and those that a
+/// restart makes do not get: they have the terminal of the first one, in its session.
+fn check_below(task: &Seen, top: &Seen) -> Outcome {
+    if task.state == State::Zombie || task.tgid == top.tgid {
+        return Ok(());
+    }
+    ensure(
+        !task.old_exit_signal,
+        EOPNOTSUPP,
+        "an exit signal from before the parent has called execve is not supported",
+    )?;
+    let own = task.terminal != top.terminal;
+    ensure(
+        task.sid == top.sid || task.terminal == 0,
+        EOPNOTSUPP,
+        "a controlling terminal of another session than the first one's is not supported",
+    )?;
+    ensure(
+        task.sid != top.sid || !own,
+        EOPNOTSUPP,
+        "another controlling terminal than the first process has is not supported",
+    )
 }
 
 /// The last look at a task that stands still.
