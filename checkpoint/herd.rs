@@ -293,6 +293,11 @@ impl Held {
 
     /// The members, in the order in which they were seen.
     fn members(mut self, seen: KVVec<Seen>, top: &Task) -> Outcome<KVVec<Member>> {
+        if let Some(top) = seen.first() {
+            for task in &seen {
+                check_below(task, top).map_err(|f| f.of_task(task.pid))?;
+            }
+        }
         let mut members = KVVec::new();
         for task in seen {
             let part = if is_caller(&task.task) {
@@ -388,6 +393,8 @@ fn entry(task: &Seen, first: bool) -> Tree {
         for (on, bit) in [
             (task.subreaper, f::SUBREAPER),
             (task.session_leader, f::SESSION_LEADER),
+            // A zombie may have become one before its tracer went away.
+            (task.autoreap && task.state != State::Zombie, f::AUTOREAP),
         ] {
             entry.flags |= if on { bit } else { 0 };
         }

@@ -25,8 +25,10 @@ pub mod tree_flags {
     pub const SUBREAPER: u32 = 1 << 1;
     /// The process leads its session.
     pub const SESSION_LEADER: u32 = 1 << 2;
+    /// Nobody waits for the process: it leaves no zombie (CLONE_AUTOREAP).
+    pub const AUTOREAP: u32 = 1 << 3;
     /// All bits.
-    pub const ALL: u32 = (1 << 3) - 1;
+    pub const ALL: u32 = (1 << 4) - 1;
 }
 
 wire! {
@@ -96,6 +98,10 @@ impl Record for Tree {
             self.flags & tree_flags::SESSION_LEADER == 0
                 || (self.sid == self.pid && self.pgid == self.pid),
             "session leader is not in its own session and group",
+        )?;
+        ensure(
+            self.flags & tree_flags::AUTOREAP == 0 || !self.is_zombie(),
+            "a zombie is of a process that leaves none",
         )?;
         ensure(self.reserved == [0; 4], "reserved field is not zero")
     }

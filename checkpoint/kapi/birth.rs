@@ -195,6 +195,8 @@ pub(crate) struct Place<'a> {
     pub(crate) session: Group<'a>,
     pub(crate) subreaper: bool,
     pub(crate) session_leader: bool,
+    /// It leaves no zombie.
+    pub(crate) autoreap: bool,
     /// It is to end at once: its parent hears nothing of that.
     pub(crate) ends: bool,
 }
@@ -277,7 +279,7 @@ pub(crate) fn link(
             // second leader of the session that it was born in.
             let own = !matches!(place.session, Group::Born);
             bindings::ckpt_set_leads_session(child, place.session_leader && own && !place.ends);
-            bindings::ckpt_set_autoreap(child, false);
+            bindings::ckpt_set_autoreap(child, place.autoreap && !place.ends);
             (*child).exit_signal = if place.ends {
                 0
             } else {

@@ -253,12 +253,14 @@ pub(crate) fn timer_slack() -> (u64, u64) {
     }
 }
 
-/// Sets the two timer slacks, in nanoseconds.
-pub(crate) fn set_timer_slack(current: u64, default: u64) {
+/// Sets the timer slack, if there is one, and the default one, in nanoseconds.
+pub(crate) fn set_timer_slack(own: Option<u64>, default: u64) {
     // SAFETY: A change by another task is a change of one word.
     unsafe {
         let t = current_ptr();
-        (*t).timer_slack_ns = current;
+        if let Some(own) = own {
+            (*t).timer_slack_ns = own;
+        }
         (*t).default_timer_slack_ns = default;
     }
 }

@@ -43,6 +43,12 @@ pub(crate) struct Seen {
     pub(crate) exit_code: u32,
     pub(crate) subreaper: bool,
     pub(crate) session_leader: bool,
+    /// It leaves no zombie.
+    pub(crate) autoreap: bool,
+    /// Its parent has called execve(2) since, and would get SIGCHLD in place of that.
+    pub(crate) old_exit_signal: bool,
+    /// Which controlling terminal it has, or 0.
+    pub(crate) terminal: usize,
 }
 
 impl Seen {
@@ -265,6 +271,9 @@ unsafe fn look(task: *mut task_struct) -> Seen {
             exit_code: bindings::ckpt_exit_code(task) as u32,
             subreaper: bindings::ckpt_task_is_subreaper(task),
             session_leader: leads && bindings::ckpt_leads_session(task),
+            autoreap: bindings::ckpt_is_autoreap(task),
+            old_exit_signal: leads && bindings::ckpt_exit_signal_is_old(task),
+            terminal: bindings::ckpt_terminal(task) as usize,
         }
     }
 }

@@ -343,8 +343,8 @@ fn commit_values(rec: &Task, creds: cred::Ready) {
     }
     task::set_flags(clear, set);
     task::set_pdeath_signal(rec.pdeath_signal);
-    if rec.rt_priority == 0 {
-        // Real-time tasks have none; the scheduler has seen to that.
-        task::set_timer_slack(rec.timer_slack_ns, rec.default_timer_slack_ns);
-    }
+    // Real-time tasks have none; the scheduler has seen to that. Theirs comes back from the
+    // default when they are no such tasks any more.
+    let own = (rec.rt_priority == 0).then_some(rec.timer_slack_ns);
+    task::set_timer_slack(own, rec.default_timer_slack_ns);
 }

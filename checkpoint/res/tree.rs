@@ -163,6 +163,7 @@ impl Forest {
                 session: group(task.sid, first.sid),
                 subreaper: task.flags & f::SUBREAPER != 0,
                 session_leader: task.flags & f::SESSION_LEADER != 0,
+                autoreap: task.flags & f::AUTOREAP != 0,
                 ends: task.is_zombie(),
             };
             places.push(place, GFP_KERNEL_ACCOUNT)?;

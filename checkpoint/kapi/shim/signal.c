@@ -140,7 +140,8 @@ bool ckpt_restores_sigmask(void)
 
 /*
  * The signal that has stopped the task, or 0; of a stop of the process, what wait()
- * is still to tell; or that it goes on. False while SIGCHLD is still to tell that.
+ * is still to tell; or that it goes on. False while SIGCHLD is still to tell that, and of a
+ * process that is stopped while the task is not: a tracer has just come.
  */
 bool ckpt_stop_state(u32 *signal, u32 *code, bool *continued)
 {
@@ -151,6 +152,8 @@ bool ckpt_stop_state(u32 *signal, u32 *code, bool *continued)
 		  current->jobctl & JOBCTL_STOP_SIGMASK : 0;
 	*code = *signal && sig->flags & SIGNAL_STOP_STOPPED ? sig->group_exit_code : 0;
 	*continued = !*signal && sig->flags & SIGNAL_STOP_CONTINUED;
+	if (!*signal && sig->flags & SIGNAL_STOP_STOPPED)
+		return false;
 	return !(sig->flags & SIGNAL_CLD_MASK);
 }
 

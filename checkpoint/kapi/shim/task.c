@@ -57,6 +57,24 @@ void ckpt_set_autoreap(struct task_struct *task, bool on)
 	task->signal->autoreap = on;
 }
 
+bool ckpt_is_autoreap(struct task_struct *task)
+{
+	return task->signal->autoreap;
+}
+
+/* The terminal of the process, to compare it. */
+const void *ckpt_terminal(struct task_struct *task)
+{
+	return READ_ONCE(task->signal->tty);
+}
+
+/* Would its parent, which has called execve since, get SIGCHLD in place of another signal? */
+bool ckpt_exit_signal_is_old(struct task_struct *task)
+{
+	return task->exit_signal != SIGCHLD &&
+	       task->parent_exec_id != READ_ONCE(task->real_parent->self_exec_id);
+}
+
 void ckpt_tasklist_read_lock(void)
 {
 	read_lock(&tasklist_lock);
@@ -139,13 +157,14 @@ bool ckpt_has_spec_ctrl(void)
 	       task_spec_ssb_noexec(current) ||
 	       task_spec_ssb_force_disable(current) ||
 	       task_spec_ib_disable(current) ||
-	       task_spec_ib_force_disable(current);
+	       task_spec_ib_force_disable(current) ||
+	       test_thread_flag(TIF_SPEC_L1D_FLUSH);
 }
 
 bool ckpt_has_io_uring(const struct task_struct *task)
 {
 #ifdef CONFIG_IO_URING
-	return READ_ONCE(task->io_uring);
+	return READ_ONCE(task->io_uring) || READ_ONCE(task->io_uring_restrict);
 #else
 	return false;
 #endif

@@ -32,7 +32,8 @@ u64 ckpt_xstate_features(void)
 
 u64 ckpt_xstate_dynamic(void)
 {
-	return xstate_get_host_group_perm() & XFEATURE_MASK_USER_DYNAMIC;
+	return (xstate_get_host_group_perm() | xstate_get_guest_group_perm()) &
+	       XFEATURE_MASK_USER_DYNAMIC;
 }
 
 /* The copy takes the protection key rights from the thread. */

@@ -239,6 +239,8 @@ struct cr_hdr_error {
 #define CR_TREE_ZOMBIE			0x1
 #define CR_TREE_SUBREAPER		0x2	/* The process adopts orphans below it */
 #define CR_TREE_SESSION_LEADER		0x4	/* The process leads its session */
+/* Nobody waits for the process: it leaves no zombie (CLONE_AUTOREAP) */
+#define CR_TREE_AUTOREAP		0x8
 
 /* struct cr_hdr_tree: one task of the forest */
 struct cr_hdr_tree {

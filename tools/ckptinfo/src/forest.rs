@@ -57,6 +57,9 @@ pub fn lines(model: &Model) -> Vec<String> {
         if task.flags & f::SUBREAPER != 0 {
             notes.push("adopts orphans".into());
         }
+        if task.flags & f::AUTOREAP != 0 {
+            notes.push("leaves no zombie".into());
+        }
         let notes = if notes.is_empty() {
             String::new()
         } else {

@@ -29,7 +29,7 @@ fn forest() {
                 |r| r.sid = u32::MAX,
                 "parent, group or session is out of range",
             ),
-            (|r| r.flags = 8, "task of the forest has unknown flags"),
+            (|r| r.flags = 16, "task of the forest has unknown flags"),
             (|r| r.exit_signal = 65, "exit signal is out of range"),
             (|r| r.exit_code = 1, "exit code is out of range"),
             (
@@ -42,7 +42,13 @@ fn forest() {
     );
     check(
         image.tree[2],
-        &[(|r| r.exit_code = 0x10000, "exit code is out of range")],
+        &[
+            (|r| r.exit_code = 0x10000, "exit code is out of range"),
+            (
+                |r| r.flags |= tree::tree_flags::AUTOREAP,
+                "a zombie is of a process that leaves none",
+            ),
+        ],
     );
 }
 

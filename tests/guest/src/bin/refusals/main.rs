@@ -7,6 +7,7 @@
 //! and a caller that is as it was.
 
 mod arrange;
+mod below;
 mod bits32;
 mod locks;
 mod memory;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
     cases.run_in_child("control", 20, || control(&Desk::open("control")));
     let all = [
         memory::THINGS,
+        below::THINGS,
         others::THINGS,
         arrange::THINGS,
         places::THINGS,
@@ -112,7 +114,11 @@ fn main() -> ExitCode {
         cases.run_in_child(thing.name, 20, || refused(&Desk::open(thing.name), thing));
     }
     for (name, case) in [
-        ("task-32-bit", bits32::task as fn(&Desk) -> Case),
+        (
+            "control-elsewhere",
+            places::the_same_elsewhere as fn(&Desk) -> Case,
+        ),
+        ("task-32-bit", bits32::task),
         ("call-32-bit", bits32::call),
     ] {
         cases.run_in_child(name, 20, || case(&Desk::open(name)));

@@ -106,6 +106,38 @@ fn exit_signals(scene: &Scene) -> Result<(), String> {
     nothing_is_told(ALL)
 }
 
+/// A child that leaves no zombie, though nobody ignores SIGCHLD.
+fn no_zombie(scene: &Scene) -> Result<(), String> {
+    const CLONE_AUTOREAP: u64 = 1 << 34;
+    let mut args = [0u64; 11];
+    args[0] = CLONE_AUTOREAP;
+    let all = [args.as_mut_ptr() as usize, size_of_val(&args), 0, 0, 0, 0];
+    // SAFETY: the array lives until the call returns; the child has all memory of its own.
+    let made = unsafe { sys::raw(libc::SYS_clone3 as usize, all) };
+    let pid = made.map_err(|e| format!("clone3: {e}"))?;
+    if pid == 0 {
+        scene.wait();
+        loop {
+            std::thread::park();
+        }
+    }
+    scene.announce();
+    scene.wait();
+    let ask = |signal: i32| sys::plain(libc::SYS_kill, &[pid, signal as usize]);
+    ask(libc::SIGKILL).map_err(|e| format!("kill: {e}"))?;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while ask(0).is_ok() {
+        if std::time::Instant::now() > until {
+            return Err(format!("child {pid} has become a zombie"));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    match waits(pid as i32, libc::__WALL) {
+        Err(_) => Ok(()),
+        Ok(got) => Err(format!("child {pid} was waited for: {got:x?}")),
+    }
+}
+
 const fn bits(signals: &[i32]) -> u64 {
     let (mut mask, mut i) = (0, 0);
     while i < signals.len() {
@@ -145,6 +177,7 @@ fn told(scene: &Scene) -> Result<(), String> {
 /// Victims that are told of their children.
 pub const ACTS: &[Act] = &[
     act("exit-signals", exit_signals).there(),
+    act("no-zombie", no_zombie).there(),
     act("zombie-owed", owed).there(),
     act("zombie-told", told).there(),
 ];
