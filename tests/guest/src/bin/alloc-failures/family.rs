@@ -99,9 +99,9 @@ fn until_told(pid: i32, of: i32) {
     }
 }
 
-/// As fork(2), with the same descriptors.
+/// As fork(2), with the same descriptors and directories.
 fn sharer(pipes: Pipes, token: i32) -> Result<i32, Errno> {
-    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    let flags = libc::CLONE_FILES | libc::CLONE_FS | libc::SIGCHLD;
     let pid = sys::plain(libc::SYS_clone, &[flags as usize, 0, 0, 0, 0])? as i32;
     if pid == 0 {
         dies_with_parent();

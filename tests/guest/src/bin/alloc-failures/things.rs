@@ -17,6 +17,7 @@ const SIGNAL: i32 = 40;
 /// The call that the filters let fail, and how.
 const FILTERED: (libc::c_long, i32) = (libc::SYS_getppid, libc::EDOM);
 const SHARED_PAGES: usize = 3;
+const MADV_GUARD_INSTALL: usize = 102;
 const F_OFD_GETLK: i32 = 36;
 const F_OFD_SETLK: i32 = 37;
 
@@ -30,6 +31,10 @@ pub struct Things {
     timer: usize,
     /// One file, opened twice: the first one has it locked.
     locked: [i32; 2],
+    /// A file of the process in procfs.
+    proc: i32,
+    /// Its second page is a guard.
+    guarded: Map,
 }
 
 fn number(fd: sys::Ret) -> Result<i32, Errno> {
@@ -130,7 +135,13 @@ impl Things {
         for _ in 0..2 {
             bpf::install(&bpf::failing(&[FILTERED]), 0)?;
         }
+        let guarded = Map::anon(3 * PAGE)?;
+        (0..3).for_each(|page| guarded.fill_page(page, 1));
+        let second = [guarded.addr + PAGE, PAGE, MADV_GUARD_INSTALL];
+        sys::plain(libc::SYS_madvise, &second)?;
         Ok(Self {
+            proc: sys::open(c"/proc/self/status", libc::O_RDONLY, 0)?,
+            guarded,
             pair,
             pipe,
             memfd,
@@ -167,7 +178,17 @@ impl Things {
         // To ask takes an allocation, which may be the one that fails: none behind it does.
         let ask = || lock(self.locked[1], F_OFD_GETLK, libc::F_WRLCK);
         let is_locked = ask().or_else(|_| ask()) == Ok(libc::F_RDLCK);
+        // As to ask for a lock.
+        let mut name = [0; 5];
+        let mut tell = || sys::pread(self.proc, &mut name, 0);
+        let told = tell().or_else(|_| tell()) == Ok(5);
+        // An eventfd takes no memory, and nothing from behind a guard.
+        let from_guard = [self.event as usize, self.guarded.addr + PAGE, 8];
+        let guards = [0, 2].iter().all(|page| self.guarded.page_is(*page, 1))
+            && sys::plain(libc::SYS_write, &from_guard) == Err(Errno(libc::EFAULT));
         let checks = [
+            (told && name == *b"Name:", "a file of procfs"),
+            (guards, "a guard"),
             (holds(self.pair[0]), "a socket"),
             (holds(self.pipe[0]), "a pipe"),
             (in_file == Ok(TEXT.len()) && bytes == *TEXT, "a memfd"),

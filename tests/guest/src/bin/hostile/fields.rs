@@ -132,9 +132,10 @@ pub fn kernel_addresses(base: &Base) -> List<'_> {
             all_records(base, *kind, name, &KERNEL, true, &mut changes);
         }
     }
-    // The handler and the trampoline of some signals; SIGKILL is the ninth.
+    // The handler and the trampoline of each signal.
     let actions = varies::field(format::SIGNAL, "actions").map_or(0, |f| f.at.start);
-    for (signal, part, name) in [(0, 0, "handler"), (8, 0, "handler"), (10, 16, "restorer")] {
+    let parts = (0..64).flat_map(|signal| [(signal, 0, "handler"), (signal, 16, "restorer")]);
+    for (signal, part, name) in parts {
         let at = actions + signal * 32 + part;
         for (record, rec) in base.image.records.iter().enumerate() {
             if rec.kind == format::SIGNAL {
