@@ -39,7 +39,7 @@ test:
 	@$(DEV) test $(if $(NAME),--name '$(NAME)')
 
 run:
-	@$(DEV) run --command '$(subst ','\'',$(CMD))'
+	@$(DEV) run --command '$(subst ','\'',$(value CMD))'
 
 bench:
 	@$(DEV) bench $(if $(PEER),--peer '$(PEER)') $(if $(QUICK),--quick) $(if $(DOC),--document)

@@ -19,9 +19,13 @@ esac
 case ${1:-} in
 clean | distclean)
 	# Needs nothing installed; the driver itself is rebuilt when it is next used.
+	[ -d "$cache" ] || exit 0
+	exec 9>>"$cache/lock" || exit 1
+	flock -n 9 || { echo "dev.sh: another run uses $cache; end it, or wait for its end." >&2; exit 1; }
 	rm -rf "$cache/build" "$cache/guest-target" "$cache/guest-bin" "$cache/guest-share" \
 		"$cache/tools-target" "$cache/logs" "$cache/state"
-	[ "$1" = distclean ] && rm -rf "$cache"
+	# Not the lock: whoever waits for it has it open.
+	[ "$1" = distclean ] && find "$cache" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf {} +
 	exit 0
 	;;
 esac

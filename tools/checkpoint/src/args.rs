@@ -26,7 +26,8 @@ checkpoint 4711 -o job.ckpt --kill           save it, and end it\n  \
 checkpoint 4711 -o job.ckpt --stop           save it, and stop it: kill -CONT lets it go on\n  \
 umask 077                                    files of the shell are for their owner only\n  \
 checkpoint 4711 -o - | zstd > job.ckpt.zst   through a pipe\n  \
-checkpoint 4711 -o - | ssh other restart     to another machine\n  \
+checkpoint 4711 --stop | ssh other restart --new-pids && kill -KILL 4711\n  \
+                                             to another machine\n  \
 ckptinfo job.ckpt                            look into the image\n  \
 restart -i job.ckpt                          bring the process back\n";
 

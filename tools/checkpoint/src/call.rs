@@ -106,7 +106,9 @@ impl Call {
         let (answer, given_up, log) = result?;
         // An answer counts, also when it came at the last moment.
         let ended = match (answer.try_into().map(i32::from_ne_bytes), given_up, status?) {
-            (Ok(crid), ..) if crid >= 0 => Ended::Saved(crid),
+            (Ok(crid), ..) if crid > 0 => Ended::Saved(crid),
+            // No checkpoint gives this number: it is for who comes back from an image.
+            (Ok(0), ..) => Ended::Silent,
             (Ok(errno), ..) => Ended::Refused(Errno::from_raw(errno.wrapping_neg())),
             (Err(_), Some(why), _) => why,
             (Err(_), None, WaitStatus::Signaled(_, signal, _)) => Ended::Killed(signal as i32),

@@ -18,6 +18,7 @@
 //!         output: the file gets its name, or is removed
 //! ```
 
+mod above;
 mod args;
 mod call;
 mod output;
@@ -110,6 +111,14 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
         report.say(e);
         status
     };
+    if above::is_above(pid) {
+        let why = format!(
+            "process {pid} is above this program, which would be a part of the image with the file \
+             that it writes; start it from elsewhere, as by systemd-run, or as another program of \
+             who has started process {pid}"
+        );
+        return Err(trouble(USAGE, &why));
+    }
     let goal = Goal::new(args.output.as_deref(), args.kill).map_err(|e| trouble(USAGE, &e))?;
     let name = goal.name();
     let named = |e| format!("{name}: {e}");

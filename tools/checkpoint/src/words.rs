@@ -35,6 +35,9 @@ pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
              (CAP_SYS_PTRACE); the sysctls kernel.checkpoint_restart and \
              kernel.yama.ptrace_scope can forbid it as well"
         ),
+        Errno::ESRCH if task != pid => {
+            format!("process {task} of those below {pid} has ended meanwhile; try again")
+        }
         Errno::ESRCH => {
             format!("there is no process {pid} here; pgrep NAME finds the id of another")
         }
@@ -64,6 +67,10 @@ pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
             "the image is larger than a file may be here; see ulimit -f, or use another file system"
                 .into()
         }
+        Errno::EDEADLK => format!(
+            "what reads the image must not be below process {pid}, which stands still with all \
+             below it: write to a file, or start the reader from elsewhere"
+        ),
         Errno::EPIPE => "what should read the image has ended; look at its own messages".into(),
         Errno::EAGAIN => {
             "the output is non-blocking and full; put cat(1) between, or write to a file".into()

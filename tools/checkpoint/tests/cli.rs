@@ -24,8 +24,8 @@ fn a_file_and_its_summary() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.ckpt");
         let path = path.to_str().unwrap();
-        let ran = run_with(&["42", option, "-o", path], move |call| {
-            assert_eq!((call.args[0], call.args[2]), (42, flags));
+        let ran = run_with(&["4194304", option, "-o", path], move |call| {
+            assert_eq!((call.args[0], call.args[2]), (4194304, flags));
             write_image(call)
         });
         let bytes = sample();
@@ -44,7 +44,11 @@ fn a_file_and_its_summary() {
 
 #[test]
 fn standard_output_is_the_default_and_gets_nothing_else() {
-    for args in [&["42"][..], &["42", "-o", "-"], &["42", "-q"]] {
+    for args in [
+        &["4194304"][..],
+        &["4194304", "-o", "-"],
+        &["4194304", "-q"],
+    ] {
         let ran = run_with(args, write_image);
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert_eq!(ran.out, sample());
@@ -57,16 +61,19 @@ fn the_reason_goes_to_standard_error_and_to_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name| dir.path().join(name).to_str().unwrap().to_string();
     fs::write(at("a.ckpt"), "old").unwrap();
-    let ran = run_with(&["42", "-o", &at("a.ckpt"), "--log", &at("log")], |call| {
-        call.output(1).write_all(b"half an image").unwrap();
-        call.log("checkpoint: pid 42: fd 6: sockets are not supported (errno 95)\n");
-        Answer::Fail(libc::EOPNOTSUPP)
-    });
+    let ran = run_with(
+        &["4194304", "-o", &at("a.ckpt"), "--log", &at("log")],
+        |call| {
+            call.output(1).write_all(b"half an image").unwrap();
+            call.log("checkpoint: pid 4194304: fd 6: sockets are not supported (errno 95)\n");
+            Answer::Fail(libc::EOPNOTSUPP)
+        },
+    );
     assert_eq!(ran.status, 1);
     let mut lines = ran.err.lines();
     assert_eq!(
         lines.next(),
-        Some("checkpoint: pid 42: fd 6: sockets are not supported (errno 95)")
+        Some("checkpoint: pid 4194304: fd 6: sockets are not supported (errno 95)")
     );
     assert!(lines.next().unwrap().contains("cannot hold this"));
     assert_eq!(logged(Path::new(&at("log"))), ran.err);
@@ -80,7 +87,7 @@ fn the_reason_goes_to_standard_error_and_to_the_log() {
 fn a_name_that_is_not_on_the_disk_yet_is_no_failure() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");
-    let ran = run_with(&["42", "-q", "-o", path.to_str().unwrap()], |call| {
+    let ran = run_with(&["4194304", "-q", "-o", path.to_str().unwrap()], |call| {
         // The directory cannot be opened then.
         call.limit_files_of_parent(3);
         write_image(call)
@@ -93,14 +100,14 @@ fn a_name_that_is_not_on_the_disk_yet_is_no_failure() {
 #[test]
 fn the_image_stays_when_its_name_is_taken() {
     for (option, then, left) in [
-        ("--kill", "process 42 was killed; ", 2),
-        ("--stop", "process 42 is stopped; ", 2),
-        ("--leave-running", "process 42 goes on; ", 1),
+        ("--kill", "process 4194304 was killed; ", 2),
+        ("--stop", "process 4194304 is stopped; ", 2),
+        ("--leave-running", "process 4194304 goes on; ", 1),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.ckpt");
         let taken = path.clone();
-        let args = ["42", option, "-o", path.to_str().unwrap()];
+        let args = ["4194304", option, "-o", path.to_str().unwrap()];
         let ran = run_with(&args, move |call| {
             fs::create_dir(&taken).unwrap();
             write_image(call)
@@ -116,13 +123,13 @@ fn the_image_stays_when_its_name_is_taken() {
 fn without_the_call_the_message_says_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");
-    let ran = run_with(&["42", "-o", path.to_str().unwrap()], |_| {
+    let ran = run_with(&["4194304", "-o", path.to_str().unwrap()], |_| {
         Answer::Fail(libc::ENOSYS)
     });
     assert_eq!(ran.status, 1);
     assert!(ran
         .err
-        .starts_with("checkpoint: process 42: Function not implemented (ENOSYS)\n"));
+        .starts_with("checkpoint: process 4194304: Function not implemented (ENOSYS)\n"));
     assert!(ran.err.contains("CONFIG_CHECKPOINT"));
     assert!(names(dir.path()).is_empty());
 }
@@ -138,6 +145,32 @@ fn the_kernel_of_this_machine_has_the_call_or_says_so() {
         "{}",
         ran.err
     );
+}
+
+/// The image would have the tool in it, and the file that it writes to.
+#[test]
+fn who_is_above_the_tool_is_not_saved_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.ckpt");
+    let own = std::process::id().to_string();
+    let ran = run_with(&[&own, "-o", path.to_str().unwrap()], |_| panic!("a call"));
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert!(ran.err.contains("is above this program"), "{}", ran.err);
+    assert!(names(dir.path()).is_empty());
+}
+
+/// A restarted copy of the tool, if there ever is one, touches nothing.
+#[test]
+fn the_answer_of_a_restart_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.ckpt");
+    fs::write(&path, "old").unwrap();
+    let ran = run_with(&["4194304", "-o", path.to_str().unwrap()], |_| {
+        Answer::Return(0)
+    });
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert_eq!(names(dir.path()), ["a.ckpt"]);
 }
 
 #[test]
@@ -190,8 +223,8 @@ fn help_version_and_completion() {
 
 #[test]
 fn a_pipe_whose_reader_is_gone() {
-    let mut child = kernel::start(tool(&["42"]), |call| {
-        call.log("checkpoint: pid 42: the image cannot be written (errno 32)\n");
+    let mut child = kernel::start(tool(&["4194304"]), |call| {
+        call.log("checkpoint: pid 4194304: the image cannot be written (errno 32)\n");
         Answer::Fail(libc::EPIPE)
     });
     drop(child.stdout.take());

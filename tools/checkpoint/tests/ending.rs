@@ -67,7 +67,7 @@ fn a_signal_leaves_nothing_behind() {
     for s in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.ckpt");
-        let child = stuck(&["42", "-o", path.to_str().unwrap()], |call| {
+        let child = stuck(&["4194304", "-o", path.to_str().unwrap()], |call| {
             call.output(1).write_all(b"half an image").unwrap();
         });
         assert_eq!(names(dir.path()).len(), 1);
@@ -75,7 +75,7 @@ fn a_signal_leaves_nothing_behind() {
         signal(&child, s);
         let ran = end(child);
         assert_eq!(ran.status, 3);
-        let line = format!("checkpoint: process 42: ended by {s}; there is no image\n");
+        let line = format!("checkpoint: process 4194304: ended by {s}; there is no image\n");
         assert_eq!(ran.err, line);
         assert!(names(dir.path()).is_empty());
     }
@@ -84,7 +84,7 @@ fn a_signal_leaves_nothing_behind() {
 #[test]
 fn the_time_is_over() {
     let begin = Instant::now();
-    let ran = end(stuck(&["42", "--timeout", "1"], |_| {}));
+    let ran = end(stuck(&["4194304", "--timeout", "1"], |_| {}));
     assert_eq!(ran.status, 3);
     assert!(ran.err.contains("ended by --timeout"), "{}", ran.err);
     assert!(ran.err.contains("no complete image"), "{}", ran.err);
@@ -95,9 +95,12 @@ fn the_time_is_over() {
 fn a_signal_does_not_take_a_complete_image_away() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");
-    let child = stuck(&["42", "--kill", "-o", path.to_str().unwrap()], |call| {
-        call.output(1).write_all(&sample()).unwrap();
-    });
+    let child = stuck(
+        &["4194304", "--kill", "-o", path.to_str().unwrap()],
+        |call| {
+            call.output(1).write_all(&sample()).unwrap();
+        },
+    );
     signal(&child, Signal::SIGINT);
     let ran = end(child);
     assert_eq!(ran.status, 3);
@@ -121,7 +124,7 @@ fn a_call_without_an_answer_does_not_take_a_complete_image_away() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.ckpt");
         let ran = run_with(
-            &["42", "--kill", "-o", path.to_str().unwrap()],
+            &["4194304", "--kill", "-o", path.to_str().unwrap()],
             move |call| {
                 call.output(1).write_all(&sample()).unwrap();
                 broken(call);
@@ -131,7 +134,11 @@ fn a_call_without_an_answer_does_not_take_a_complete_image_away() {
         assert_eq!(ran.status, 1, "{}", ran.err);
         assert!(ran.err.contains(why), "{}", ran.err);
         assert!(ran.err.contains("a.ckpt is complete"), "{}", ran.err);
-        assert!(ran.err.contains("process 42 still runs"), "{}", ran.err);
+        assert!(
+            ran.err.contains("process 4194304 still runs"),
+            "{}",
+            ran.err
+        );
         assert_eq!(fs::read(path).unwrap(), sample());
         assert_eq!(names(dir.path()), ["a.ckpt"]);
     }
@@ -140,7 +147,7 @@ fn a_call_without_an_answer_does_not_take_a_complete_image_away() {
 #[test]
 fn nohup_holds() {
     let mut command = Command::new("nohup");
-    command.args([TOOL, "42", "--timeout", "2"]);
+    command.args([TOOL, "4194304", "--timeout", "2"]);
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let (made, wait) = mpsc::channel();
@@ -157,7 +164,7 @@ fn nohup_holds() {
 
 #[test]
 fn somebody_kills_the_process_that_makes_the_call() {
-    let ran = run_with(&["42"], |call| {
+    let ran = run_with(&["4194304"], |call| {
         kill(Pid::from_raw(call.pid as i32), Signal::SIGKILL).unwrap();
         Answer::Never
     });
@@ -168,7 +175,11 @@ fn somebody_kills_the_process_that_makes_the_call() {
 #[test]
 fn a_terminal_is_refused() {
     let (_master, terminal) = terminal();
-    for args in [&["42"][..], &["42", "-o", "-"], &["42", "-o", &terminal]] {
+    for args in [
+        &["4194304"][..],
+        &["4194304", "-o", "-"],
+        &["4194304", "-o", &terminal],
+    ] {
         let mut command = tool(args);
         command.stdout(open(&terminal));
         let ran = end(command.spawn().unwrap());
@@ -186,7 +197,7 @@ fn progress_is_for_terminals_only() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ckpt");
-    let args = ["42", "-o", path.to_str().unwrap()];
+    let args = ["4194304", "-o", path.to_str().unwrap()];
     let ran = run_with(&args, slow);
     assert_eq!(ran.status, 0);
     assert!(!ran.err.contains('\x1b'));

@@ -112,7 +112,8 @@ pub fn checkpoint_self_logged(image: impl AsFd, log: impl AsFd) -> Result<Outcom
 /// Saves another program to `image`; returns the identifier of the image.
 ///
 /// `flags` is 0, [`KILL`] or [`STOP`]. The calling program is not for this call:
-/// it would not know as which of the two it comes back.
+/// it would not know as which of the two it comes back. If it is below the other one, it is
+/// in the image as well, and its restarted copy gets 0.
 ///
 /// # Errors
 ///

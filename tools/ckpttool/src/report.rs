@@ -62,7 +62,7 @@ impl Report {
             // What is in a path must not drive the terminal.
             let line = line.replace(char::is_control, "?");
             match line.strip_prefix(self.tool) {
-                Some(rest) if rest.starts_with(": ") => self.line(&line),
+                Some(rest) if rest.starts_with(": ") => self.line(&plain(&line)),
                 _ => self.say(line),
             }
         }

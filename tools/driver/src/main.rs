@@ -209,7 +209,10 @@ fn lock(layout: &Layout, action: &Action) -> Result<Option<std::fs::File>> {
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
-            ui::say("another run uses the cache; waiting for it to end");
+            ui::say(format!(
+                "another run uses {}; waiting for it to end; with another XDG_CACHE_HOME both run",
+                layout.cache.display()
+            ));
             file.lock()?;
         }
         Err(std::fs::TryLockError::Error(error)) => {

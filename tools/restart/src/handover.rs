@@ -214,7 +214,9 @@ impl Replace {
         let (Some(file), path) = (file_with_path(before), path.payload.clone()) else {
             return Ok(());
         };
-        let is_it = |what: &What| matches!(what, What::Path(wanted) if *wanted == path);
+        // As it is, or as ckptinfo shows it.
+        let shown = ckpttool::escape(&path);
+        let is_it = |what: &What| matches!(what, What::Path(wanted) if *wanted == path || wanted == shown.as_bytes());
         match self.find(is_it) {
             None => Ok(()),
             Some(fd) => self

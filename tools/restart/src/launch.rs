@@ -72,6 +72,8 @@ pub struct Started {
     /// The child.
     pub child: Pid,
     status: PipeReader,
+    /// It is the first process of its namespace, which no signal ends but SIGKILL.
+    is_init: bool,
 }
 
 impl Started {
@@ -97,7 +99,11 @@ impl Started {
             work(tell)
         });
         let child = child.map_err(trouble)?;
-        Ok(Self { child, status })
+        Ok(Self {
+            child,
+            status,
+            is_init: false,
+        })
     }
 
     /// Waits until the child is the task of the image, and hands signals on to it.
@@ -109,6 +115,7 @@ impl Started {
     pub fn watch(mut self, signals: &Signals, shown: Option<Shown>) -> Result<Pid, Trouble> {
         let unknown = |_| Trouble::new(Step::Unknown, Errno::EIO);
         let every = shown.as_ref().map(|_| Progress::every());
+        let mut ended_by = None;
         loop {
             let inputs = [self.status.as_fd(), signals.as_fd()];
             let [told, signalled] = await_input(inputs, every).map_err(unknown)?;
@@ -116,7 +123,7 @@ impl Started {
                 break;
             }
             if signalled {
-                hand_on(self.child, signals);
+                ended_by = hand_on(self.child, signals, self.is_init).or(ended_by);
             }
             if let Some(shown) = &shown {
                 shown.look();
@@ -126,23 +133,30 @@ impl Started {
         drop(shown);
         let mut bytes = Vec::new();
         self.status.read_to_end(&mut bytes).map_err(unknown)?;
-        let Some(trouble) = Trouble::from_bytes(&bytes).or_else(|| killed(self.child)) else {
+        let Some(mut trouble) = Trouble::from_bytes(&bytes).or_else(|| killed(self.child)) else {
             return Ok(self.child);
         };
+        if let Some(signal) = ended_by.filter(|_| trouble.step == Step::Killed) {
+            trouble.number = signal as i32;
+        }
         // Whoever tries again at once wants its id to be free.
         let _ = until_dead(self.child, true, DYING);
         Err(trouble)
     }
 }
 
-/// Hands the next signal on, unless the child has got it as well.
-fn hand_on(child: Pid, signals: &Signals) {
-    match signals.next() {
-        Some(caught) if caught.signal != Signal::SIGCHLD && !caught.from_kernel => {
-            let _ = kill(child, caught.signal);
-        }
-        _ => {}
+/// Hands the next signal on, unless the child has got it as well. In place of one that
+/// would end it an init is killed: the signal is returned.
+fn hand_on(child: Pid, signals: &Signals, is_init: bool) -> Option<Signal> {
+    let caught = signals.next()?;
+    if is_init && ENDING.contains(&caught.signal) {
+        let _ = kill(child, Signal::SIGKILL);
+        return Some(caught.signal);
     }
+    if caught.signal != Signal::SIGCHLD && !caught.from_kernel {
+        let _ = kill(child, caught.signal);
+    }
+    None
 }
 
 /// The signal that has killed a child which was not restarted yet: the pipe ends
@@ -193,7 +207,7 @@ pub fn task(plan: &Plan, namespaces: i32, log: &PipeWriter) -> Result<Started, T
     // The first process of a namespace has the id 1.
     let pid = plan.pid.filter(|_| !inside);
     let keep = [plan.image.as_raw_fd(), log.as_raw_fd()];
-    Started::new(step, namespaces, pid, &keep, |mut tell| {
+    let mut started = Started::new(step, namespaces, pid, &keep, |mut tell| {
         let trouble = if inside {
             crate::init::mounts(plan)
         } else {
@@ -204,7 +218,9 @@ pub fn task(plan: &Plan, namespaces: i32, log: &PipeWriter) -> Result<Started, T
             let _ = tell.write_all(&trouble.to_bytes());
         }
         1
-    })
+    })?;
+    started.is_init = inside;
+    Ok(started)
 }
 
 /// Becomes the task of the image, and does not return.

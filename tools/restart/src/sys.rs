@@ -83,8 +83,8 @@ pub enum Change {
     Exited(i32),
     /// This signal has killed it.
     Killed(i32),
-    /// It was stopped.
-    Stopped,
+    /// This signal has stopped it.
+    Stopped(i32),
 }
 
 /// Looks whether a child, or this one, has changed, without waiting; takes the news
@@ -110,7 +110,7 @@ pub fn news(of: Option<Pid>, take: bool) -> io::Result<Option<(Pid, Change)>> {
         let change = match info.si_code {
             libc::CLD_EXITED => Change::Exited(status),
             libc::CLD_KILLED | libc::CLD_DUMPED => Change::Killed(status),
-            _ => Change::Stopped,
+            _ => Change::Stopped(status),
         };
         (Pid::from_raw(pid), change)
     }))

@@ -13,6 +13,7 @@ use ckpttool::await_input;
 use ckpttool::status;
 use ckpttool::Caught;
 use ckpttool::Signals;
+use nix::libc;
 use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
 use nix::unistd::getpgid;
@@ -37,7 +38,8 @@ pub const WATCHED: [Signal; 9] = [
 /// When to stop as well, so that a shell sees a stopped job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// When the process has stopped.
+    /// When the terminal, or who sends what the terminal does, has stopped the process. Who
+    /// stops it by SIGSTOP continues it by its own id, and knows nothing of this tool.
     WithProcess,
     /// When the terminal asks the group to: nobody tells when the process has.
     WithTerminal,
@@ -54,7 +56,7 @@ pub fn stand_by(process: Pid, signals: &Signals, stop: Stop) -> u8 {
             match change {
                 Change::Exited(status) if pid == process => return status as u8,
                 Change::Killed(signal) if pid == process => return status::of_signal(signal),
-                Change::Stopped if pid == process && stop == Stop::WithProcess => stop_here(),
+                Change::Stopped(signal) if pid == process && stops_us(signal, stop) => stop_here(),
                 _ => {}
             }
         }
@@ -65,6 +67,11 @@ pub fn stand_by(process: Pid, signals: &Signals, stop: Stop) -> u8 {
             take(caught, process, stop);
         }
     }
+}
+
+/// Does this program stop when this signal has stopped the process?
+fn stops_us(signal: i32, stop: Stop) -> bool {
+    stop == Stop::WithProcess && signal != libc::SIGSTOP
 }
 
 fn take(caught: Caught, process: Pid, stop: Stop) {
@@ -112,6 +119,15 @@ mod tests {
         take(caught, process, Stop::WithProcess);
         kill(process, Signal::SIGTERM).unwrap();
         child.wait().unwrap().signal()
+    }
+
+    #[test]
+    fn who_is_stopped_by_its_id_is_continued_by_it() {
+        for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
+            assert!(stops_us(signal, Stop::WithProcess));
+            assert!(!stops_us(signal, Stop::WithTerminal) && !stops_us(signal, Stop::Never));
+        }
+        assert!(!stops_us(libc::SIGSTOP, Stop::WithProcess));
     }
 
     #[test]

@@ -87,14 +87,15 @@ fn with_wait_an_end_of_the_process_is_an_end_of_the_tool() {
 }
 
 #[test]
-fn the_tool_stops_with_the_process() {
+fn the_tool_does_not_stop_by_sigstop() {
     let (child, process) = start(Saved::new(1).tool(&["--new-pids", "--wait"]));
     let process = process.recv().unwrap();
     stands_by(child.id());
+    // Who continues a process that was saved with --stop does not think of the tool.
     send(process, Signal::SIGSTOP);
-    assert!(reaches(child.id(), "T"));
+    assert!(reaches(process, "T"));
     send(process, Signal::SIGCONT);
-    send(child.id(), Signal::SIGCONT);
+    assert!(reaches(process, "S"));
     assert!(reaches(child.id(), "S"));
     send(child.id(), Signal::SIGHUP);
     assert_eq!(end(child).status, 129);
@@ -102,13 +103,17 @@ fn the_tool_stops_with_the_process() {
 
 #[test]
 fn a_signal_before_the_restart_is_complete() {
-    for args in [&["--new-pids"][..], &["--pidns"]] {
+    for (args, pid) in [
+        (&["--new-pids"][..], 4711),
+        (&["--pidns"], 4711),
+        (&["--pidns"], 1),
+    ] {
         if args == ["--pidns"] && !privileged() {
             continue;
         }
         for (signal, expected) in [(Signal::SIGTERM, 3), (Signal::SIGKILL, 1)] {
             let (tell, told) = mpsc::channel();
-            let child = kernel::start(Saved::new(4711).tool(args), move |call| {
+            let child = kernel::start(Saved::new(pid).tool(args), move |call| {
                 tell.send(call.pid).unwrap();
                 Answer::Never
             });

@@ -17,14 +17,19 @@ pub fn of_stream(reason: &str) -> String {
     format!(
         "the process had a pipe or socket that the image went to: give this program {which}, \
          open for at least the same and without the close-on-exec flag, as in \
-         {number}>/dev/null or, for reading as well, {number}<>/dev/tty; ckptinfo --fds shows it"
+         {number}>/dev/null or, for reading as well, {number}<>/dev/tty; ckptinfo --fds shows it. \
+         What --inherit hands over must be open for as much as well"
     )
 }
 
 /// What helps when restart(2) has failed, by the kernel's reason, where the errno has
 /// other meanings as well.
 pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
-    const REASONS: [(&str, &str); 9] = [
+    const REASONS: [(&str, &str); 10] = [
+        (
+            ": a path is outside of the caller's root",
+            "give --root a directory above all that the process had open, or leave it out",
+        ),
         (
             ": a process id of the image is taken",
             "end what has this id, take any others with --new-pids, or keep all of them in a PID \
