@@ -91,7 +91,8 @@ struct Turn(Option<&'static Atomic<i32>>);
 
 impl Turn {
     /// Waits for the turn, at most [`TURN_MS`] of the `left` milliseconds, which become less;
-    /// goes on without it then. Not with a lock: whoever waits may have to stand still for the other one.
+    /// goes on without it then. Not with a lock: whoever waits may have to stand still for
+    /// the other one.
     fn take(left: &mut u32) -> Outcome<Self> {
         let last = TURNS.saturating_sub(1);
         let own = if task::capable(task::CAP_SYS_ADMIN) {
@@ -357,14 +358,13 @@ fn check_below(task: &Seen, top: &Seen) -> Outcome {
         EOPNOTSUPP,
         "an exit signal from before the parent has called execve is not supported",
     )?;
-    let own = task.terminal != top.terminal;
     ensure(
         task.sid == top.sid || task.terminal == 0,
         EOPNOTSUPP,
         "a controlling terminal of another session than the first one's is not supported",
     )?;
     ensure(
-        task.sid != top.sid || !own,
+        task.sid != top.sid || task.terminal == top.terminal,
         EOPNOTSUPP,
         "another controlling terminal than the first process has is not supported",
     )
