@@ -222,7 +222,8 @@ impl Course {
     fn run(&mut self, members: &[Member]) -> Outcome<i32> {
         // Refused before the first byte.
         self.each(members, Part::Check)?;
-        // Behind all refusals: who could keep the disk waiting is not among the members.
+        // Behind all that is refused so far: who could keep the disk waiting is not among the
+        // members, as far as their descriptors tell.
         if self.ctx()?.writes_back {
             self.each(members, Part::WriteBack)?;
         }

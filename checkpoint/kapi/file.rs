@@ -188,12 +188,10 @@ pub(crate) fn write_back(file: &FileRef) -> Result {
             return Ok(());
         }
         let told = bindings::ckpt_file_wb_err(file.as_ptr());
-        let mut done = to_result(bindings::vfs_fsync(file.as_ptr(), 1));
-        if done.is_err() && done != Err(EINVAL) {
-            // It may be an error from long ago, which nobody was told yet by this file.
-            done = to_result(bindings::vfs_fsync(file.as_ptr(), 1));
-            bindings::ckpt_file_set_wb_err(file.as_ptr(), told);
-        }
+        // Errors from long ago, which nobody was told yet by this file, do not count.
+        let _ = bindings::file_check_and_advance_wb_err(file.as_ptr());
+        let done = to_result(bindings::vfs_fsync(file.as_ptr(), 1));
+        bindings::ckpt_file_set_wb_err(file.as_ptr(), told);
         match done {
             // A file system that has nothing to write back.
             Err(EINVAL) => Ok(()),

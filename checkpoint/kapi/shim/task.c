@@ -71,7 +71,7 @@ const void *ckpt_terminal(struct task_struct *task)
 /* Would its parent, which has called execve since, get SIGCHLD in place of another signal? */
 bool ckpt_exit_signal_is_old(struct task_struct *task)
 {
-	return task->exit_signal != SIGCHLD &&
+	return task->exit_signal != SIGCHLD && !task->signal->autoreap &&
 	       task->parent_exec_id != READ_ONCE(task->real_parent->self_exec_id);
 }
 

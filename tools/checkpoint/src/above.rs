@@ -16,6 +16,11 @@ const MOST: usize = 4096;
 /// Is `pid` this process, or one above it, or a thread of such a one? Without procfs nobody
 /// knows: no.
 pub fn is_above(pid: i32) -> bool {
+    // It may be that of another PID namespace, in which the numbers are others.
+    let own = fs::read_link("/proc/self").ok();
+    if own.is_none_or(|own| own.as_os_str() != getpid().to_string().as_str()) {
+        return false;
+    }
     let target = process_of(pid).unwrap_or(pid);
     let mut at = getpid().as_raw();
     for _ in 0..MOST {

@@ -6,7 +6,7 @@
 use nix::errno::Errno;
 
 /// What the kernel says of a process that is in other namespaces than the caller.
-const ELSEWHERE: &[u8] = b"another namespace";
+const ELSEWHERE: &str = "another namespace";
 
 /// What the log says before the id of the task that is in the way.
 const TASK: &str = "checkpoint: pid ";
@@ -24,7 +24,8 @@ fn in_the_way(pid: i32, log: &[u8]) -> i32 {
 /// What helps when checkpoint(2) of process `pid` has failed with `errno`, and the
 /// kernel has written this log.
 pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
-    let elsewhere = log.windows(ELSEWHERE.len()).any(|part| part == ELSEWHERE);
+    let says = |what: &str| log.windows(what.len()).any(|part| part == what.as_bytes());
+    let elsewhere = says(ELSEWHERE);
     let task = in_the_way(pid, log);
     Some(match errno {
         Errno::ENOSYS => "this kernel has no checkpoint(2); boot one that was built with \
@@ -50,6 +51,14 @@ pub fn remedy(errno: Errno, pid: i32, log: &[u8]) -> Option<String> {
             "all processes of an image are in the namespaces of this program: run it in those of \
              the process, as by nsenter --target {pid} --all, with the process's id there; \
              processes of different namespaces cannot be saved together"
+        ),
+        Errno::EOPNOTSUPP if says("a terminal that was hung up") => {
+            "the terminal that it was started from is gone: start it with </dev/null, or from one \
+             that stays, as of tmux"
+                .into()
+        }
+        Errno::EOPNOTSUPP if says("controlling terminal") => format!(
+            "save process {task} by itself: it has a terminal that is not the one of process {pid}"
         ),
         Errno::EACCES => "save it together with the process that can read this: give the id of \
              a parent of both"

@@ -50,20 +50,33 @@ pub enum Stop {
 /// Waits until `process` ends, and returns the status to end with. Takes note of all
 /// other children that end as well.
 pub fn stand_by(process: Pid, signals: &Signals, stop: Stop) -> u8 {
+    // It was stopped by SIGSTOP, and the terminal asks the group to stop.
+    let (mut stopped, mut asked) = (false, false);
     loop {
         // There may be news from before.
         while let Ok(Some((pid, change))) = sys::news(None, true) {
             match change {
                 Change::Exited(status) if pid == process => return status as u8,
                 Change::Killed(signal) if pid == process => return status::of_signal(signal),
-                Change::Stopped(signal) if pid == process && stops_us(signal, stop) => stop_here(),
+                Change::Stopped(signal) if pid == process && stops_us(signal, stop) => {
+                    stop_here();
+                    (stopped, asked) = (false, false);
+                }
+                Change::Stopped(_) if pid == process => stopped = true,
                 _ => {}
             }
         }
+        // Nothing stops what is stopped: there would be no way back to the shell.
+        if asked && stopped && stop == Stop::WithProcess && is_stopped(process) {
+            stop_here();
+            stopped = false;
+        }
+        asked = false;
         if await_input([signals.as_fd()], None).is_err() {
             return 1;
         }
         while let Some(caught) = signals.next() {
+            asked |= caught.signal == Signal::SIGTSTP && caught.from_kernel;
             take(caught, process, stop);
         }
     }
@@ -89,6 +102,14 @@ fn take(caught: Caught, process: Pid, stop: Stop) {
     if signal == Signal::SIGTSTP && from_kernel && stop == Stop::WithTerminal {
         stop_here();
     }
+}
+
+/// Is this process stopped by a signal, as far as procfs tells?
+fn is_stopped(process: Pid) -> bool {
+    let stat = std::fs::read(format!("/proc/{process}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| state.starts_with('T'))
 }
 
 /// Is this process in the process group of this tool?
