@@ -109,7 +109,7 @@ pub(super) fn renamed(ctx: &RestoreCtx, rec: &File, name: &[u8]) -> Outcome<KVec
 
 /// Whether what was opened is in the directory of that process.
 pub(super) fn check(ctx: &RestoreCtx, rec: &File, file: &FileRef) -> Outcome {
-    let inside = procfs::look(&PathRef::of(file)).unwrap_or(None);
+    let inside = procfs::look(&PathRef::of(file)).why("the path of a file cannot be found")?;
     let found = inside.as_ref().and_then(Inside::process);
     let number = ctx.number_of(rec.pid)?;
     ensure(
