@@ -107,7 +107,7 @@ const DENSE: Duration = Duration::from_secs(60);
 /// Tries one in `nth` of each kind for more and more, until none fails any more, and all is
 /// well then.
 fn sweep(mut one: impl FnMut(&str, usize) -> Result<(bool, bool), String>) -> Case {
-    let mut said = Vec::new();
+    let (mut said, mut needed) = (Vec::new(), 0);
     for kind in KINDS {
         let start = Instant::now();
         let (mut refused, mut survived, mut whole, mut nth) = (0, 0, 0, 1);
@@ -133,14 +133,14 @@ fn sweep(mut one: impl FnMut(&str, usize) -> Result<(bool, bool), String>) -> Ca
                 return Err("the allocations do not end".to_string());
             }
         }
-        if refused == 0 {
-            return Err(format!(
-                "{kind}: no allocation that failed was one that is needed"
-            ));
-        }
+        needed += refused;
         said.push(format!(
             "{kind}: {refused} refused, {survived} survived, each of {dense}"
         ));
+    }
+    // Whole pages are taken seldom: most objects come from those that are there.
+    if needed == 0 {
+        return Err(NONE.to_string());
     }
     pass_with(said.join("; "))
 }
