@@ -223,9 +223,7 @@ pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
 /// ELOOP where there is a symbolic link; EINVAL for a name with a zero byte; those of
 /// openat2(2).
 pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Result<FileRef> {
-    let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
-    text.extend_from_slice(name, GFP_KERNEL)?;
-    text.push(0, GFP_KERNEL)?;
+    let text = super::path::terminated(name)?;
     let name = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
     // SAFETY: `root` holds its references, `name` is a string; the result is
     // a file with one reference, or an error.

@@ -212,13 +212,19 @@ fn is_elsewhere(path: *const bindings::path, name: &[u8]) -> Result<bool> {
     let Some(name) = below(name, &root.name()?) else {
         return Ok(true);
     };
-    let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
-    text.extend_from_slice(name, GFP_KERNEL)?;
-    text.push(0, GFP_KERNEL)?;
+    let text = terminated(name)?;
     let name = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
     // SAFETY: Both places are held; the name is a string.
     let named = unsafe { bindings::ckpt_path_is_named(path, root.as_ptr(), name.as_char_ptr()) };
     Ok(!named)
+}
+
+/// A name with a NUL at its end, for C.
+pub(super) fn terminated(name: &[u8]) -> Result<KVec<u8>> {
+    let mut text: KVec<u8> = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+    text.extend_from_slice(name, GFP_KERNEL)?;
+    text.push(0, GFP_KERNEL)?;
+    Ok(text)
 }
 
 /// What an absolute name is called below the directory `root`, if it is there.

@@ -118,6 +118,20 @@ mod tests {
         );
         assert!(rights.unwrap().contains("trace process 47:"));
         assert!(text(Errno::EACCES).contains("parent of both"));
+        let gone = b"checkpoint: pid 42: fd 0: a terminal that was hung up is not supported\n";
+        let gone = remedy(Errno::EOPNOTSUPP, 42, gone).unwrap();
+        assert!(gone.contains("</dev/null") && !gone.contains("give it up"));
+        let other = b"checkpoint: pid 47: another controlling terminal than the first process\n";
+        assert!(remedy(Errno::EOPNOTSUPP, 42, other)
+            .unwrap()
+            .contains("process 47 by itself"));
+        let ended = remedy(
+            Errno::ESRCH,
+            42,
+            b"checkpoint: pid 47: the task was killed\n",
+        );
+        assert!(ended.unwrap().contains("process 47 of those below 42"));
+        assert!(text(Errno::EDEADLK).contains("must not be below process 42"));
         assert!(text(Errno::ENOSYS).contains("CONFIG_CHECKPOINT"));
         assert!(text(Errno::ENOSPC).contains("process 42 and of all below it"));
         assert_eq!(remedy(Errno::EIO, 42, b""), None);

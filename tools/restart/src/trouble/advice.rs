@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn a_path_outside_of_the_root_is_not_missing() {
+        let said = "image offset 7: a path is outside of the caller's root: /dev/null [STR]";
+        let outside = helps(Errno::ENOENT, said);
+        assert!(outside.contains("--root") && !outside.contains("missing"));
+    }
+
+    #[test]
     fn a_limit_is_named_only_where_it_was_reached() {
         let again = |said| helps(Errno::EAGAIN, said);
         let locked = "0x1000-0x2000: a mapping cannot be made [VMA]";
