@@ -91,11 +91,22 @@ fn save_as(
     let identity = file::identity(file);
     let (objref, new) = ctx.objects.refer(identity)?;
     if new {
-        let done = write(ctx, file, objref, fd, mapped);
-        // The name for people is made only when somebody will read it.
-        done.map_err(|f| f.about(&path::display_name(file)).of(crate::format::FILE))?;
+        let done = match fd.filter(|_| epoll::is_one(file)) {
+            Some(fd) => write_epoll(ctx, file, objref, fd),
+            None => write(ctx, file, objref, fd, mapped),
+        };
+        done.map_err(|failure| named(failure, file))?;
     }
     Ok((objref, new))
+}
+
+/// The name for people is made only when somebody will read it.
+#[cold]
+#[inline(never)]
+fn named(failure: Failure, file: &FileRef) -> Failure {
+    failure
+        .about(&path::display_name(file))
+        .of(crate::format::FILE)
 }
 
 /// References of the objects that a file is a part of, or 0.
@@ -106,12 +117,32 @@ struct Owner {
     shmem: u32,
 }
 
-fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped: u32) -> Outcome {
-    let mut owner = Owner {
+impl Owner {
+    const NONE: Self = Self {
         pipe: 0,
         socket: 0,
         shmem: 0,
     };
+}
+
+/// What it watches comes first, and may be an epoll as well: this is called once more for
+/// each, and has hardly anything on the stack meanwhile.
+#[inline(never)]
+fn write_epoll(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: u32) -> Outcome {
+    let items = super::epoll::targets(ctx, file, fd)?;
+    write_plain(ctx, file, objref, fd)?;
+    super::epoll::save(ctx, file, objref, fd, &items)
+}
+
+#[inline(never)]
+fn write_plain(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: u32) -> Outcome {
+    let (rec, _) = describe(ctx, file, objref, Some(fd), Owner::NONE, None)?;
+    ctx.writer.record(0, &rec).written()
+}
+
+#[inline(never)]
+fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped: u32) -> Outcome {
+    let mut owner = Owner::NONE;
     if memfile::is_one(file) {
         owner.shmem = super::shmem::save_file(ctx, file)?;
     } else if let Some(fd) = fd {
@@ -120,12 +151,6 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped
     }
     let anon = super::anon::look(file)?;
     let anon = anon.filter(|_| file::identity(file) != ctx.image);
-    if let Some(fd) = fd.filter(|_| anon.is_none() && epoll::is_one(file)) {
-        let items = super::epoll::targets(ctx, file, fd)?;
-        let (rec, _) = describe(ctx, file, objref, Some(fd), owner, None)?;
-        ctx.writer.record(0, &rec).written()?;
-        return super::epoll::save(ctx, file, objref, fd, &items);
-    }
     let (mut rec, path) = describe(ctx, file, objref, fd, owner, anon.as_ref())?;
     rec.flags |= mapped;
     rec.creds = super::opener::save(ctx, file, &rec)?;

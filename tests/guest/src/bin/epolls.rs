@@ -43,6 +43,19 @@ fn pipe() -> (i32, i32) {
     (ends[0], ends[1])
 }
 
+fn socketpair() -> (i32, i32) {
+    let mut ends = [0i32; 2];
+    let unix = libc::AF_UNIX as usize;
+    let args = [
+        unix,
+        libc::SOCK_STREAM as usize,
+        0,
+        ends.as_mut_ptr() as usize,
+    ];
+    made("socketpair", libc::SYS_socketpair, &args);
+    (ends[0], ends[1])
+}
+
 fn control(epoll: i32, op: i32, fd: i32, events: u32, data: u64) -> Result<i32, sys::Errno> {
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: reads a structure of ours.
@@ -125,6 +138,12 @@ fn main() -> ExitCode {
     let inner = epoll();
     let inside = eventfd(0);
     add(inner, inside, IN, 100);
+    // As deep as the kernel allows; what waits in the socket is for its other end.
+    let (deep, deepest, (near, far)) = (epoll(), epoll(), socketpair());
+    check::need("write", sys::write(near, &[7; 3000]));
+    add(deepest, near, IN, 300);
+    add(deep, deepest, IN, 200);
+    add(inner, deep, IN, 101);
     add(all, inner, IN, 9);
     add(outer, all, IN, 1000);
 
@@ -165,6 +184,12 @@ fn main() -> ExitCode {
         check::that(told, format!("{what} is not told"));
     }
     check::same("inside", &vec![(100, IN)], &ready(inner, 0));
+    check::need("write", sys::write(far, b"up"));
+    check::same("deepest", &vec![(300, IN)], &ready(deepest, 1000));
+    check::same("upwards", &vec![(100, IN), (101, IN)], &ready(inner, 0));
+    let mut waiting = [0; 4096];
+    let got = check::need("read", sys::read(far, &mut waiting));
+    check::same("what waits", &[7; 3000][..], &waiting[..got]);
     check::need("kill", sys::signal_self(libc::SIGUSR1));
     check::need("write", sys::write(write, b"more"));
     let set = [0i64, 0, 0, 1_000_000];
