@@ -81,6 +81,48 @@ enum Built {
     Committed(Option<ThreadLast>, Option<Open>),
 }
 
+// Their results are large, and the stack is what all below them share.
+impl Built {
+    /// Builds the process at this place of the forest.
+    #[inline(never)]
+    fn build(&mut self, mut ctx: KBox<RestoreCtx>, place: usize) -> Report {
+        // Whoever visits the task must not end the image.
+        let _quiet = sched::Quiet::enter();
+        let done = ctx.process(place).and_then(|(process, births)| {
+            process.schedule()?;
+            // If it dies it must not take the terminal along.
+            process.leave();
+            *self = Built::Process(process);
+            Ok(births)
+        });
+        Report::Built(Baton(ctx), done)
+    }
+
+    /// Builds a thread.
+    #[inline(never)]
+    fn load(&mut self, ready: KBox<ThreadReady>) -> Report {
+        Report::Loaded(Thread::load(ready).map(|thread| *self = Built::Thread(thread)))
+    }
+
+    /// Becomes what was built.
+    #[inline(never)]
+    fn commit(self) -> Self {
+        let (result, signals, open) = match self {
+            Built::Process(process) => {
+                let (result, open) = process.commit();
+                (result, None, Some(open))
+            }
+            Built::Thread(thread) => {
+                let (result, signals) = thread.commit();
+                (result, Some(signals), None)
+            }
+            Built::Nothing | Built::Committed(..) => return Built::Committed(None, None),
+        };
+        arch::cpu::set_result(result);
+        Built::Committed(signals, open)
+    }
+}
+
 impl Host for Cradle {
     fn arrive(visit: &Arc<Visit<Self>>, more: bool) -> Fate {
         // Works that its maker has left it, for its uprobes as an example, belong to the
@@ -91,38 +133,10 @@ impl Host for Cradle {
         let mut built = Built::Nothing;
         while let Some(order) = visit.next_order() {
             match order {
-                Order::Build(Baton(mut ctx), place) => {
-                    // Whoever visits the task must not end the image.
-                    let _quiet = sched::Quiet::enter();
-                    let done = ctx.process(place).and_then(|(process, births)| {
-                        process.schedule()?;
-                        // If it dies it must not take the terminal along.
-                        process.leave();
-                        built = Built::Process(process);
-                        Ok(births)
-                    });
-                    visit.report(Report::Built(Baton(ctx), done));
-                }
-                Order::Load(Baton(ready)) => {
-                    let done = Thread::load(ready).map(|thread| built = Built::Thread(thread));
-                    visit.report(Report::Loaded(done));
-                }
+                Order::Build(Baton(ctx), place) => visit.report(built.build(ctx, place)),
+                Order::Load(Baton(ready)) => visit.report(built.load(ready)),
                 Order::Commit => {
-                    let (result, signals, open) = match built {
-                        Built::Process(process) => {
-                            let (result, open) = process.commit();
-                            (Some(result), None, Some(open))
-                        }
-                        Built::Thread(thread) => {
-                            let (result, signals) = thread.commit();
-                            (Some(result), Some(signals), None)
-                        }
-                        Built::Nothing | Built::Committed(..) => (None, None, None),
-                    };
-                    built = Built::Committed(signals, open);
-                    if let Some(result) = result {
-                        arch::cpu::set_result(result);
-                    }
+                    built = built.commit();
                     visit.report(Report::Committed);
                 }
                 Order::Go => break,

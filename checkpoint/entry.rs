@@ -138,21 +138,25 @@ fn may_use() -> Outcome {
     ensure(ok, EPERM, "not allowed by kernel.checkpoint_restart")
 }
 
+/// Bytes of a line of the log in which the reason ends; behind them there is room for the
+/// record and the errno.
+const LINE_REASON: usize = 576;
+
 /// Writes the failure to the log and returns its errno.
 fn report(call: &str, pid: i32, log: Option<FileRef>, failure: &Failure) -> isize {
     if failure.again {
         return ERESTARTSYS.to_errno() as isize;
     }
     if let Some(log) = log {
-        let mut reason = [0u8; 512];
-        let reason = failure.describe(&mut reason);
         let mut line = [0u8; 640];
-        let mut text = Text::new(&mut line);
+        let mut text = Text::new(line.get_mut(..LINE_REASON).unwrap_or_default());
         let _ = write!(text, "{call}: pid {pid}: ");
         if failure.pid != 0 && failure.pid != pid as u32 {
             let _ = write!(text, "process {} of the image: ", failure.pid);
         }
-        text.push(reason);
+        failure.write(&mut text);
+        let len = text.done().len();
+        let mut text = Text::behind(&mut line, len);
         if failure.kind != 0 {
             let _ = write!(text, " [{}]", crate::format::type_name(failure.kind));
         }

@@ -102,9 +102,8 @@ impl Failure {
         self
     }
 
-    /// The failure as one line of text, cut to the size of `buf`.
-    pub(crate) fn describe<'a>(&self, buf: &'a mut [u8]) -> &'a [u8] {
-        let mut text = Text { buf, len: 0 };
+    /// Adds place and reason to a line of text, as far as there is room.
+    pub(crate) fn write(&self, text: &mut Text<'_>) {
         // Only a full buffer fails, and a cut line is still of use.
         let _ = match self.place {
             Place::None => Ok(()),
@@ -113,8 +112,7 @@ impl Failure {
             Place::Image(offset) => write!(text, "image offset {offset}: "),
             Place::Number(n) => write!(text, "{n}: "),
         };
-        self.reason(&mut text);
-        text.done()
+        self.reason(text);
     }
 
     /// The reason, without the place.
@@ -242,6 +240,11 @@ impl<'a> Text<'a> {
     /// Starts an empty text.
     pub(crate) fn new(buf: &'a mut [u8]) -> Self {
         Self { buf, len: 0 }
+    }
+
+    /// Goes on behind the first `len` bytes.
+    pub(crate) fn behind(buf: &'a mut [u8], len: usize) -> Self {
+        Self { buf, len }
     }
 
     /// Appends bytes, control characters as question marks.

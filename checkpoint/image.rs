@@ -6,6 +6,9 @@
 use crate::error::Explain;
 use crate::error::Failure;
 use crate::error::Outcome;
+use crate::format::head::ErrorRec;
+use crate::format::FromZeros;
+use crate::format::Record;
 use crate::format::Why;
 use crate::freeze::Freight;
 use crate::freeze::Relay;
@@ -178,8 +181,23 @@ impl FileSource {
     }
 }
 
+/// Why a checkpoint had failed, in words.
+pub(crate) struct Reason(KVec<u8>);
+
+impl From<ErrorRec> for Reason {
+    fn from(record: ErrorRec) -> Self {
+        let mut text = KVec::new();
+        let words = record.text.get(..usize::from(record.text_len));
+        // Without memory for them, without.
+        let _ = text.extend_from_slice(words.unwrap_or_default(), GFP_KERNEL);
+        Self(text)
+    }
+}
+
 impl Source for FileSource {
     type Error = Error;
+    // Each result of a read has room for it, on the stack.
+    type Failed = Reason;
 
     fn take(&mut self, mut buf: &mut [u8]) -> Result {
         if !self.regular {
@@ -216,22 +234,36 @@ pub(crate) type ImageWriter = Writer<ImageSink>;
 /// Reads an image.
 pub(crate) type ImageReader = Reader<FileSource>;
 
-impl From<Fault<Error>> for Failure {
-    fn from(fault: Fault<Error>) -> Self {
+impl From<Fault<Error, Reason>> for Failure {
+    fn from(fault: Fault<Error, Reason>) -> Self {
         match fault {
             Fault::Source(errno) if errno == END => Self::new(EIO, "the image ends too early"),
             Fault::Source(errno) => Self::new(errno, "the image cannot be read"),
             Fault::Bad(Why(why)) => Self::new(EINVAL, why),
             Fault::Checksum(Why(why)) => Self::new(EBADMSG, why),
-            Fault::Failed(record) => {
-                Self::new(ECANCELED, "the image is that of a checkpoint that failed").about(
-                    record
-                        .text
-                        .get(..usize::from(record.text_len))
-                        .unwrap_or_default(),
-                )
-            }
+            Fault::Failed(Reason(words)) => Self {
+                detail: words,
+                ..Self::new(ECANCELED, "the image is that of a checkpoint that failed")
+            },
         }
+    }
+}
+
+/// A record on the heap, all zero: for those too large for a stack of 16 KiB that many
+/// functions share.
+#[inline(never)]
+pub(crate) fn on_heap<R: FromZeros>() -> Result<KBox<R>> {
+    Ok(KBox::new(R::new_zeroed(), GFP_KERNEL)?)
+}
+
+impl ImageReader {
+    /// Like [`Reader::record`], on the heap.
+    #[inline(never)]
+    pub(crate) fn boxed<R: Record>(&mut self, parent: u32) -> Outcome<KBox<R>> {
+        let hdr = self.header()?;
+        let mut record = on_heap::<R>()?;
+        self.body_into(&hdr, parent, &mut *record)?;
+        Ok(record)
     }
 }
 

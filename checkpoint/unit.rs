@@ -12,6 +12,7 @@ mod tests {
     use crate::format;
     use crate::format::files::FdEnt;
     use crate::format::files::Files;
+    use crate::format::head::ErrorRec;
     use crate::format::mm::Mm;
     use crate::format::Hdr;
     use crate::format::Record;
@@ -46,6 +47,7 @@ mod tests {
 
     impl Source for Bytes<'_> {
         type Error = Error;
+        type Failed = ErrorRec;
         fn take(&mut self, buf: &mut [u8]) -> Result {
             let (now, later) = self.0.split_at_checked(buf.len()).ok_or(EIO)?;
             buf.copy_from_slice(now);

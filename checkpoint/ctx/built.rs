@@ -69,9 +69,10 @@ pub(crate) struct Thread {
 
 impl RestoreCtx {
     /// Reads the process at a place of the forest and builds it, with its threads.
+    #[inline(never)]
     pub(crate) fn process(&mut self, place: usize) -> Outcome<(KBox<Process>, Births)> {
         let entry = *self.forest.get(place).ok_or(EINVAL)?;
-        let built = self.build(place, &entry).map_err(|mut failure| {
+        let built = self.with_threads(place, &entry).map_err(|mut failure| {
             if failure.kind == 0 {
                 failure.kind = self.reader.kind();
             }
@@ -81,39 +82,9 @@ impl RestoreCtx {
         Ok(built)
     }
 
-    fn build(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
-        let segments = arch::cpu::Segments::remember();
-        let (task, values) = res::task::restore(self, entry)?;
-        let shared = values.values;
-        let mm = res::mm::restore(self, task, &values.values)?;
-        self.handlers(&shared)?;
-        let thread = res::thread::restore(self, task)?;
-        let fs = res::fs::restore(self, task, shared.fs)?;
-        let files = res::fdtable::restore(self, task, shared.files)?;
+    fn with_threads(&mut self, place: usize, entry: &Tree) -> Outcome<(KBox<Process>, Births)> {
         let mut sent = res::timer::Signals::none();
-        let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
-        let timers = res::timer::restore(self, task, entry)?;
-        let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
-        creds.check_files(self.tied_to_caller.take().or(self.ties_all))?;
-        let rlimits = res::rlimit::restore(self, task)?;
-        // It brings back what it replaces, as all of the above.
-        let cpu = thread.load()?;
-        let mut process = KBox::new(
-            Process {
-                creds,
-                timers,
-                cpu,
-                rlimits,
-                signal,
-                files,
-                fs,
-                mm,
-                segments,
-                task: values,
-                leaves: self.forest.has_left(entry),
-            },
-            GFP_KERNEL,
-        )?;
+        let mut process = self.build(entry, &mut sent)?;
         // Threads share what was built until here.
         let births = self.threads(place, entry, &process.task, &mut sent)?;
         // Now those are there to which timers send their signals.
@@ -126,8 +97,53 @@ impl RestoreCtx {
         Ok((process, births))
     }
 
+    /// Builds a process without its other threads. What its timers have sent is told to
+    /// `sent`.
+    #[inline(never)]
+    fn build(&mut self, entry: &Tree, sent: &mut res::timer::Signals) -> Outcome<KBox<Process>> {
+        let segments = arch::cpu::Segments::remember();
+        let (task, values) = res::task::restore(self, entry)?;
+        let shared = &*values.values;
+        let mm = res::mm::restore(self, task, shared)?;
+        self.handlers(shared)?;
+        let thread = res::thread::restore(self, task)?;
+        let fs = res::fs::restore(self, task, shared.fs)?;
+        let files = res::fdtable::restore(self, task, shared.files)?;
+        let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
+        let timers = res::timer::restore(self, task, entry)?;
+        let creds = self.creds(task, &values)?;
+        let rlimits = res::rlimit::restore(self, task)?;
+        // It brings back what it replaces, as all of the above.
+        let cpu = thread.load()?;
+        let leaves = self.forest.has_left(entry);
+        Ok(KBox::new(
+            Process {
+                creds,
+                timers,
+                cpu,
+                rlimits,
+                signal,
+                files,
+                fs,
+                mm,
+                segments,
+                task: values,
+                leaves,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    #[inline(never)]
+    fn creds(&mut self, task: u32, values: &res::task::Ready) -> Outcome<res::cred::Ready> {
+        let creds = res::cred::restore(self, task, values.no_new_privs())?.prepare()?;
+        creds.check_files(self.tied_to_caller.take().or(self.ties_all))?;
+        Ok(creds)
+    }
+
     /// Gives the current process the handlers of another one, if it is to share them,
     /// or lets others have its own.
+    #[inline(never)]
     fn handlers(&mut self, shared: &format::task::Task) -> Outcome {
         if let Some((mm, with)) = self.handlers.get(shared.handlers) {
             ensure(
@@ -144,6 +160,7 @@ impl RestoreCtx {
     }
 
     /// Reads and makes the threads that follow a process.
+    #[inline(never)]
     fn threads(
         &mut self,
         place: usize,
@@ -152,8 +169,6 @@ impl RestoreCtx {
         sent: &mut res::timer::Signals,
     ) -> Outcome<Births> {
         let mut births = Births::new();
-        let stopped = first.stop_signal() != 0;
-        let all = &first.values;
         for place in place.saturating_add(1).. {
             let Some(entry) = self.forest.get(place).copied() else {
                 break;
@@ -162,44 +177,56 @@ impl RestoreCtx {
                 break;
             }
             debug_assert!(entry.tgid == leader.tgid);
-            let (task, values) = res::task::restore(self, &entry)?;
-            ensure(
-                (values.stop_signal() != 0) == stopped,
-                EINVAL,
-                "only some threads of a process are stopped",
-            )?;
-            let own = values.values;
-            ensure(
-                (own.mm, own.handlers) == (all.mm, all.handlers),
-                EINVAL,
-                "threads of a process have different memory or handlers",
-            )?;
-            let thread = res::thread::restore(self, task)?;
-            let fs = match own.fs {
-                objref if objref == all.fs => None,
-                objref => Some(res::fs::restore_for(self, task, objref)?),
-            };
-            let files = match own.files {
-                objref if objref == all.files => None,
-                objref => Some(res::fdtable::restore_for(self, task, objref)?),
-            };
-            let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
-            let creds = res::cred::restore(self, task, values.no_new_privs())?;
-            let ready = ThreadReady {
-                task: values,
-                thread,
-                fs,
-                files,
-                signal,
-                creds,
-                tied_to_caller: self.tied_to_caller.take().or(self.ties_all),
-            };
+            let ready = self.thread(&entry, first, sent)?;
             let pid = self.forest.wanted(&entry, self.new_pids);
             births
-                .thread(KBox::new(ready, GFP_KERNEL)?, place, pid)
+                .thread(ready, place, pid)
                 .map_err(|failure| failure.of_task(entry.pid))?;
         }
         Ok(births)
+    }
+
+    /// Reads a thread of the process whose first one is `first`.
+    #[inline(never)]
+    fn thread(
+        &mut self,
+        entry: &Tree,
+        first: &res::task::Ready,
+        sent: &mut res::timer::Signals,
+    ) -> Outcome<KBox<ThreadReady>> {
+        let (task, values) = res::task::restore(self, entry)?;
+        ensure(
+            (values.stop_signal() != 0) == (first.stop_signal() != 0),
+            EINVAL,
+            "only some threads of a process are stopped",
+        )?;
+        let (own, all) = (&*values.values, &*first.values);
+        ensure(
+            (own.mm, own.handlers) == (all.mm, all.handlers),
+            EINVAL,
+            "threads of a process have different memory or handlers",
+        )?;
+        let thread = res::thread::restore(self, task)?;
+        let fs = match own.fs {
+            objref if objref == all.fs => None,
+            objref => Some(res::fs::restore_for(self, task, objref)?),
+        };
+        let files = match own.files {
+            objref if objref == all.files => None,
+            objref => Some(res::fdtable::restore_for(self, task, objref)?),
+        };
+        let signal = res::signal::restore_thread(self, task, |info| sent.add(entry.pid, info))?;
+        let creds = res::cred::restore(self, task, values.no_new_privs())?;
+        let ready = ThreadReady {
+            task: values,
+            thread,
+            fs,
+            files,
+            signal,
+            creds,
+            tied_to_caller: self.tied_to_caller.take().or(self.ties_all),
+        };
+        Ok(KBox::new(ready, GFP_KERNEL)?)
     }
 }
 
@@ -219,6 +246,7 @@ impl Process {
 
     /// Becomes the process. Cannot fail. Returns the result of the system call, and
     /// what must wait until all others have become theirs.
+    #[inline(never)]
     pub(crate) fn commit(self: KBox<Self>) -> (isize, Open) {
         let mut process = KBox::into_inner(self);
         process.segments.forget();
@@ -252,6 +280,7 @@ impl Open {
 
 impl Thread {
     /// Builds a thread in its own context.
+    #[inline(never)]
     pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
         let ready = KBox::into_inner(ready);
         let fs = ready.fs.as_ref().map(NewFs::join);
@@ -275,6 +304,7 @@ impl Thread {
 
     /// Becomes the thread. Cannot fail. Returns the result of the system call, and
     /// what must wait until the process is complete.
+    #[inline(never)]
     pub(crate) fn commit(self: KBox<Self>) -> (isize, ThreadLast) {
         let thread = KBox::into_inner(self);
         if let Some(files) = thread.files {

@@ -111,44 +111,51 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         return Err(Failure::new(EBUSY, why));
     }
     let _quiet = sched::Quiet::enter();
-    let ctx = RestoreCtx {
-        reader: ImageReader::new(FileSource::new(image)),
-        forest: Forest::none(),
-        processes: KVVec::new(),
-        new_pids,
-        files: Restored::new(),
-        timers: KVVec::new(),
-        pipes: Restored::new(),
-        sockets: Restored::new(),
-        spaces: Restored::new(),
-        tables: Restored::new(),
-        views: Restored::new(),
-        handlers: Restored::new(),
-        tied_to_caller: None,
-        ties_all: None,
-        locks: res::filelock::AllOwed::new(),
-        openers: Restored::new(),
-        own: Some(Table::current()),
-        shmem: Restored::new(),
-        filters: res::seccomp::Filters::of_caller()?,
-        same_vdso: false,
-        files_left: limits::files_allowed(),
-        root_name: PathRef::root()
-            .name()
-            .blame("the root directory has no name")?,
-        root: PathRef::root(),
-        batch: PageBatch::new()?,
-        text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
-        notes: KVec::new(),
-    };
     let mut course = Course {
-        ctx: Some(KBox::new(ctx, GFP_KERNEL)?),
+        ctx: Some(RestoreCtx::new(image, new_pids)?),
         births: Births::new(),
         me: None,
         zombies: KVVec::new(),
         log,
     };
     course.run().map_err(|failure| course.explain(failure))
+}
+
+impl RestoreCtx {
+    #[inline(never)]
+    fn new(image: FileRef, new_pids: bool) -> Outcome<KBox<Self>> {
+        let ctx = Self {
+            reader: ImageReader::new(FileSource::new(image)),
+            forest: Forest::none(),
+            processes: KVVec::new(),
+            new_pids,
+            files: Restored::new(),
+            timers: KVVec::new(),
+            pipes: Restored::new(),
+            sockets: Restored::new(),
+            spaces: Restored::new(),
+            tables: Restored::new(),
+            views: Restored::new(),
+            handlers: Restored::new(),
+            tied_to_caller: None,
+            ties_all: None,
+            locks: res::filelock::AllOwed::new(),
+            openers: Restored::new(),
+            own: Some(Table::current()),
+            shmem: Restored::new(),
+            filters: res::seccomp::Filters::of_caller()?,
+            same_vdso: false,
+            files_left: limits::files_allowed(),
+            root_name: PathRef::root()
+                .name()
+                .blame("the root directory has no name")?,
+            root: PathRef::root(),
+            batch: PageBatch::new()?,
+            text: KVec::from_elem(0, format::STR_MAX, GFP_KERNEL)?,
+            notes: KVec::new(),
+        };
+        Ok(KBox::new(ctx, GFP_KERNEL)?)
+    }
 }
 
 /// The way of one context through all tasks.
@@ -174,8 +181,16 @@ impl Course {
         let ctx = self.ctx()?;
         let nr_tasks = res::head::restore(ctx)?;
         ctx.forest = res::tree::restore(ctx, nr_tasks)?;
-        // BUILD, in the order of the image.
+        // BUILD.
         self.bear()?;
+        self.build()?;
+        self.finish()?;
+        self.commit()
+    }
+
+    /// Builds all, in the order of the image.
+    #[inline(never)]
+    fn build(&mut self) -> Outcome {
         let (me, threads) = self.ctx()?.process(0)?;
         self.me = Some(me);
         self.births.adopt(threads)?;
@@ -183,7 +198,6 @@ impl Course {
         while let Some(entry) = self.ctx()?.forest.get(place).copied() {
             if entry.is_zombie() {
                 let ended = res::task::restore_zombie(self.ctx()?, &entry)?;
-                let ended = KBox::new(ended, GFP_KERNEL_ACCOUNT)?;
                 self.zombies.push((place, ended), GFP_KERNEL_ACCOUNT)?;
             } else if entry.is_process() {
                 let ctx = self.ctx.take().ok_or(ESRCH)?;
@@ -194,15 +208,23 @@ impl Course {
             place = place.saturating_add(1);
             sched::breathe()?;
         }
+        Ok(())
+    }
+
+    /// What can be done when all are built, and the image was read and found right.
+    #[inline(never)]
+    fn finish(&mut self) -> Outcome {
+        let ctx = self.ctx()?;
+        ctx.reader.tail()?;
+        res::file::finish(ctx)?;
+        res::shmem::finish(ctx)?;
+        res::filelock::take_all(ctx)
+    }
+
+    /// The last steps that can fail, and then all become what they have built.
+    #[inline(never)]
+    fn commit(&mut self) -> Outcome<isize> {
         let mut ctx = self.ctx.take().ok_or(ESRCH)?;
-        let done = ctx.reader.tail().map_err(Into::into);
-        let done = done.and_then(|()| res::file::finish(&mut ctx));
-        let done = done.and_then(|()| res::shmem::finish(&mut ctx));
-        let done = done.and_then(|()| res::filelock::take_all(&mut ctx));
-        if let Err(failure) = done {
-            self.ctx = Some(ctx);
-            return Err(failure);
-        }
         // Those who share it have taken it over.
         ctx.spaces = Restored::new();
         ctx.tables = Restored::new();

@@ -195,7 +195,7 @@ pub(crate) fn checkpoint(
         "an image cannot go to a terminal",
     )?;
     let members = herd::gather(top)?;
-    let ctx = KBox::new(SaveCtx::new(&image, flags, &members)?, GFP_KERNEL)?;
+    let ctx = SaveCtx::new(&image, flags, &members)?;
     // What others do that are visited must not end the image.
     let _quiet = sched::Quiet::enter();
     let mut course = Course {
@@ -294,14 +294,15 @@ impl Course {
 }
 
 impl SaveCtx {
-    fn new(image: &FileRef, flags: usize, members: &[Member]) -> Result<Self> {
+    #[inline(never)]
+    fn new(image: &FileRef, flags: usize, members: &[Member]) -> Result<KBox<Self>> {
         let mut processes = KVVec::new();
         for member in members.iter().filter(|member| member.entry.is_process()) {
             processes.push(member.entry.pid, GFP_KERNEL)?;
         }
         processes.sort_unstable();
         let one_space = members.iter().filter(|member| member.has_memory()).count() < 2;
-        Ok(Self {
+        let ctx = Self {
             image: file::identity(image),
             image_on: inode::On::of(image),
             writes_back: false,
@@ -325,7 +326,8 @@ impl SaveCtx {
             outside: false,
             alone: members.len() == 1,
             crid: 0,
-        })
+        };
+        Ok(KBox::new(ctx, GFP_KERNEL)?)
     }
 
     /// May whoever serves a file elsewhere be asked for its attributes? A server that

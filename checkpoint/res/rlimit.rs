@@ -16,6 +16,7 @@ use crate::image::Written;
 use crate::kapi::limits;
 use crate::kapi::task;
 use kernel::bindings::RLIMIT_NOFILE;
+use kernel::prelude::KBox;
 
 /// Writes the limits.
 #[inline(never)]
@@ -25,15 +26,15 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
 }
 
 /// Limits that were read and are allowed.
-pub(crate) struct Ready([(u64, u64); 16]);
+pub(crate) struct Ready(KBox<Rlimits>);
 
 /// Reads the limits and checks the caller's rights to them.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
-    let rec: Rlimits = ctx.reader.record(task)?;
-    let limits = rec.limits.map(|limit| (limit.cur, limit.max));
+    let rec: KBox<Rlimits> = ctx.reader.boxed(task)?;
     let here = limits::rlimits();
-    for (nr, (want, have)) in limits.iter().zip(&here).enumerate() {
+    for (nr, (limit, have)) in rec.limits.iter().zip(&here).enumerate() {
+        let want = &(limit.cur, limit.max);
         let place = Place::Number(nr as u64);
         ensure(
             want.1 <= have.1 || task::capable(task::CAP_SYS_RESOURCE),
@@ -53,12 +54,12 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
         )
         .at(place)?;
     }
-    Ok(Ready(limits))
+    Ok(Ready(rec))
 }
 
 impl Ready {
     /// Sets the limits. Cannot fail.
     pub(crate) fn commit(self) {
-        limits::set_rlimits(&self.0);
+        limits::set_rlimits(&self.0.limits.map(|limit| (limit.cur, limit.max)));
     }
 }

@@ -11,7 +11,6 @@
 use super::pending;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
-use crate::error::Failure;
 use crate::error::Outcome;
 use crate::format::pending::Siginfo;
 use crate::format::signal::Signal;
@@ -19,30 +18,16 @@ use crate::format::signal::ThreadSignal;
 use crate::format::signal::NR_SIGNALS;
 use crate::format::signal::SA_KNOWN;
 use crate::format::signal::UNBLOCKABLE;
-use crate::format::FromBytes;
+use crate::image::on_heap;
 use crate::image::Written;
 use crate::kapi::signal;
 use kernel::prelude::*;
 
-/// A signal record on the heap: it is too large for the stack.
-struct Boxed(KVec<u8>);
-
-impl Boxed {
-    fn new() -> Result<Self> {
-        Ok(Self(KVec::from_elem(0, size_of::<Signal>(), GFP_KERNEL)?))
-    }
-
-    fn get(&mut self) -> Outcome<&mut Signal> {
-        // The allocator aligns to the size, and the size is right.
-        Signal::mut_from_bytes(&mut self.0).map_err(|_| Failure::new(ENOMEM, "out of memory"))
-    }
-}
-
 /// Writes the signal record.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
-    let mut boxed = Boxed::new()?;
-    let rec = boxed.get()?;
+    let mut boxed = on_heap::<Signal>()?;
+    let rec = &mut *boxed;
     rec.nr_actions = NR_SIGNALS as u32;
     rec.blocked = signal::blocked();
     let stack = signal::altstack();
@@ -109,7 +94,7 @@ impl ThreadReady {
 }
 
 /// Signal state that was read.
-pub(crate) struct Ready(Boxed, pending::Ready);
+pub(crate) struct Ready(KBox<Signal>, pending::Ready);
 
 /// Reads the signal record. What POSIX timers have sent is told to `sent`.
 #[inline(never)]
@@ -118,10 +103,9 @@ pub(crate) fn restore(
     task: u32,
     sent: impl FnMut(Siginfo) -> Outcome,
 ) -> Outcome<Ready> {
-    let mut boxed = Boxed::new()?;
-    ctx.reader.record_into(task, boxed.get()?)?;
-    let nr_pending = boxed.get()?.nr_pending;
-    Ok(Ready(boxed, pending::restore(ctx, task, nr_pending, sent)?))
+    let rec: KBox<Signal> = ctx.reader.boxed(task)?;
+    let pending = pending::restore(ctx, task, rec.nr_pending, sent)?;
+    Ok(Ready(rec, pending))
 }
 
 impl Ready {
@@ -129,11 +113,7 @@ impl Ready {
     #[inline(never)]
     pub(crate) fn begin(&mut self) {
         signal::stop_timers();
-        // The record was reached through the same view when it was read.
-        let Ok(rec) = self.0.get() else {
-            return;
-        };
-        for (bit, action) in rec.actions.iter().enumerate() {
+        for (bit, action) in self.0.actions.iter().enumerate() {
             if UNBLOCKABLE >> bit & 1 == 0 {
                 signal::set_action(bit.wrapping_add(1), action);
             }
@@ -144,9 +124,7 @@ impl Ready {
     /// fail. When the process has the POSIX timers of the image.
     #[inline(never)]
     pub(crate) fn commit(mut self) {
-        let Ok(rec) = self.0.get() else {
-            return;
-        };
+        let rec = &self.0;
         signal::set_altstack(&signal::Altstack {
             sp: rec.ss_sp,
             size: rec.ss_size,

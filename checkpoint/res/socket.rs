@@ -97,6 +97,16 @@ impl Met {
         }
     }
 
+    /// Takes note of a socket that is at descriptor `fd` of a process, behind `end`.
+    #[inline(never)]
+    fn see(&mut self, seen: Seen, fd: u32, end: &FileRef) -> Outcome {
+        let identity = seen.sock.identity();
+        let entry = (seen, fd, path::display_name(end));
+        self.seen
+            .try_create_and_insert(identity, entry, GFP_KERNEL)?;
+        Ok(())
+    }
+
     /// Refuses what somebody else has, too.
     pub(crate) fn check(&self) -> Outcome {
         for (address, (seen, fd, name)) in &self.seen {
@@ -186,20 +196,12 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
     if let Some(other) = other {
         sockmsg::save(ctx, peer_ref, &other.queue)?;
         let identity = other.sock.identity();
-        let entry = (other, fd, path::display_name(end));
-        ctx.sockets
-            .seen
-            .try_create_and_insert(identity, entry, GFP_KERNEL)?;
+        ctx.sockets.see(other, fd, end)?;
         ctx.sockets
             .missing
             .try_create_and_insert(identity, (), GFP_KERNEL)?;
     }
-    let identity = one.sock.identity();
-    let entry = (one, fd, path::display_name(end));
-    ctx.sockets
-        .seen
-        .try_create_and_insert(identity, entry, GFP_KERNEL)?;
-    Ok(())
+    ctx.sockets.see(one, fd, end)
 }
 
 fn describe(ctx: &SaveCtx, seen: &Seen, objref: u32, peer: u32) -> Outcome<Socket> {

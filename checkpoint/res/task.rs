@@ -20,6 +20,7 @@ use crate::format::task::COMM_LEN;
 use crate::format::task::EXIT_ZOMBIE;
 use crate::format::task::STATE_STOPPED;
 use crate::format::tree::Tree;
+use crate::image::on_heap;
 use crate::image::Written;
 use crate::kapi::limits;
 use crate::kapi::limits::Sched;
@@ -47,7 +48,8 @@ const PROCESS_FLAGS: [(u32, u32); 4] = [
 /// Writes the task record and returns the task's reference.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
-    let mut rec = Task::zeroed();
+    let mut boxed = on_heap::<Task>()?;
+    let rec = &mut *boxed;
     (rec.mm, rec.files, rec.fs) = (shared.mm.objref, shared.files.objref, shared.fs.objref);
     rec.handlers = shared.handlers.objref;
     rec.objref = ctx.objects.fresh()?;
@@ -102,9 +104,9 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm();
     (rec.timer_slack_ns, rec.default_timer_slack_ns) = task::timer_slack();
-    used::save(&mut rec, &mut ctx.counted);
-    super::valid(&rec)?;
-    ctx.writer.record(0, &rec).written()?;
+    used::save(rec, &mut ctx.counted);
+    super::valid(rec)?;
+    ctx.writer.record(0, rec).written()?;
     if !affinity.is_empty() {
         ctx.writer
             .bytes(format::AFFINITY, rec.objref, &affinity)
@@ -116,7 +118,8 @@ pub(crate) fn save(ctx: &mut SaveCtx, shared: &References) -> Outcome<u32> {
 /// Writes the task record of a process that has ended.
 #[inline(never)]
 pub(crate) fn save_zombie(ctx: &mut SaveCtx, entry: &Tree, zombie: &kernel::task::Task) -> Outcome {
-    let mut rec = Task::zeroed();
+    let mut boxed = on_heap::<Task>()?;
+    let rec = &mut *boxed;
     rec.objref = ctx.objects.fresh()?;
     rec.exit_state = EXIT_ZOMBIE;
     rec.exit_code = entry.exit_code;
@@ -128,11 +131,11 @@ pub(crate) fn save_zombie(ctx: &mut SaveCtx, entry: &Tree, zombie: &kernel::task
     rec.sid = entry.sid;
     rec.task_comm_len = COMM_LEN as u32;
     rec.comm = task::comm_of(zombie);
-    used::save_process(&mut rec, zombie);
+    used::save_process(rec, zombie);
     // What every task has.
     rec.timer_slack_ns = 1;
     rec.default_timer_slack_ns = 1;
-    ctx.writer.record(0, &rec).written()
+    ctx.writer.record(0, rec).written()
 }
 
 /// What remains of a process that has ended.
@@ -155,26 +158,27 @@ impl Ended {
 
 /// Reads the task record of a process that has ended.
 #[inline(never)]
-pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<Ended> {
-    let rec: Task = ctx.reader.record(0)?;
+pub(crate) fn restore_zombie(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<KBox<Ended>> {
+    let rec: KBox<Task> = ctx.reader.boxed(0)?;
     ensure(
         rec.pid == entry.pid && rec.exit_state == EXIT_ZOMBIE,
         EINVAL,
         "task is another one than in the forest",
     )?;
     let [_, all, children] = rec.used().map(used::used);
-    Ok(Ended {
+    let ended = Ended {
         comm: rec.comm,
         code: entry.exit_code,
         all,
         children,
-    })
+    };
+    Ok(KBox::new(ended, GFP_KERNEL_ACCOUNT)?)
 }
 
 /// What a task will be.
 pub(crate) struct Ready {
     /// The record.
-    pub(crate) values: Task,
+    pub(crate) values: KBox<Task>,
     /// CPUs that it may run on, or nothing.
     affinity: KVec<u8>,
 }
@@ -182,7 +186,7 @@ pub(crate) struct Ready {
 /// Reads the task record and checks the caller's rights to its values.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready)> {
-    let rec: Task = ctx.reader.record(0)?;
+    let rec: KBox<Task> = ctx.reader.boxed(0)?;
     ensure(
         rec.pid == entry.pid && rec.tgid == entry.tgid && rec.exit_state == 0,
         EINVAL,
@@ -208,11 +212,12 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready
             }
         }
     }
+    let objref = rec.objref;
     let ready = Ready {
         values: rec,
         affinity,
     };
-    Ok((rec.objref, ready))
+    Ok((objref, ready))
 }
 
 fn wanted(rec: &Task) -> Sched {
@@ -261,6 +266,7 @@ impl Ready {
     }
 
     /// Sets the credentials, and the values that need no more than a write: of a process.
+    #[inline(never)]
     pub(crate) fn commit(&self, creds: cred::Ready) {
         let rec = &self.values;
         // By the caller's rights.

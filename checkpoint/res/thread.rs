@@ -28,6 +28,18 @@ use kernel::prelude::*;
 /// Writes the thread, CPU and FPU records.
 #[inline(never)]
 pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
+    save_thread(ctx, task)?;
+    let call = save_cpu(ctx, task)?;
+    let fpu = arch::fpu::save()?;
+    ctx.writer.bytes(format::FPU, task, &fpu).written()?;
+    match call {
+        Some(call) => ctx.writer.record(task, &call).written(),
+        None => Ok(()),
+    }
+}
+
+#[inline(never)]
+fn save_thread(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let mut rec = Thread::zeroed();
     rec.ntls = NR_TLS as u32;
     rec.sizeof_tls = size_of::<UserDesc>() as u32;
@@ -39,7 +51,12 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     rec.rseq_len = rseq.len;
     rec.rseq_sig = rseq.sig;
     rec.rseq_version = rseq.version;
-    ctx.writer.record(task, &rec).written()?;
+    ctx.writer.record(task, &rec).written()
+}
+
+/// Writes the registers, and returns what the interrupted call needs.
+#[inline(never)]
+fn save_cpu(ctx: &mut SaveCtx, task: u32) -> Outcome<Option<RestartBlock>> {
     let mut cpu = if ctx.outside {
         arch::cpu::save_interrupted()
     } else {
@@ -49,12 +66,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32) -> Outcome {
     let call = interrupted(&cpu, ctx.counted.spent_by_process())?;
     cpu.nr_restart = u32::from(call.is_some());
     ctx.writer.record(task, &cpu).written()?;
-    let fpu = arch::fpu::save()?;
-    ctx.writer.bytes(format::FPU, task, &fpu).written()?;
-    match call {
-        Some(call) => ctx.writer.record(task, &call).written(),
-        None => Ok(()),
-    }
+    Ok(call)
 }
 
 /// What the interrupted call needs to go on; `spent` is the time on a processor, in
@@ -74,57 +86,68 @@ fn interrupted(cpu: &Cpu, spent: u64) -> Outcome<Option<RestartBlock>> {
     Ok(None)
 }
 
-/// A thread that was read, not yet in the processor.
-pub(crate) struct Ready {
+/// The records of a thread.
+struct Records {
     thread: Thread,
     cpu: Cpu,
-    fpu: KVec<u8>,
     call: Option<RestartBlock>,
+}
+
+impl Records {
+    #[inline(never)]
+    fn new() -> Outcome<KBox<Self>> {
+        let none = Self {
+            thread: Thread::zeroed(),
+            cpu: Cpu::zeroed(),
+            call: None,
+        };
+        Ok(KBox::new(none, GFP_KERNEL)?)
+    }
+}
+
+/// A thread that was read, not yet in the processor.
+pub(crate) struct Ready {
+    records: KBox<Records>,
+    fpu: KVec<u8>,
 }
 
 /// Reads the thread, CPU and FPU records.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
-    let thread: Thread = ctx.reader.record(task)?;
-    let cpu: Cpu = ctx.reader.record(task)?;
+    let hdr = ctx.reader.header()?;
+    let mut records = Records::new()?;
+    ctx.reader.body_into(&hdr, task, &mut records.thread)?;
+    ctx.reader.record_into(task, &mut records.cpu)?;
+    let size = records.cpu.xstate_size;
     ensure(
-        cpu.xstate_size == arch::fpu::size(),
+        size == arch::fpu::size(),
         EINVAL,
         "FPU state has another size than the header says",
     )?;
-    let mut fpu = KVec::from_elem(0, cpu.xstate_size as usize, GFP_KERNEL)?;
+    let mut fpu = KVec::from_elem(0, size as usize, GFP_KERNEL)?;
     ctx.reader.bytes(format::FPU, task, &mut fpu)?;
-    let call = match cpu.nr_restart {
-        0 => None,
-        _ => Some(ctx.reader.record(task)?),
-    };
-    Ok(Ready {
-        thread,
-        cpu,
-        fpu,
-        call,
-    })
+    if records.cpu.nr_restart != 0 {
+        records.call = Some(ctx.reader.record(task)?);
+    }
+    Ok(Ready { records, fpu })
 }
 
 /// TLS and FPU of the image are loaded; the former ones are kept.
 pub(crate) struct Loaded {
-    thread: Thread,
-    cpu: Cpu,
-    call: Option<RestartBlock>,
+    records: KBox<Records>,
     fpu: Option<arch::fpu::Loaded>,
     former_tls: [UserDesc; NR_TLS],
 }
 
 impl Ready {
     /// Loads TLS and FPU, which the kernel checks. Dropping goes back.
+    #[inline(never)]
     pub(crate) fn load(self) -> Outcome<Loaded> {
         let fpu = arch::fpu::load(&self.fpu).blame("the FPU state is not valid")?;
         let former_tls = arch::tls::save()?;
-        arch::tls::load(&self.thread.tls).blame("a TLS descriptor is not valid")?;
+        arch::tls::load(&self.records.thread.tls).blame("a TLS descriptor is not valid")?;
         Ok(Loaded {
-            thread: self.thread,
-            cpu: self.cpu,
-            call: self.call,
+            records: self.records,
             fpu: Some(fpu),
             former_tls,
         })
@@ -133,22 +156,25 @@ impl Ready {
 
 impl Loaded {
     /// Writes the registers. Cannot fail. Returns the system call's result.
+    #[inline(never)]
     pub(crate) fn commit(mut self) -> isize {
-        task::set_user_pointers(self.thread.robust_list, self.thread.clear_child_tid);
+        let thread = &self.records.thread;
+        task::set_user_pointers(thread.robust_list, thread.clear_child_tid);
         task::set_rseq(&task::Rseq {
-            addr: self.thread.rseq_addr,
-            len: self.thread.rseq_len,
-            sig: self.thread.rseq_sig,
-            version: self.thread.rseq_version,
+            addr: thread.rseq_addr,
+            len: thread.rseq_len,
+            sig: thread.rseq_sig,
+            version: thread.rseq_version,
         });
         if let Some(fpu) = self.fpu.take() {
             fpu.commit();
         }
-        call::restore(self.call.as_ref());
-        if self.cpu.orig_ax != u64::MAX && goes_on(self.cpu.ax) {
+        call::restore(self.records.call.as_ref());
+        let cpu = &self.records.cpu;
+        if cpu.orig_ax != u64::MAX && goes_on(cpu.ax) {
             task::notify_signal();
         }
-        arch::cpu::restore(&self.cpu)
+        arch::cpu::restore(cpu)
     }
 }
 

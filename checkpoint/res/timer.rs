@@ -36,6 +36,7 @@ use crate::kapi::timer;
 use crate::kapi::timer::Created;
 use crate::kapi::timer::Seen;
 use crate::res::used::Spent;
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 
 /// The timers, at one moment, in the order of their ids; and when those of CPU time expire,
@@ -113,8 +114,24 @@ pub(crate) fn look() -> Outcome<Now> {
         timers.push((seen.timer, seen.expires), GFP_KERNEL)?;
         Ok::<_, Failure>(())
     })?;
-    timers.sort_unstable_by_key(|(timer, _)| timer.id);
+    let timers = sorted(&timers, |(timer, _)| timer.id, GFP_KERNEL)?;
     Ok(Now(timers))
+}
+
+/// The items in the order of their keys. A sort of themselves would move so many of them
+/// through the stack that they need a quarter of it.
+fn sorted<T: Copy, K: Ord>(items: &[T], key: impl Fn(&T) -> K, flags: Flags) -> Result<KVVec<T>> {
+    let mut order = KVVec::with_capacity(items.len(), flags)?;
+    for at in 0..items.len() {
+        order.push(at as u32, flags)?;
+    }
+    let item = |at: &u32| items.get(*at as usize);
+    order.sort_unstable_by_key(|at| item(at).map(&key));
+    let mut sorted = KVVec::with_capacity(items.len(), flags)?;
+    for item in order.iter().filter_map(item) {
+        sorted.push(*item, flags)?;
+    }
+    Ok(sorted)
 }
 
 fn may_save(seen: &Seen) -> Outcome {
@@ -223,11 +240,11 @@ impl Ready {
     #[inline(never)]
     pub(crate) fn create(
         &mut self,
-        mut signals: Signals,
+        signals: Signals,
         number: impl Fn(u32) -> Option<u32>,
     ) -> Outcome {
-        signals.0.sort_unstable_by_key(Sent::timer);
-        let mut pairs = Pairs::new(&signals.0);
+        let signals = sorted(&signals.0, Sent::timer, GFP_KERNEL_ACCOUNT)?;
+        let mut pairs = Pairs::new(&signals);
         for rec in &self.records {
             pairs.next(rec)?;
             let now = |tid: u32| match tid {

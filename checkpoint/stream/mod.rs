@@ -13,6 +13,8 @@
 pub mod reader;
 pub mod writer;
 
+use super::format::head::ErrorRec;
+
 /// Where an image is written to.
 pub trait Sink {
     /// What can go wrong.
@@ -29,6 +31,9 @@ pub trait Sink {
 pub trait Source {
     /// What can go wrong; an early end is an error.
     type Error;
+
+    /// What is kept of the error record of a checkpoint that failed.
+    type Failed: From<ErrorRec>;
 
     /// Fills all of `buf`, or fails. Never takes more from the stream.
     fn take(&mut self, buf: &mut [u8]) -> Result<(), Self::Error>;

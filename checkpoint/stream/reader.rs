@@ -15,19 +15,22 @@ use format::Why;
 
 /// Why reading stopped.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // No allocation here; made at most once.
-pub enum Fault<E> {
+#[allow(clippy::large_enum_variant)] // As large as the source of the image wants it.
+pub enum Fault<E, F = ErrorRec> {
     /// The source failed or ended.
     Source(E),
     /// The image breaks a rule of the format.
     Bad(Why),
     /// A checksum or a count of the trailer does not match.
     Checksum(Why),
-    /// The checkpoint itself had failed: its error record.
-    Failed(ErrorRec),
+    /// The checkpoint itself had failed: its error record, or what is kept of it.
+    Failed(F),
 }
 
-impl<E> From<Why> for Fault<E> {
+/// What reading from `S` gives.
+pub type Got<T, S> = Result<T, Fault<<S as Source>::Error, <S as Source>::Failed>>;
+
+impl<E, F> From<Why> for Fault<E, F> {
     fn from(why: Why) -> Self {
         Self::Bad(why)
     }
@@ -77,14 +80,14 @@ impl<S: Source> Reader<S> {
         &mut self.source
     }
 
-    fn meta(&mut self, buf: &mut [u8]) -> Result<(), Fault<S::Error>> {
+    fn meta(&mut self, buf: &mut [u8]) -> Got<(), S> {
         self.source.take(buf).map_err(Fault::Source)?;
         self.cksum[0] = S::crc32c(self.cksum[0], buf);
         self.offset = self.offset.wrapping_add(buf.len() as u64);
         Ok(())
     }
 
-    fn pad(&mut self, len: usize) -> Result<(), Fault<S::Error>> {
+    fn pad(&mut self, len: usize) -> Got<(), S> {
         let mut zeros = [0u8; format::ALIGN];
         if let Some(zeros) = zeros.get_mut(..format::padding(len)) {
             self.meta(zeros)?;
@@ -93,17 +96,13 @@ impl<S: Source> Reader<S> {
         Ok(())
     }
 
-    fn payload<R: Record>(&mut self, hdr: &Hdr) -> Result<R, Fault<S::Error>> {
+    fn payload<R: Record>(&mut self, hdr: &Hdr) -> Got<R, S> {
         let mut record = R::new_zeroed();
         self.payload_into(hdr, &mut record)?;
         Ok(record)
     }
 
-    fn payload_into<R: Record>(
-        &mut self,
-        hdr: &Hdr,
-        record: &mut R,
-    ) -> Result<(), Fault<S::Error>> {
+    fn payload_into<R: Record>(&mut self, hdr: &Hdr, record: &mut R) -> Got<(), S> {
         ensure(
             hdr.payload()? == size_of::<R>(),
             "record has the wrong length for its kind",
@@ -114,45 +113,56 @@ impl<S: Source> Reader<S> {
     }
 
     /// Reads the next pre-header. An error record ends the image here.
-    pub fn header(&mut self) -> Result<Hdr, Fault<S::Error>> {
+    pub fn header(&mut self) -> Got<Hdr, S> {
         let mut hdr = Hdr::default();
         self.meta(hdr.as_mut_bytes())?;
         self.records = self.records.wrapping_add(1);
         self.kind = hdr.kind;
         if hdr.kind == format::ERROR {
             ensure(hdr.parent == 0, "record belongs to another object")?;
-            return Err(Fault::Failed(self.payload(&hdr)?));
+            return Err(self.failed(&hdr));
         }
         Ok(hdr)
     }
 
+    /// Reads the error record whose pre-header is `hdr`.
+    #[cold]
+    #[inline(never)]
+    fn failed(&mut self, hdr: &Hdr) -> Fault<S::Error, S::Failed> {
+        match self.payload::<ErrorRec>(hdr) {
+            Ok(record) => Fault::Failed(record.into()),
+            Err(fault) => fault,
+        }
+    }
+
     /// Reads the payload of the record whose pre-header is `hdr`.
-    pub fn body<R: Record>(&mut self, hdr: &Hdr, parent: u32) -> Result<R, Fault<S::Error>> {
+    pub fn body<R: Record>(&mut self, hdr: &Hdr, parent: u32) -> Got<R, S> {
         ensure(hdr.kind == R::TYPE, "record is not the one expected here")?;
         ensure(hdr.parent == parent, "record belongs to another object")?;
         self.payload(hdr)
     }
 
     /// Reads a record of this kind and owner, and nothing else.
-    pub fn record<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {
+    pub fn record<R: Record>(&mut self, parent: u32) -> Got<R, S> {
         let hdr = self.header()?;
         self.body(&hdr, parent)
     }
 
     /// Like [`Self::record`], into memory of the caller: for large records.
-    pub fn record_into<R: Record>(
-        &mut self,
-        parent: u32,
-        record: &mut R,
-    ) -> Result<(), Fault<S::Error>> {
+    pub fn record_into<R: Record>(&mut self, parent: u32, record: &mut R) -> Got<(), S> {
         let hdr = self.header()?;
+        self.body_into(&hdr, parent, record)
+    }
+
+    /// Like [`Self::body`], into memory of the caller.
+    pub fn body_into<R: Record>(&mut self, hdr: &Hdr, parent: u32, record: &mut R) -> Got<(), S> {
         ensure(hdr.kind == R::TYPE, "record is not the one expected here")?;
         ensure(hdr.parent == parent, "record belongs to another object")?;
-        self.payload_into(&hdr, record)
+        self.payload_into(hdr, record)
     }
 
     /// Reads a record of raw bytes, which must fill `buf`.
-    pub fn bytes(&mut self, kind: i16, parent: u32, buf: &mut [u8]) -> Result<(), Fault<S::Error>> {
+    pub fn bytes(&mut self, kind: i16, parent: u32, buf: &mut [u8]) -> Got<(), S> {
         let hdr = self.header()?;
         ensure(hdr.kind == kind, "record is not the one expected here")?;
         ensure(hdr.parent == parent, "record belongs to another object")?;
@@ -165,7 +175,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// Reads a string of unknown length into `buf` and returns its length.
-    pub fn string(&mut self, parent: u32, buf: &mut [u8]) -> Result<usize, Fault<S::Error>> {
+    pub fn string(&mut self, parent: u32, buf: &mut [u8]) -> Got<usize, S> {
         let hdr = self.header()?;
         ensure(
             hdr.kind == format::STR,
@@ -184,13 +194,13 @@ impl<S: Source> Reader<S> {
     ///
     /// Returns the number of pages; their addresses follow ([`Self::addrs`]),
     /// then their contents, on a page boundary of the stream.
-    pub fn pages(&mut self, parent: u32) -> Result<usize, Fault<S::Error>> {
+    pub fn pages(&mut self, parent: u32) -> Got<usize, S> {
         let hdr = self.header()?;
         self.pages_behind(hdr, parent)
     }
 
     /// Like [`Self::pages`]; the run may also be one of pages that came before.
-    pub fn run(&mut self, parent: u32) -> Result<Run, Fault<S::Error>> {
+    pub fn run(&mut self, parent: u32) -> Got<Run, S> {
         let hdr = self.header()?;
         if hdr.kind == format::PGREF {
             return Ok(Run::Before(self.body(&hdr, parent)?));
@@ -198,7 +208,7 @@ impl<S: Source> Reader<S> {
         Ok(Run::Here(self.pages_behind(hdr, parent)?))
     }
 
-    fn pages_behind(&mut self, mut hdr: Hdr, parent: u32) -> Result<usize, Fault<S::Error>> {
+    fn pages_behind(&mut self, mut hdr: Hdr, parent: u32) -> Got<usize, S> {
         let padded = hdr.kind == format::PAD;
         if padded {
             ensure(hdr.parent == 0, "padding belongs to an object")?;
@@ -239,7 +249,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// Reads the addresses of a run of pages.
-    pub fn addrs(&mut self, addrs: &mut [u64]) -> Result<(), Fault<S::Error>> {
+    pub fn addrs(&mut self, addrs: &mut [u64]) -> Got<(), S> {
         self.meta(addrs.as_mut_bytes())
     }
 
@@ -250,7 +260,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// Reads the trailer and compares counts and checksums.
-    pub fn tail(&mut self) -> Result<(), Fault<S::Error>> {
+    pub fn tail(&mut self) -> Got<(), S> {
         let (offset, records, cksum) = (self.offset, self.records, self.cksum);
         let tail: Tail = self.record(0)?;
         let same = |ok, why| {

@@ -6,6 +6,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 
+use crate::format::head::ErrorRec;
 use crate::stream::Sink;
 use crate::stream::Source;
 
@@ -35,6 +36,7 @@ pub struct IoSource<R>(pub R);
 
 impl<R: Read> Source for IoSource<R> {
     type Error = io::Error;
+    type Failed = ErrorRec;
 
     fn take(&mut self, buf: &mut [u8]) -> io::Result<()> {
         self.0.read_exact(buf)

@@ -6,6 +6,7 @@
 //! The checksum is zero here, so that the fuzzer gets past the trailer. What
 //! is accepted must add up, and must stay refused when it is cut.
 
+use ckptfmt::format::head::ErrorRec;
 use ckptfmt::stream::Source;
 use ckptfmt::walk::walk_source;
 use ckptfmt::walk::Event;
@@ -16,6 +17,7 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Source for Bytes<'_> {
     type Error = ();
+    type Failed = ErrorRec;
 
     fn take(&mut self, buf: &mut [u8]) -> Result<(), ()> {
         let (head, rest) = self.0.split_at_checked(buf.len()).ok_or(())?;

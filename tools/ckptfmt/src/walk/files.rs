@@ -18,6 +18,7 @@ use crate::format::files::FdEnt;
 use crate::format::files::File;
 use crate::format::files::FileLock;
 use crate::format::files::Files;
+use crate::format::head::ErrorRec;
 use crate::format::pipe::Pipe;
 use crate::format::pipe::PipeBuf;
 use crate::format::shmem::Shmem;
@@ -28,7 +29,7 @@ use crate::format::Record;
 use crate::stream::reader::Fault;
 use crate::stream::Source;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     /// Reads the files that stand here, with the pipes, sockets, shared memory and credentials
     /// before them, then a record of kind `R`.
     pub(super) fn after_files<R: Record>(&mut self, parent: u32) -> Result<R, Fault<S::Error>> {

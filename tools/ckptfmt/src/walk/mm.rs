@@ -17,6 +17,7 @@ use crate::format::cpu::MmContext;
 use crate::format::cpu::UserDesc;
 use crate::format::cpu::LDT_CHUNK;
 use crate::format::cpu::LDT_MAX;
+use crate::format::head::ErrorRec;
 use crate::format::mm::vma_flags;
 use crate::format::mm::vma_kind;
 use crate::format::mm::GuardRange;
@@ -31,7 +32,7 @@ use crate::stream::Source;
 
 const PAGE: u64 = 4096;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     pub(super) fn mm(&mut self, objref: u32) -> Step<S> {
         let mm: Mm = self.after_files(self.task)?;
         self.object(mm.objref)?;

@@ -52,6 +52,7 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::format;
+use crate::format::head::ErrorRec;
 use crate::format::timer::Sent;
 use crate::format::timer::Timer;
 use crate::format::tree::Tree;
@@ -117,7 +118,7 @@ pub fn walk<R: io::Read>(
 /// # Errors
 ///
 /// As [`walk`].
-pub fn walk_source<S: Source>(
+pub fn walk_source<S: Source<Failed = ErrorRec>>(
     source: S,
     on: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Totals, Box<Stop<S::Error>>> {
@@ -147,7 +148,7 @@ fn cut(buf: &[u8], len: usize) -> &[u8] {
 }
 
 /// The state of one walk.
-struct Walker<'v, S: Source> {
+struct Walker<'v, S: Source<Failed = ErrorRec>> {
     reader: Reader<S>,
     on: &'v mut dyn FnMut(&Event<'_>),
     /// Offset and kind of the record at hand.
@@ -195,7 +196,7 @@ struct Walker<'v, S: Source> {
 /// Page data is read in portions of this many bytes.
 const PORTION: usize = 16 * 4096;
 
-impl<'v, S: Source> Walker<'v, S> {
+impl<'v, S: Source<Failed = ErrorRec>> Walker<'v, S> {
     fn new(source: S, on: &'v mut dyn FnMut(&Event<'_>)) -> Self {
         Self {
             reader: Reader::new(source),

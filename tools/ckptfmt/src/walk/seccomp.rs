@@ -9,13 +9,14 @@ use super::Event;
 use super::Step;
 use super::Walker;
 use crate::format;
+use crate::format::head::ErrorRec;
 use crate::format::seccomp;
 use crate::format::task;
 use crate::format::Why;
 use crate::stream::reader::Fault;
 use crate::stream::Source;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     /// Reads credentials, and what belongs to them.
     pub(super) fn creds(&mut self) -> Step<S> {
         let creds: task::Creds = self.record(self.task)?;

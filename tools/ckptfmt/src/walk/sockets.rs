@@ -8,6 +8,7 @@ use super::Event;
 use super::Step;
 use super::Walker;
 use crate::format;
+use crate::format::head::ErrorRec;
 use crate::format::socket::socket_kind;
 use crate::format::socket::Socket;
 use crate::format::socket::SocketMsg;
@@ -17,7 +18,7 @@ use crate::format::Hdr;
 use crate::stream::reader::Fault;
 use crate::stream::Source;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     pub(super) fn socket(&mut self, hdr: &Hdr) -> Step<S> {
         let one: Socket = self.reader.body(hdr, 0)?;
         self.end(&one)?;

@@ -7,13 +7,14 @@ use super::Event;
 use super::Step;
 use super::Walker;
 use super::UTS_MAX;
+use crate::format::head::ErrorRec;
 use crate::format::head::Head;
 use crate::format::head::HeadArch;
 use crate::format::tree::check;
 use crate::format::tree::Tree;
 use crate::stream::Source;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     pub(super) fn start(&mut self) -> Step<S> {
         let head: Head = self.record(0)?;
         (self.on)(&Event::Head(&head));

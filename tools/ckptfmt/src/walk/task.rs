@@ -12,6 +12,7 @@ use crate::format;
 use crate::format::call::RestartBlock;
 use crate::format::cpu::Cpu;
 use crate::format::cpu::Thread;
+use crate::format::head::ErrorRec;
 use crate::format::pending::queue;
 use crate::format::pending::Itimers;
 use crate::format::pending::Siginfo;
@@ -22,7 +23,7 @@ use crate::format::timer;
 use crate::format::tree::Tree;
 use crate::stream::Source;
 
-impl<S: Source> Walker<'_, S> {
+impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
     pub(super) fn task(&mut self, entry: &Tree) -> Step<S> {
         let task: task::Task = self.record(0)?;
         self.object(task.objref)?;
