@@ -22,6 +22,7 @@ mod cmd;
 mod config;
 mod console;
 mod demo;
+mod frames;
 mod guest;
 mod kbuild;
 mod kernel;

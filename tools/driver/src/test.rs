@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::source::remove;
 use crate::tap::{self, Case, Verdict};
 use crate::ui::{say, Progress};
-use crate::{cmd, config, demo, guest};
+use crate::{cmd, config, demo, frames, guest};
 
 /// The line that ends the output of `guest-run`.
 const DONE: &str = "guest-run: done";
@@ -76,6 +76,13 @@ pub fn run(layout: &Layout, plan: &Plan) -> Result<bool> {
     match kernel::build(layout, &tree, plan.flavour) {
         Ok((kbuild, image)) if built.is_ok() => {
             if everything {
+                match frames::check(&kbuild) {
+                    Ok(largest) => {
+                        let case = Case::new("stack frames", Verdict::Pass, &largest);
+                        report.add("kernel", case);
+                    }
+                    Err(error) => report.fail("kernel", "stack frames", &format!("{error:#}")),
+                }
                 session(layout, &mut report, &image);
             }
             let suites = plan.name.is_none() && config::is_on(&kbuild.out, "CONFIG_KUNIT");
