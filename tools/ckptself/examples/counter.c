@@ -44,7 +44,7 @@ static int restarted(const char *path)
 		perror(path);
 		return 1;
 	}
-	ckpt_restart(fd, why, sizeof(why));
+	restart_self(fd, why, sizeof(why));
 	fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
 	return 1;
 }
@@ -57,7 +57,7 @@ static int save_other(pid_t pid, const char *path)
 
 	if (fd < 0)
 		return 1;
-	id = ckpt_other(pid, fd, CHECKPOINT_KILL, why, sizeof(why));
+	id = checkpoint_other(pid, fd, CHECKPOINT_KILL, why, sizeof(why));
 	if (id < 0) {
 		fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
 		return 1;
@@ -80,7 +80,7 @@ static int save(const char *path, int second)
 	fd = create(name);
 	if (fd < 0)
 		return -1;
-	id = ckpt_self(fd, why, sizeof(why));
+	id = checkpoint_self(fd, why, sizeof(why));
 	if (id < 0)
 		fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
 	else

@@ -2,15 +2,15 @@
 /*
  * checkpoint(2) and restart(2) for applications in C.
  *
- *	long ckpt_self(int fd, char *why, size_t size);
- *	long ckpt_other(pid_t pid, int fd, unsigned long flags, char *why, size_t size);
- *	int ckpt_restart(int fd, char *why, size_t size);
+ *	long checkpoint_self(int fd, char *why, size_t size);
+ *	long checkpoint_other(pid_t pid, int fd, unsigned long flags, char *why, size_t size);
+ *	int restart_self(int fd, char *why, size_t size);
  *
  * Each returns -1 and sets errno on failure, and then puts what the kernel said
  * into why, as a string of less than size bytes: "" if it is not known. why may
  * be NULL.
  *
- * ckpt_self() saves the calling program to fd, from its position on. It returns
+ * checkpoint_self() saves the calling program to fd, from its position on. It returns
  * the identifier of the image, above 0, when the program has been saved, and 0
  * when the program comes back from a restart. Flush stdio first: its buffers are
  * part of the image, and both copies would write them. The reason of a failure
@@ -22,10 +22,10 @@
  * image at any time, writes to two files by turns. An image holds all that the
  * memory holds: create it with mode 0600.
  *
- * ckpt_other() saves another program, and returns the identifier of the image.
+ * checkpoint_other() saves another program, and returns the identifier of the image.
  * flags: 0, CHECKPOINT_KILL or CHECKPOINT_STOP.
  *
- * ckpt_restart() becomes the program of the image: it returns only on failure.
+ * restart_self() becomes the program of the image: it returns only on failure.
  */
 #ifndef CKPTSELF_H
 #define CKPTSELF_H
@@ -89,7 +89,7 @@ static inline void ckpt_reason(int fd, off_t start, char *why, size_t size)
 	snprintf(why, size, "%s%s (errno %u)", place, text, error->err);
 }
 
-static inline long ckpt_self(int fd, char *why, size_t size)
+static inline long checkpoint_self(int fd, char *why, size_t size)
 {
 	off_t start = lseek(fd, 0, SEEK_CUR);
 	long result;
@@ -135,7 +135,7 @@ static inline long ckpt_logged(long number, long first, int fd, unsigned long fl
 	return result;
 }
 
-static inline long ckpt_other(pid_t pid, int fd, unsigned long flags, char *why, size_t size)
+static inline long checkpoint_other(pid_t pid, int fd, unsigned long flags, char *why, size_t size)
 {
 	/* A program that saves itself must know as which of the two it comes back. */
 	if (pid == 0 || pid == getpid()) {
@@ -146,7 +146,7 @@ static inline long ckpt_other(pid_t pid, int fd, unsigned long flags, char *why,
 	return ckpt_logged(__NR_checkpoint, pid, fd, flags | CHECKPOINT_LOG, why, size);
 }
 
-static inline int ckpt_restart(int fd, char *why, size_t size)
+static inline int restart_self(int fd, char *why, size_t size)
 {
 	return (int)ckpt_logged(__NR_restart, 0, fd, RESTART_LOG, why, size);
 }
