@@ -151,4 +151,30 @@ mod tests {
         }
         assert!(parse(&["--completion", "bash"]).unwrap().pid.is_none());
     }
+
+    /// The man page has each option, in an entry of its own, and no other one.
+    #[test]
+    fn the_man_page_has_these_options() {
+        let page = include_str!("../../../Documentation/checkpoint/man/checkpoint.1");
+        let mut lines = page.lines();
+        let mut there = Vec::new();
+        while let Some(line) = lines.next() {
+            if line == ".TP" {
+                let entry = lines.next().unwrap_or_default().replace("\\-", "-");
+                let names = entry.split([' ', '"', ',']);
+                there.extend(
+                    names
+                        .filter_map(|w| w.strip_prefix("--"))
+                        .map(str::to_string),
+                );
+            }
+        }
+        let mut command = Args::command();
+        command.build();
+        let options = command.get_arguments().filter_map(|arg| arg.get_long());
+        let mut options: Vec<String> = options.map(str::to_string).collect();
+        there.sort();
+        options.sort();
+        assert_eq!(options, there);
+    }
 }
