@@ -121,6 +121,24 @@ pub fn first_missing(image: &[u32; 16], host: &[u32; 16]) -> Option<&'static str
         .map(|f| f.2)
 }
 
+/// Name of a component of the vector state, by its number in XCR0.
+pub fn component(number: u32) -> &'static str {
+    match number {
+        0 => "x87",
+        1 => "sse",
+        2 => "avx",
+        3 | 4 => "mpx",
+        5 => "avx512 opmask",
+        6 => "avx512 upper halves",
+        7 => "avx512 registers 16 to 31",
+        9 => "protection keys",
+        11 | 12 => "shadow stacks",
+        17 | 18 => "amx",
+        19 => "apx",
+        _ => "a component without a name",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +150,12 @@ mod tests {
         assert_eq!(first_missing(&image, &[0; 16]), Some("avx2"));
         assert_eq!(first_missing(&image, &image), None);
         assert_eq!(first_missing(&[0; 16], &image), None);
+    }
+
+    #[test]
+    fn components_are_named() {
+        assert_eq!(component(2), "avx");
+        assert_eq!(component(18), "amx");
+        assert_eq!(component(63), "a component without a name");
     }
 }

@@ -50,11 +50,21 @@ pub(crate) fn lacks(image: &HeadArch) -> Option<(&'static str, &'static str)> {
             name,
         ));
     }
-    if image.xfeatures & !here.xfeatures != 0 {
-        return Some(("this machine has not enabled all vector state", ""));
+    let missing = image.xfeatures & !here.xfeatures;
+    if missing != 0 {
+        return Some((
+            "this machine has not enabled all vector state",
+            cpuid::component(missing.trailing_zeros()),
+        ));
     }
     if image.xsave_size != here.xsave_size || image.xoffsets != here.xoffsets {
-        return Some(("the FPU state of this processor has another layout", ""));
+        // Those of components 2 and up are told; behind them may be others.
+        let offsets = image.xoffsets.iter().zip(&here.xoffsets);
+        let moved = (2..).zip(offsets).find(|(_, (there, here))| there != here);
+        return Some((
+            "the FPU state of this processor has another layout",
+            moved.map_or("its size", |(number, _)| cpuid::component(number)),
+        ));
     }
     None
 }
