@@ -42,6 +42,8 @@ pub(crate) struct Process {
     task: res::task::Ready,
     /// It leaves the terminal of the session that it was born in.
     leaves: bool,
+    /// It leads another session than that of the first process.
+    leads: bool,
 }
 
 /// A thread that was read, and not built yet.
@@ -116,6 +118,7 @@ impl RestoreCtx {
         // It brings back what it replaces, as all of the above.
         let cpu = thread.load()?;
         let leaves = self.forest.has_left(entry);
+        let leads = self.forest.leads(entry);
         Ok(KBox::new(
             Process {
                 creds,
@@ -129,6 +132,7 @@ impl RestoreCtx {
                 segments,
                 task: values,
                 leaves,
+                leads,
             },
             GFP_KERNEL,
         )?)
@@ -261,6 +265,9 @@ impl Process {
         process.timers.publish();
         process.signal.commit();
         process.timers.start();
+        if process.leads {
+            birth::own_autogroup();
+        }
         process.task.commit(process.creds);
         let open = Open(process.task.dumpable());
         (process.cpu.commit(), open)

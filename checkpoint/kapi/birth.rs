@@ -349,6 +349,12 @@ pub(crate) fn leave_terminal() {
     unsafe { bindings::proc_clear_tty(task::current_ptr()) };
 }
 
+/// Has a scheduling group of its own, as the leader of a new session.
+pub(crate) fn own_autogroup() {
+    // SAFETY: Acts on the current process, and takes the locks it needs.
+    unsafe { bindings::ckpt_own_autogroup() };
+}
+
 /// A reference to the current task.
 pub(crate) fn myself() -> ARef<Task> {
     ARef::from(&**current!())

@@ -33,6 +33,12 @@ pub(crate) fn is_linkable(file: &FileRef) -> bool {
     unsafe { bindings::ckpt_file_is_linkable(file.as_ptr()) }
 }
 
+/// It has attributes (xattr(7), chattr(1)) or a list of access rights.
+pub(crate) fn has_attributes(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the inode, which is one of tmpfs.
+    unsafe { bindings::ckpt_shmem_has_attributes((*file.as_ptr()).f_inode) }
+}
+
 /// The name in the directory entry.
 pub(crate) fn name(file: &FileRef) -> Result<KVec<u8>> {
     let mut buf = [0u8; NAME];

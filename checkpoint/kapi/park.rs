@@ -294,6 +294,12 @@ pub(crate) fn may_trace(task: &Task) -> bool {
     unsafe { bindings::ckpt_may_trace(task.as_ptr()) }
 }
 
+/// Have both the same security label?
+pub(crate) fn same_label(a: &Task, b: &Task) -> bool {
+    // SAFETY: Both tasks are held; the call takes the locks it needs.
+    unsafe { bindings::ckpt_same_label(a.as_ptr(), b.as_ptr()) }
+}
+
 /// Sends a signal as the kernel does.
 pub(crate) fn signal(task: &Task, signal: u32) {
     // SAFETY: The task is held; the call takes the locks it needs. It fails

@@ -38,6 +38,9 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_has_keyrings() {
             return Some("keyrings of a thread or process are not supported");
         }
+        if bindings::ckpt_has_landlock() {
+            return Some("a Landlock domain is not supported");
+        }
         if bindings::ckpt_has_spec_ctrl() {
             return Some("speculation control by prctl is not supported");
         }

@@ -10,6 +10,7 @@ use crate::format::files::file_kind as kind;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::inode;
+use crate::kapi::memfile;
 use crate::kapi::path::PathRef;
 use crate::kapi::procfs;
 use kernel::bindings::O_PATH;
@@ -71,6 +72,10 @@ pub(super) fn refuse_early(file: &FileRef) -> Option<&'static str> {
     match mode & S_IFMT {
         S_IFSOCK if inode::On::of(file).is_other_socket() => Some(OTHER_SOCKETS),
         S_IFCHR | S_IFBLK => classify(file, mode, rdev).err(),
+        // Whoever writes the image may wait for its answer.
+        0 if memfile::name(file).is_ok_and(|name| *name == *b"[fanotify]") => {
+            classify(file, mode, rdev).err()
+        }
         _ => None,
     }
 }

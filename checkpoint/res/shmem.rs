@@ -74,6 +74,11 @@ pub(crate) fn save_file(ctx: &mut SaveCtx, file: &FileRef) -> Outcome<u32> {
         EOPNOTSUPP,
         "a file that can still get a name by linkat(2) is not supported",
     )?;
+    ensure(
+        !memfile::has_attributes(file),
+        EOPNOTSUPP,
+        "attributes of a file in memory are not supported",
+    )?;
     let (objref, new) = ctx.objects.refer(shmem::identity(file))?;
     if new {
         // As large as it is now: others may write to it.

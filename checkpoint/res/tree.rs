@@ -184,6 +184,11 @@ impl Forest {
             .first()
             .is_some_and(|first| first.sid != task.sid)
     }
+
+    /// Leads the process a session other than that of the first one?
+    pub(crate) fn leads(&self, task: &Tree) -> bool {
+        task.flags & f::SESSION_LEADER != 0 && self.has_left(task)
+    }
 }
 
 /// Gives the zombies, which have ended, their last values.

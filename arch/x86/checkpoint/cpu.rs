@@ -241,6 +241,7 @@ pub(crate) fn restore(cpu: &Cpu) -> isize {
     // call. Only what user code can set is taken from the image: ip is below
     // the end of user space, flags are masked, cs and ss are fixed.
     unsafe {
+        bindings::ckpt_regs_replaced();
         let regs = &mut *bindings::ckpt_regs();
         regs.bx = cpu.bx as usize;
         regs.cx = cpu.cx as usize;

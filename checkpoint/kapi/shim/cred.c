@@ -3,6 +3,9 @@
 #include <linux/checkpoint.h>
 #include <linux/ptrace.h>
 #include <linux/security.h>
+#ifdef CONFIG_SECURITY_LANDLOCK
+#include "../../../security/landlock/cred.h"
+#endif
 
 bool ckpt_no_new_privs(void)
 {
@@ -35,6 +38,28 @@ int ckpt_may_chroot(const struct path *root)
 	if (!ns_capable(current_user_ns(), CAP_SYS_CHROOT))
 		return -EPERM;
 	return security_path_chroot(root);
+}
+
+/* Without Landlock among the modules of this boot, its part of the blob is another's. */
+bool ckpt_has_landlock(void)
+{
+#ifdef CONFIG_SECURITY_LANDLOCK
+	return landlock_initialized && landlocked(current);
+#else
+	return false;
+#endif
+}
+
+/* Tasks that stand still, or the current one. */
+bool ckpt_same_label(struct task_struct *a, struct task_struct *b)
+{
+	struct lsm_prop of_a, of_b;
+
+	lsmprop_init(&of_a);
+	lsmprop_init(&of_b);
+	security_task_getlsmprop_obj(a, &of_a);
+	security_task_getlsmprop_obj(b, &of_b);
+	return !memcmp(&of_a, &of_b, sizeof(of_a));
 }
 
 bool ckpt_has_keyrings(void)

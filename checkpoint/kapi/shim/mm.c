@@ -89,7 +89,7 @@ int ckpt_mm_share(void)
 /* A device knows the memory, or has known memory that the task had, by an id */
 bool ckpt_has_pasid(void)
 {
-#ifdef CONFIG_IOMMU_MM_DATA
+#ifdef CONFIG_ARCH_HAS_CPU_PASID
 	if (current->pasid_activated)
 		return true;
 #endif

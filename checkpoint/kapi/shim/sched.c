@@ -3,6 +3,7 @@
 #include <linux/checkpoint.h>
 #include <linux/iocontext.h>
 #include <linux/ioprio.h>
+#include <linux/sched/autogroup.h>
 #include <linux/timekeeping.h>
 
 void ckpt_cond_resched(void)
@@ -23,6 +24,12 @@ u64 ckpt_monotonic_ns(void)
 u64 ckpt_boottime_ns(void)
 {
 	return ktime_get_boottime_ns();
+}
+
+/* What setsid(2) does for the leader of a new session; without memory, it stays. */
+void ckpt_own_autogroup(void)
+{
+	sched_autogroup_create_attach(current);
 }
 
 /* Others have what ioprio_set(2) and the I/O schedulers keep of the task. */

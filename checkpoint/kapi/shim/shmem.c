@@ -3,7 +3,10 @@
 #include <linux/checkpoint.h>
 #include <linux/pagemap.h>
 #include <linux/pid_namespace.h>
+#include <linux/posix_acl.h>
+#include <linux/security.h>
 #include <linux/syscalls.h>
+#include <linux/xattr.h>
 
 #include "../../../fs/internal.h"
 
@@ -35,6 +38,28 @@ bool ckpt_file_is_unlinked_shmem(struct file *file)
 bool ckpt_file_is_linkable(struct file *file)
 {
 	return inode_state_read_once(file_inode(file)) & I_LINKABLE;
+}
+
+/*
+ * Attributes of all kinds but labels, which a new file gets anew, and lists of access
+ * rights. What a file has got from its directory counts as well.
+ */
+bool ckpt_shmem_has_attributes(struct inode *inode)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct simple_xattr *xattr;
+	bool found = info->fsflags & SHMEM_FL_USER_MODIFIABLE;
+
+#ifdef CONFIG_FS_POSIX_ACL
+	found |= !is_uncached_acl(READ_ONCE(inode->i_acl)) && READ_ONCE(inode->i_acl);
+#endif
+	rcu_read_lock();
+	list_for_each_entry_rcu(xattr, &info->xattrs, node)
+		found |= strncmp(xattr->name, XATTR_SECURITY_PREFIX,
+				 XATTR_SECURITY_PREFIX_LEN) ||
+			 !security_ismaclabel(xattr->name + XATTR_SECURITY_PREFIX_LEN);
+	rcu_read_unlock();
+	return found;
 }
 
 bool ckpt_file_is_memfd(struct file *file)

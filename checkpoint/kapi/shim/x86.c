@@ -9,6 +9,7 @@
 #include <asm/fpu/signal.h>
 #include <asm/fsgsbase.h>
 #include <asm/mmu_context.h>
+#include <asm/sighandling.h>
 
 #include "../../../arch/x86/kernel/fpu/internal.h"
 #include "../../../arch/x86/kernel/fpu/context.h"
@@ -18,6 +19,12 @@
 struct pt_regs *ckpt_regs(void)
 {
 	return current_pt_regs();
+}
+
+/* As sigreturn(2) does: what was the step of a call is none of the first instruction. */
+void ckpt_regs_replaced(void)
+{
+	prevent_single_step_upon_eretu(current_pt_regs());
 }
 
 unsigned int ckpt_xstate_size(void)

@@ -75,6 +75,11 @@ pub fn user_event() -> Ret {
     done
 }
 
+/// All I/O ports, which the task may use.
+pub fn io_privilege() -> Ret {
+    plain(libc::SYS_iopl, &[3])
+}
+
 /// An I/O port that the task may use.
 pub fn io_port() -> Ret {
     plain(libc::SYS_ioperm, &[0x80, 1, 1])

@@ -243,12 +243,6 @@ fn io_uring(_: &Desk) -> Result<Place, String> {
     had("io_uring", odd::io_uring()).map(|_| Place::Nowhere)
 }
 
-fn memfd_huge(_: &Desk) -> Result<Place, String> {
-    let name = c"refused";
-    let args = [name.as_ptr() as usize, libc::MFD_HUGETLB as usize];
-    fd("memfd_create", plain(libc::SYS_memfd_create, &args))
-}
-
 fn perf(_: &Desk) -> Result<Place, String> {
     let mut attr = [0u64; 16];
     // PERF_TYPE_SOFTWARE, 128 bytes; PERF_COUNT_SW_TASK_CLOCK; disabled.
@@ -315,6 +309,11 @@ pub const THINGS: &[Thing] = &[
         &["timerfd is also held"],
     ),
     thing(
+        "fd-fanotify",
+        |_| fd("fanotify", plain(libc::SYS_fanotify_init, &[0, 0])),
+        &["fanotify"],
+    ),
+    thing(
         "fd-inotify",
         |_| fd("inotify", plain(libc::SYS_inotify_init1, &[0])),
         &["inotify"],
@@ -340,11 +339,6 @@ pub const THINGS: &[Thing] = &[
         "fd-message-queue",
         message_queue,
         &["queue", "refusals", "file system"],
-    ),
-    thing(
-        "fd-memfd-hugetlb",
-        memfd_huge,
-        &["memfd", "unlinked", "deleted", "no path"],
     ),
     Thing {
         errnos: &[libc::EDEADLK],

@@ -10,6 +10,7 @@ mod arrange;
 mod below;
 mod bits32;
 mod locks;
+mod memfds;
 mod memory;
 mod others;
 mod places;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
     let mut cases = Cases::new();
     cases.run_in_child("control", 20, || control(&Desk::open("control")));
     let all = [
+        memfds::THINGS,
         memory::THINGS,
         below::THINGS,
         others::THINGS,

@@ -123,6 +123,26 @@ fn io_ports(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
+/// A sandbox in which no directory can be made.
+fn landlock(_: &Desk) -> Result<Place, String> {
+    const MAKE_DIR: u64 = 1 << 7;
+    let rights = [MAKE_DIR];
+    let args = [rights.as_ptr() as usize, 8, 0];
+    let rules = had("rules", plain(libc::SYS_landlock_create_ruleset, &args))?;
+    had("no_new_privs", sys::prctl(libc::PR_SET_NO_NEW_PRIVS, &[1]))?;
+    had(
+        "domain",
+        plain(libc::SYS_landlock_restrict_self, &[rules, 0]),
+    )?;
+    had("close", plain(libc::SYS_close, &[rules]))?;
+    NOWHERE
+}
+
+fn io_privilege(_: &Desk) -> Result<Place, String> {
+    had("iopl", odd::io_privilege())?;
+    NOWHERE
+}
+
 fn semaphore_undo(_: &Desk) -> Result<Place, String> {
     let id = had("semget", plain(libc::SYS_semget, &[0, 1, 0o1600]))?;
     // Number 0, add 1, SEM_UNDO.
@@ -209,6 +229,8 @@ pub const THINGS: &[Thing] = &[
         &["debug", "breakpoint"],
     ),
     thing("task-io-ports", io_ports, &["i/o", "port"]),
+    thing("task-landlock", landlock, &["landlock"]),
+    thing("task-io-privilege", io_privilege, &["i/o", "port"]),
     thing(
         "task-semaphore-undo",
         semaphore_undo,
