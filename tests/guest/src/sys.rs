@@ -206,6 +206,16 @@ pub fn fcntl(fd: i32, cmd: i32, arg: usize) -> Ret {
     plain(libc::SYS_fcntl, &[int(fd), int(cmd), arg])
 }
 
+/// A number of the file behind a descriptor: its device and inode, mixed.
+pub fn inode(fd: i32) -> usize {
+    // SAFETY: all zero is a structure of numbers.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    match plain(libc::SYS_fstat, &[int(fd), (&raw mut stat) as usize]) {
+        Ok(_) => (stat.st_dev as usize).rotate_left(32) ^ stat.st_ino as usize,
+        Err(_) => usize::MAX,
+    }
+}
+
 /// pipe2(2): the end that reads, and the end that writes.
 pub fn pipe(flags: i32) -> Result<[i32; 2], Errno> {
     let mut ends = [0i32; 2];

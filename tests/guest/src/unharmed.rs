@@ -25,7 +25,7 @@ const SIGNALS: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State {
     memory: u64,
-    fds: [[usize; 3]; FDS],
+    fds: [[usize; 4]; FDS],
     mask: u64,
     actions: [[u64; 4]; SIGNALS],
     altstack: [u64; 3],
@@ -91,6 +91,7 @@ impl Unharmed {
             let value = |ret: sys::Ret| ret.unwrap_or(usize::MAX);
             slot[0] = value(sys::fcntl(fd, libc::F_GETFD, 0));
             slot[1] = value(sys::fcntl(fd, libc::F_GETFL, 0));
+            slot[3] = sys::inode(fd);
             if !self.except.contains(&fd) {
                 slot[2] = value(sys::lseek(fd, 0, libc::SEEK_CUR));
             }
@@ -110,7 +111,7 @@ impl State {
     fn empty() -> Self {
         Self {
             memory: 0,
-            fds: [[0; 3]; FDS],
+            fds: [[0; 4]; FDS],
             mask: 0,
             actions: [[0; 4]; SIGNALS],
             altstack: [0; 3],

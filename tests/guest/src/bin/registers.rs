@@ -15,8 +15,9 @@ use ckpt_guest::regs::Frame;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 
-/// Carry, parity, adjust, zero, sign, direction, overflow, alignment check.
-const FLAGS: u64 = 0x0004_0cd5;
+/// Carry, parity, adjust, zero, sign, direction, overflow, nested task, alignment check,
+/// identification. Not the two of debuggers, trap and resume.
+const FLAGS: u64 = 0x0024_4cd5;
 /// Always set in user mode.
 const FIXED: u64 = 0x202;
 

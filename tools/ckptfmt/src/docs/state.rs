@@ -22,13 +22,17 @@ pub use found::Found;
 /// The list, from the top of the repository.
 pub const LIST: &str = "Documentation/checkpoint/state.list";
 /// What the reasons of refusals say, in the sources: one of these.
-const MARKS: [&str; 6] = [
+const MARKS: [&str; 10] = [
     "not supported",
     "10 seconds",
     "changed during the checkpoint",
     "was being",
     "is held",
     "been removed",
+    "too many",
+    "path of a file is too long",
+    "cannot be blocked",
+    "cannot go to",
 ];
 /// The page that is made of the list.
 pub fn page_path() -> PathBuf {
@@ -113,9 +117,9 @@ pub fn page(rows: &[Row]) -> String {
          What becomes of each kind of state that a program has, and the test that shows\n\
          it. The tests are those of tests/README.md; behind a stroke is one case of one.\n\
          ``cargo test`` fails when a record, a reason or a test is missing here, or when\n\
-         the sources no longer have one that is here. A test of what the processor has not is\n\
-         skipped, and says so: on the emulated one AVX-512, AMX, address masking and\n\
-         speculation control.\n\n",
+         the sources no longer have one that is here. A test of what the machine has not is\n\
+         skipped, and says so: on the emulated one AVX-512, AMX, address masking, speculation\n\
+         control and core scheduling.\n\n",
     );
     for (fate, title, about, by) in [
         (

@@ -60,6 +60,13 @@ pub fn shows() -> Case {
     if tree.trim() != format!("{pid} bash") {
         return Err(format!("--tree: {tree}"));
     }
+    // It stands still now, and did not in the first.
+    for image in ["second", "third"] {
+        let line = format!("checkpoint {pid} -o {image} --leave-running");
+        scene.succeeds(&line, 0)?;
+    }
+    scene.succeeds("ckptinfo --diff second third", 0)?;
+    scene.succeeds("ckptinfo --diff image second", 1)?;
     let python = "import json, sys; image = json.load(sys.stdin); \
                   print(image['complete'], [task['pid'] for task in image['tree']])";
     let json = output(

@@ -93,6 +93,21 @@ pub fn only_once() -> Case {
     }
 }
 
+/// A wait with a time limit behind a filter: the filter may not allow restart_syscall(2), so
+/// that a stop ends it, as it does on any kernel.
+pub fn not_behind_a_filter() -> Case {
+    open_epoll()?;
+    no_new_privs();
+    add(libc::SYS_getppid, libc::EPERM, 0)?;
+    let pid = sender(&[libc::SIGSTOP, libc::SIGCONT])?;
+    let errno = wait_by(libc::SYS_epoll_wait, 20 * millis());
+    done(pid)?;
+    match errno {
+        libc::EINTR => pass_with("EINTR"),
+        errno => Err(format!("the wait: {}", sys::Errno(errno))),
+    }
+}
+
 extern "C" fn on_signal(_: libc::c_int) {
     no_new_privs();
     let errno = match add(libc::SYS_epoll_wait, libc::EPERM, 0) {

@@ -345,10 +345,10 @@ fn children() -> Vec<(i32, String)> {
     .collect()
 }
 
-/// Which of the low descriptors are open, and how.
+/// Which of the low descriptors are open, on what, and how.
 fn fds() -> [usize; 24] {
     std::array::from_fn(|fd| {
         let get = |what| sys::fcntl(fd as i32, what, 0).unwrap_or(usize::MAX);
-        get(libc::F_GETFD) ^ get(libc::F_GETFL) << 8
+        get(libc::F_GETFD) ^ get(libc::F_GETFL) << 8 ^ sys::inode(fd as i32) << 24
     })
 }

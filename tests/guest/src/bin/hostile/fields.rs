@@ -58,7 +58,7 @@ fn all_records(
         panic!("{} has no field {name}", format::type_name(kind));
     }
     for (record, rec) in base.image.records.iter().enumerate() {
-        if rec.kind != kind {
+        if rec.kind != kind || !base.changes(kind) {
             continue;
         }
         // Files take others than those that the caller may not have.
@@ -91,7 +91,11 @@ const KERNEL: [u64; 5] = [
     0x8000_0000_0000_1000,
 ];
 
-/// Fields that hold an address of user memory.
+/// Fields that hold an address of user memory, or none at all.
+///
+/// Not those of which the kernel makes nothing: general registers, the stack pointer among
+/// them, may have any value in user mode, as may the auxiliary vector, which is data of
+/// the program.
 const ADDRESSES: &[(i16, &[&str])] = &[
     (
         format::MM,
@@ -113,7 +117,7 @@ const ADDRESSES: &[(i16, &[&str])] = &[
     ),
     (format::VMA, &["start", "end"]),
     (format::GUARD, &["start", "end"]),
-    (format::CPU, &["ip", "fs_base", "gs_base"]),
+    (format::CPU, &["ip", "fs_base", "gs_base", "debugreg"]),
     (
         format::THREAD,
         &["robust_list", "clear_child_tid", "rseq_addr"],
@@ -138,7 +142,7 @@ pub fn kernel_addresses(base: &Base) -> List<'_> {
     for (signal, part, name) in parts {
         let at = actions + signal * 32 + part;
         for (record, rec) in base.image.records.iter().enumerate() {
-            if rec.kind == format::SIGNAL {
+            if rec.kind == format::SIGNAL && base.changes(rec.kind) {
                 changes.extend(KERNEL.map(|value| Change {
                     record,
                     at: at..at + 8,
@@ -199,7 +203,7 @@ pub fn privileges(base: &Base) -> List<'_> {
     set(format::CREDS, "securebits", &[1 << 12, 1 << 31]);
     set(format::CREDS, "caps", &[0xffff_ffff_ffff_ffff]);
     for (record, rec) in base.image.records.iter().enumerate() {
-        if rec.kind == format::FPU {
+        if rec.kind == format::FPU && base.changes(rec.kind) {
             fpu_privileges(record, &mut changes);
         }
     }

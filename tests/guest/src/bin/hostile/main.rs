@@ -210,12 +210,17 @@ fn of_family(
     cases.run("family-kinds", || has_every_kind(small, &own));
     cases.run("family-control", || engine.control(&whole.bytes));
     // Each of them makes processes. What was changed everywhere above is thinned out.
-    let lists: [(&str, usize, engine::List<'_>); 10] = [
+    let lists: [(&str, usize, engine::List<'_>); 11] = [
         ("family-cut", MOST, bytes::cuts(&whole)),
         ("family-flipped-bit-sealed", ALL, bytes::sealed_flips(&own)),
         ("family-flipped-again", MOST, bytes::sealed_flips(&again)),
         (
             "family-kernel-addresses",
+            ALL,
+            fields::kernel_addresses(&own),
+        ),
+        (
+            "family-addresses-again",
             MOST,
             fields::kernel_addresses(&whole),
         ),

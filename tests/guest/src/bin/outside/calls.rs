@@ -124,6 +124,7 @@ fn poll(_: &Scene) -> Result<(), String> {
 }
 
 fn ppoll(_: &Scene) -> Result<(), String> {
+    block(OUTSIDE_OF_CALLS);
     let (mut time, mask) = (time(duration()), 1u64 << (libc::SIGUSR2 - 1));
     let args = [
         0,
@@ -133,7 +134,32 @@ fn ppoll(_: &Scene) -> Result<(), String> {
         8,
     ];
     sleeps(Ok(0), || call(libc::SYS_ppoll, &args))?;
-    nothing_is_blocked()
+    blocked_as_before()
+}
+
+/// As ppoll, with the mask in a structure.
+fn pselect(_: &Scene) -> Result<(), String> {
+    block(OUTSIDE_OF_CALLS);
+    let (mut time, mask) = (time(duration()), 1u64 << (libc::SIGUSR2 - 1));
+    let mask = [(&raw const mask) as usize, 8];
+    let args = [0, 0, 0, 0, (&raw mut time) as usize, mask.as_ptr() as usize];
+    sleeps(Ok(0), || call(libc::SYS_pselect6, &args))?;
+    blocked_as_before()
+}
+
+/// Blocked before a call that has a mask of its own, and behind it.
+const OUTSIDE_OF_CALLS: u64 = 1 << (libc::SIGURG - 1);
+
+fn block(mask: u64) {
+    let args = [libc::SIG_SETMASK as usize, (&raw const mask) as usize, 0, 8];
+    let _ = call(libc::SYS_rt_sigprocmask, &args);
+}
+
+fn blocked_as_before() -> Result<(), String> {
+    match blocked() {
+        OUTSIDE_OF_CALLS => Ok(()),
+        other => Err(format!("signals {other:#x} are blocked behind the call")),
+    }
 }
 
 /// The signals that are blocked.
@@ -190,6 +216,27 @@ fn futex_wall_clock(_: &Scene) -> Result<(), String> {
     )
 }
 
+/// Until one of two words changes, or the time has come.
+fn futex_waitv(_: &Scene) -> Result<(), String> {
+    let words = [17u32, 18];
+    // Value, address, flags: 32 bits, private.
+    let waiters = words.each_ref().map(|word| {
+        let at = std::ptr::from_ref(word) as u64;
+        [u64::from(*word), at, 0x82]
+    });
+    let time = later(libc::CLOCK_MONOTONIC, duration());
+    let args = [
+        waiters.as_ptr() as usize,
+        2,
+        0,
+        (&raw const time) as usize,
+        libc::CLOCK_MONOTONIC as usize,
+    ];
+    sleeps(Err(Errno(libc::ETIMEDOUT)), || {
+        call(libc::SYS_futex_waitv, &args)
+    })
+}
+
 /// Many short sleeps, so that many are interrupted at their edges.
 fn naps(scene: &Scene) -> Result<(), String> {
     let nap = time(1);
@@ -226,8 +273,10 @@ pub const ACTS: &[Act] = &[
     act("poll", poll),
     act("ppoll", ppoll),
     act("select", select),
+    act("pselect", pselect),
     act("futex-private", futex_private),
     act("futex-shared", futex_shared),
     act("futex-wall-clock", futex_wall_clock),
+    act("futex-waitv", futex_waitv),
     act("naps", naps),
 ];

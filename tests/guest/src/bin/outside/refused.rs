@@ -105,6 +105,42 @@ fn traced() -> Case {
     pass_with(said.trim())
 }
 
+/// Its execve(2) has killed its other thread, and waits until that was looked at, which is
+/// up to who traces it.
+fn in_exec() -> Case {
+    let scene = Scene::new("refused-exec");
+    let victim = scene.start(|scene| {
+        std::thread::spawn(|| loop {
+            std::thread::park();
+        });
+        scene.announce();
+        scene.wait();
+        Err(Command::new("/bin/true").exec().to_string())
+    })?;
+    scene.until_there()?;
+    let tasks = format!("/proc/{}/task", victim.pid);
+    let ids = std::fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))?;
+    let mut ids = ids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let thread = ids.find(|id| *id != victim.pid).ok_or("no thread")?;
+    let args = [libc::PTRACE_SEIZE as usize, thread as usize, 0, 0];
+    sys::plain(libc::SYS_ptrace, &args).map_err(|e| format!("ptrace: {e}"))?;
+    scene.finish();
+    let stat = format!("{tasks}/{thread}/stat");
+    let killed = (0..400).any(|_| {
+        scene.pause(10);
+        std::fs::read_to_string(&stat).is_ok_and(|line| line.contains(") Z "))
+    });
+    if !killed {
+        return Err("execve has not killed the thread".to_string());
+    }
+    let said = victim.refuses(libc::EBUSY, "the task is in execve for 10 seconds")?;
+    let mut status = 0;
+    // SAFETY: `status` is an int of ours.
+    unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
 /// A pid without a victim of ours.
 fn pid(name: &'static str, pid: i32, errno: i32, word: &str) -> Case {
     let scene = Scene::new(name);
@@ -292,6 +328,7 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-vfork-child", vfork_child),
     ("refused-io-uring", io_uring),
     ("refused-traced", traced),
+    ("refused-exec", in_exec),
     ("refused-kernel-thread", || {
         pid("refused-kernel-thread", 2, libc::EOPNOTSUPP, "kernel")
     }),

@@ -13,6 +13,7 @@ use ckpt_guest::mem::Map;
 use ckpt_guest::mem::Spec;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
+use ckpt_guest::sys::plain;
 
 use crate::arrange::fd;
 use crate::arrange::had;
@@ -50,6 +51,19 @@ fn current_directory(_: &Desk) -> Result<Place, String> {
     std::env::set_current_dir(&path).map_err(|e| e.to_string())?;
     std::fs::remove_dir(&path).map_err(|e| e.to_string())?;
     Ok(Place::Path(path.display().to_string()))
+}
+
+fn root_directory(_: &Desk) -> Result<Place, String> {
+    let path = std::env::temp_dir().join("refusals-root");
+    let _ = std::fs::create_dir(&path);
+    let above = sys::open(&c_path(&std::env::temp_dir()), libc::O_RDONLY, 0);
+    let above = above.map_err(|e| format!("open: {e}"))?;
+    std::os::unix::fs::chroot(&path).map_err(|e| e.to_string())?;
+    let name = c"refusals-root".as_ptr() as usize;
+    let args = [above as usize, name, libc::AT_REMOVEDIR as usize];
+    had("unlinkat", plain(libc::SYS_unlinkat, &args))?;
+    had("close", plain(libc::SYS_close, &[above as usize]))?;
+    Ok(Place::Nowhere)
 }
 
 /// A directory of this name that something will be mounted over, until the guest ends.
@@ -246,6 +260,11 @@ pub const THINGS: &[Thing] = &[
         "unlinked-current-directory",
         current_directory,
         &["the current directory has been removed"],
+    ),
+    thing(
+        "unlinked-root-directory",
+        root_directory,
+        &["the root directory has been removed"],
     ),
     thing("fd-covered", covered, &["something was mounted"]),
     thing(

@@ -124,7 +124,11 @@ fn reap() {
     while unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } > 0 {}
 }
 
+/// The name of a caller, until it is another process.
+const CALLER: &str = "caller";
+
 fn restart(image: &Path) -> ! {
+    let _ = sys::prctl(libc::PR_SET_NAME, &[c"caller".as_ptr() as usize]);
     let fd = sys::open(&life::c_path(image), libc::O_RDONLY, 0).unwrap_or(-1);
     let errno = sys::restart(0, fd, 0, 0);
     sys::exit(errno.0)
@@ -165,10 +169,17 @@ struct Stage<'a> {
     most: u64,
 }
 
+/// A caller when it was killed.
+struct Killed {
+    /// It had made tasks.
+    late: bool,
+    /// And had not committed.
+    building: bool,
+}
+
 impl Stage<'_> {
-    /// One caller that is killed, and what it has made meanwhile. Whether there was
-    /// something.
-    fn kill_one(&self, rng: &mut Rng) -> Result<bool, String> {
+    /// One caller that is killed, and what it has made meanwhile.
+    fn kill_one(&self, rng: &mut Rng) -> Result<Killed, String> {
         let (before, count) = (processes(), tasks_of_all());
         let caller = sys::fork().map_err(|e| e.to_string())?;
         if caller == 0 {
@@ -177,6 +188,8 @@ impl Stage<'_> {
         std::thread::sleep(Duration::from_micros(rng.below(self.most)));
         // Itself, and a worker of the kernel perhaps.
         let late = tasks_of_all() > count + 2;
+        let name = std::fs::read_to_string(format!("/proc/{caller}/comm"));
+        let building = late && name.is_ok_and(|name| name.trim() == CALLER);
         let _ = sys::plain(libc::SYS_kill, &[caller as usize, libc::SIGKILL as usize]);
         let ended = sys::wait_for(caller, 20);
         if ended != Ended::Signal(libc::SIGKILL) {
@@ -188,7 +201,7 @@ impl Stage<'_> {
             reap();
             let left = newcomers(&before);
             if left.is_empty() {
-                return Ok(late);
+                return Ok(Killed { late, building });
             }
             if start.elapsed() > Duration::from_secs(5 * pace::factor()) {
                 return Err(format!("still there: {}", described(&left)));
@@ -197,13 +210,17 @@ impl Stage<'_> {
         }
     }
 
-    fn kill_many(&self, rng: &mut Rng, rounds: u64) -> Result<u64, String> {
-        let mut late = 0;
+    /// How many of them had tasks, and how many of these had not yet become the process of
+    /// the image.
+    fn kill_many(&self, rng: &mut Rng, rounds: u64) -> Result<(u64, u64), String> {
+        let (mut late, mut building) = (0, 0);
         for round in 0..rounds {
             let one = self.kill_one(rng);
-            late += u64::from(one.map_err(|why| format!("round {round}: {why}"))?);
+            let one = one.map_err(|why| format!("round {round}: {why}"))?;
+            late += u64::from(one.late);
+            building += u64::from(one.building);
         }
-        Ok(late)
+        Ok((late, building))
     }
 }
 
@@ -234,9 +251,9 @@ pub fn restart_killed() -> Case {
     // What the kernel keeps for the next time is there after some rounds.
     stage.kill_many(&mut rng, rounds / 10)?;
     let before = Census::take();
-    let late = stage.kill_many(&mut rng, rounds)?;
-    if late < rounds / 4 {
-        return Err(format!("only {late} of {rounds} callers had tasks"));
+    let (late, building) = stage.kill_many(&mut rng, rounds)?;
+    if building < rounds / 8 {
+        return Err(format!("only {building} of {rounds} callers were building"));
     }
     before.again(allowed(late))?;
     let growth = before.growth();
@@ -245,6 +262,6 @@ pub fn restart_killed() -> Case {
     scene.finish();
     scene.restart(&image, 900)?;
     pass_with(format!(
-        "{rounds} callers, {late} of them with tasks; {growth}"
+        "{rounds} callers, {late} of them with tasks, {building} before the commit; {growth}"
     ))
 }

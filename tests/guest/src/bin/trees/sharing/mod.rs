@@ -72,6 +72,15 @@ pub const ACTS: &[Act] = &[
         on_memory(scene, VM | FILES)
     }),
     act("shared-memory-umask", |scene| on_memory(scene, VM | FS)),
+    act("shared-memory-descriptors-umask", |scene| {
+        on_memory(scene, VM | FILES | FS)
+    }),
+    act("shared-handlers-descriptors", |scene| {
+        on_memory(scene, VM | HANDLERS | FILES)
+    }),
+    act("shared-handlers-umask", |scene| {
+        on_memory(scene, VM | HANDLERS | FS)
+    }),
     act("shared-all", |scene| {
         on_memory(scene, VM | HANDLERS | FILES | FS)
     }),
