@@ -27,7 +27,7 @@ pub fn check(kbuild: &Kbuild) -> Result<String> {
         )?;
         frames.extend(frames_of(&text));
     }
-    frames.sort_by(|a, b| b.0.cmp(&a.0));
+    frames.sort_by_key(|frame| std::cmp::Reverse(frame.0));
     let Some((largest, name)) = frames.first() else {
         bail!("no function has a frame: the disassembly is not understood");
     };
