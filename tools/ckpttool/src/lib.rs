@@ -21,6 +21,7 @@
 mod date;
 mod escape;
 mod leave;
+pub mod manual;
 mod print;
 mod progress;
 mod report;

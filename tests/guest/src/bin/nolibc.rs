@@ -12,6 +12,9 @@
 //! `nolibc loop` writes images of one and the same state to standard output, until
 //! that is closed. `nolibc loop family` does so with the family.
 
+#[path = "nolibc/mem.rs"]
+mod mem;
+
 use core::arch::asm;
 use core::arch::global_asm;
 
@@ -372,30 +375,4 @@ extern "C" fn start(stack: *const usize) -> ! {
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     say(b"FAILED: panic\n");
     exit(1)
-}
-
-// Without a C library these must come from somewhere.
-
-/// # Safety
-///
-/// As for memset(3).
-#[no_mangle]
-pub unsafe extern "C" fn memset(to: *mut u8, value: i32, len: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("rep stosb", inout("rdi") to => _, in("al") value as u8, inout("rcx") len => _);
-    }
-    to
-}
-
-/// # Safety
-///
-/// As for memcpy(3).
-#[no_mangle]
-pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") len => _);
-    }
-    to
 }
