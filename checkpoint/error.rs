@@ -75,6 +75,16 @@ impl Failure {
         self
     }
 
+    /// The same failure of a file that is mapped, or is the program: what is not supported is ETXTBSY, as
+    /// of all mappings.
+    pub(crate) fn of_mapping(mut self) -> Self {
+        // Not what the image's own file gives.
+        if self.errno == EOPNOTSUPP && self.why != crate::image::NOT_WRITTEN {
+            self.errno = ETXTBSY;
+        }
+        self
+    }
+
     /// The same failure of a task, unless a lower layer has named one.
     pub(crate) fn of_task(mut self, pid: u32) -> Self {
         if self.pid == 0 {

@@ -267,6 +267,9 @@ impl ImageReader {
     }
 }
 
+/// Why a checkpoint failed that could not write.
+pub(crate) const NOT_WRITTEN: &str = "the image cannot be written";
+
 /// Gives failed writes their reason.
 pub(crate) trait Written<T> {
     /// The result of a write to the image.
@@ -275,6 +278,6 @@ pub(crate) trait Written<T> {
 
 impl<T> Written<T> for Result<T> {
     fn written(self) -> Outcome<T> {
-        self.why("the image cannot be written")
+        self.why(NOT_WRITTEN)
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, objref: u32) -> Outcome {
     }
     let vdso = mapped_vdso(&list)?;
     let exe = match mm::exe_file() {
-        Some(exe) => super::file::save(ctx, &exe, None)?,
+        Some(exe) => super::file::save(ctx, &exe, None).map_err(Failure::of_mapping)?,
         None => 0,
     };
     let mut rec = Mm::zeroed();

@@ -106,10 +106,10 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
                 rec.how = vma_kind::SHARED;
                 let may_write = info.flags & bit(b::VMA_MAYWRITE_BIT) != 0;
                 super::shmem::check_mapping(file, may_write)?;
-                rec.file = super::file::save_shared(ctx, file)?;
+                rec.file = super::file::save_shared(ctx, file).map_err(Failure::of_mapping)?;
             } else {
                 rec.how = vma_kind::FILE;
-                rec.file = super::file::save(ctx, file, None)?;
+                rec.file = super::file::save(ctx, file, None).map_err(Failure::of_mapping)?;
             }
         }
     }

@@ -315,6 +315,32 @@ fn vfork_child() -> Case {
     pass_with(said.trim())
 }
 
+/// A program whose file is gone, as after an upgrade.
+fn program_removed() -> Case {
+    let scene = Scene::new("refused-program-removed");
+    let program = scene.dir.join("sleeps");
+    std::fs::copy("/bin/sleep", &program).map_err(|e| format!("copy: {e}"))?;
+    let started = std::process::Command::new(&program).arg("1000").spawn();
+    let mut child = started.map_err(|e| format!("start: {e}"))?;
+    let removed = std::fs::remove_file(&program);
+    let victim = Victim::other(child.id() as i32, &scene);
+    let word = "the file has been unlinked: ";
+    let said = removed
+        .map_err(|e| format!("remove: {e}"))
+        .and_then(|()| victim.refuses(libc::ETXTBSY, word));
+    let lives = child.try_wait();
+    let _ = child.kill();
+    let _ = child.wait();
+    let said = said?;
+    if !matches!(lives, Ok(None)) {
+        return Err(format!("it did not go on: {lives:?}"));
+    }
+    if !said.contains("/sleeps") {
+        return Err(format!("does not say which file: {said}"));
+    }
+    pass_with(said.trim())
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("refused-vfork", || {
@@ -336,6 +362,7 @@ pub const CASES: &[(&str, Body)] = &[
         pid("refused-no-task", 4_000_000, libc::ESRCH, "no such task")
     }),
     ("refused-zombie", zombie),
+    ("refused-program-removed", program_removed),
     ("refused-in-the-kernel", in_the_kernel),
     ("refused-memory-of-before", memory_of_before),
     ("refused-sleep-by-another-clock", sleep_by_another_clock),

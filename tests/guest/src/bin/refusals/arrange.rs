@@ -49,6 +49,16 @@ pub const fn thing(name: &'static str, arrange: Arrange, words: &'static [&'stat
     }
 }
 
+/// A mapping, refused as the document says: ETXTBSY.
+pub const fn busy(name: &'static str, arrange: Arrange, words: &'static [&'static str]) -> Thing {
+    Thing {
+        name,
+        arrange,
+        errnos: &[libc::ETXTBSY],
+        words,
+    }
+}
+
 /// Makes the reason for a skip or a failure.
 pub fn had<T>(what: &str, result: Result<T, Errno>) -> Result<T, String> {
     result.map_err(|e| format!("{what}: {e}"))

@@ -11,6 +11,7 @@ use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 
+use crate::arrange::busy;
 use crate::arrange::had;
 use crate::arrange::thing;
 use crate::arrange::Place;
@@ -122,7 +123,7 @@ pub const THINGS: &[Thing] = &[
         by_a_child,
         &["a file system that keeps locks itself"],
     ),
-    thing(
+    busy(
         "lock-mapped",
         mapped,
         &["an open file that no descriptor has"],

@@ -11,24 +11,15 @@ use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 
+use crate::arrange::busy;
 use crate::arrange::had;
+use crate::arrange::thing;
 use crate::arrange::with_data;
-use crate::arrange::Arrange;
 use crate::arrange::Place;
 use crate::arrange::Thing;
 
 const HUGE: usize = 2 << 20;
 const SYS_MEMFD_SECRET: i64 = 447;
-
-/// Refused as the document says: ETXTBSY.
-const fn busy(name: &'static str, arrange: Arrange, words: &'static [&'static str]) -> Thing {
-    Thing {
-        name,
-        arrange,
-        errnos: &[libc::ETXTBSY],
-        words,
-    }
-}
 
 fn map(spec: Spec) -> Result<Place, String> {
     had("mmap", Map::new(spec)).map(|map| Place::Address(map.addr))
@@ -242,18 +233,12 @@ pub const THINGS: &[Thing] = &[
     busy("map-secret", secret, &["secret", "shared"]),
     busy("map-hugetlb", huge, &["hugetlb", "huge"]),
     busy("map-sysv", sysv, &["System V"]),
-    Thing {
-        name: "map-unlinked-file",
-        arrange: unlinked_file,
-        errnos: &[libc::EOPNOTSUPP, libc::ETXTBSY],
-        words: &["unlinked", "deleted"],
-    },
-    Thing {
-        name: "map-aio",
-        arrange: aio,
-        errnos: &[libc::EOPNOTSUPP, libc::ETXTBSY],
-        words: &["aio", "asynchronous", "shared"],
-    },
+    busy(
+        "map-unlinked-file",
+        unlinked_file,
+        &["the file has been unlinked"],
+    ),
+    thing("map-aio", aio, &["asynchronous I/O contexts"]),
     busy("map-userfault", userfault, &["userfault"]),
     busy("map-policy", policy, &["memory policy"]),
     busy("map-device", device, &["device mapping"]),

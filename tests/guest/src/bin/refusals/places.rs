@@ -15,6 +15,7 @@ use ckpt_guest::mem::PAGE;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 
+use crate::arrange::busy;
 use crate::arrange::fd;
 use crate::arrange::had;
 use crate::arrange::thing;
@@ -288,6 +289,18 @@ pub const THINGS: &[Thing] = &[
         elsewhere_directory,
         &["another mount namespace"],
     ),
-    thing("map-copied-up", copied_up, &["copied up"]),
+    Thing {
+        name: "task-long-directory",
+        arrange: long_directory,
+        errnos: &[libc::ENAMETOOLONG],
+        words: &["the path of a directory is too long"],
+    },
+    Thing {
+        name: "fd-long-path",
+        arrange: long_path,
+        errnos: &[libc::ENAMETOOLONG],
+        words: &["the path of a file is too long"],
+    },
+    busy("map-copied-up", copied_up, &["copied up"]),
     thing("fd-peak", peak, &["pressure or a peak"]),
 ];
