@@ -57,7 +57,8 @@ fn name(path: &PathRef, gone: &'static str, which: &[u8]) -> Outcome<KVec<u8>> {
             let why = "a directory has no path in a file system";
             Failure::new(EOPNOTSUPP, why).about(which)
         }
-        errno => Failure::new(errno, "the path of a directory cannot be found"),
+        ENAMETOOLONG => Failure::new(errno, "the path of a directory is too long"),
+        _ => Failure::new(errno, "the path of a directory cannot be found"),
     });
     name.and_then(|name| {
         ensure(!path.is_covered(), EOPNOTSUPP, namedfile::COVERED)?;

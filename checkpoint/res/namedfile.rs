@@ -51,6 +51,8 @@ pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
                 EOPNOTSUPP,
                 "the file has been unlinked or has no path in a file system",
             )
+        } else if errno == ENAMETOOLONG {
+            Failure::new(errno, "the path of a file is too long")
         } else {
             Failure::new(errno, "the path of a file cannot be found")
         }
@@ -62,11 +64,6 @@ pub(super) fn name(file: &FileRef, st: &Stat) -> Outcome<KVec<u8>> {
         device || !path::is_file_elsewhere(file, &path)?,
         EOPNOTSUPP,
         ELSEWHERE,
-    )?;
-    ensure(
-        path.len() <= crate::format::STR_MAX,
-        ENAMETOOLONG,
-        "the path of a file is too long",
     )?;
     Ok(path)
 }

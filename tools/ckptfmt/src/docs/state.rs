@@ -22,7 +22,7 @@ pub use found::Found;
 /// The list, from the top of the repository.
 pub const LIST: &str = "Documentation/checkpoint/state.list";
 /// What the reasons of refusals say, in the sources: one of these.
-const MARKS: [&str; 10] = [
+const MARKS: [&str; 11] = [
     "not supported",
     "10 seconds",
     "changed during the checkpoint",
@@ -31,6 +31,7 @@ const MARKS: [&str; 10] = [
     "been removed",
     "too many",
     "path of a file is too long",
+    "path of a directory is too long",
     "cannot be blocked",
     "cannot go to",
 ];

@@ -38,6 +38,36 @@ fn nameless(_: &Desk) -> Result<Place, String> {
     fd("open", opened.map(|fd| fd as usize))
 }
 
+fn go(dir: &str) -> Result<(), String> {
+    std::env::set_current_dir(dir).map_err(|e| format!("chdir: {e}"))
+}
+
+/// Goes to a directory whose path is longer than any that can be told.
+fn go_deep(letter: char) -> Result<(), String> {
+    const DEEP: usize = 20;
+    let name = letter.to_string().repeat(250);
+    go("/dev/shm")?;
+    for _ in 0..DEEP {
+        std::fs::create_dir(&name).map_err(|e| format!("mkdir: {e}"))?;
+        go(&name)?;
+    }
+    Ok(())
+}
+
+fn long_directory(_: &Desk) -> Result<Place, String> {
+    go_deep('d')?;
+    Ok(Place::Nowhere)
+}
+
+/// A file with such a path.
+fn long_path(_: &Desk) -> Result<Place, String> {
+    go_deep('f')?;
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let opened = sys::open(c"file", flags, 0o600);
+    go("/")?;
+    fd("open", opened.map(|fd| fd as usize))
+}
+
 fn unlinked_directory(_: &Desk) -> Result<Place, String> {
     let path = std::env::temp_dir().join("refusals-directory");
     let _ = std::fs::create_dir(&path);
