@@ -264,9 +264,18 @@ impl Held {
                     .and_then(|place| self.parked.get_mut(place))
                     .and_then(Option::take);
                 // It may have become somebody else in the meantime.
-                may_save(&task, top).map_err(|f| f.of_task(task.pid))?;
+                may_save(&task).map_err(|f| f.of_task(task.pid))?;
                 Part::Parked(parked.ok_or(ESRCH)?)
             };
+            if !matches!(part, Part::Zombie(_)) {
+                // A restart gives all of them the label of the restarting task.
+                ensure(
+                    park::same_label(&task.task, top),
+                    EOPNOTSUPP,
+                    "another security label than that of the first process is not supported",
+                )
+                .map_err(|f| f.of_task(task.pid))?;
+            }
             let first = tree::identity(&task.task) == tree::identity(top);
             let entry = entry(&task, first);
             members.push(Member { entry, part }, GFP_KERNEL)?;
@@ -320,14 +329,8 @@ fn check_below(task: &Seen, top: &Seen) -> Outcome {
 }
 
 /// The last look at a task that stands still.
-fn may_save(task: &Seen, top: &Task) -> Outcome {
+fn may_save(task: &Seen) -> Outcome {
     ensure(park::may_trace(&task.task), EPERM, "no right to the task")?;
-    // A restart gives all of them that of the restarting task.
-    ensure(
-        park::same_label(&task.task, top),
-        EOPNOTSUPP,
-        "another security label than that of the first process is not supported",
-    )?;
     match park::other_namespace(&task.task) {
         Some(name) => {
             Err(Failure::new(EOPNOTSUPP, "the task is in another namespace").about(name.as_bytes()))

@@ -42,12 +42,22 @@ pub(crate) fn has_attributes(file: &FileRef) -> bool {
 /// The name in the directory entry.
 pub(crate) fn name(file: &FileRef) -> Result<KVec<u8>> {
     let mut buf = [0u8; NAME];
+    let text = last_name(file, &mut buf).ok_or(ENAMETOOLONG)?;
+    let mut name = KVec::new();
+    name.extend_from_slice(text, GFP_KERNEL)?;
+    Ok(name)
+}
+
+/// Is this the name in the directory entry? Needs no memory.
+pub(crate) fn is_called(file: &FileRef, name: &[u8]) -> bool {
+    last_name(file, &mut [0u8; NAME]) == Some(name)
+}
+
+fn last_name<'a>(file: &FileRef, buf: &'a mut [u8; NAME]) -> Option<&'a [u8]> {
     // SAFETY: The reference keeps the directory entry; `buf` has the length given.
     let len =
         unsafe { bindings::ckpt_file_last_name(file.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
-    let mut name = KVec::new();
-    name.extend_from_slice(buf.get(..len as usize).ok_or(ENAMETOOLONG)?, GFP_KERNEL)?;
-    Ok(name)
+    buf.get(..len as usize)
 }
 
 /// User and group that own the object, as the caller sees them.

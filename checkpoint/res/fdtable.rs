@@ -73,6 +73,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, table: u32) -> Outcome {
         nr_fds,
         reserved: 0,
     };
+    super::valid(&rec)?;
     ctx.writer.record(task, &rec).written()?;
     next = 0;
     let mut told = Told::new();

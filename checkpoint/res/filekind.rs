@@ -73,9 +73,7 @@ pub(super) fn refuse_early(file: &FileRef) -> Option<&'static str> {
         S_IFSOCK if inode::On::of(file).is_other_socket() => Some(OTHER_SOCKETS),
         S_IFCHR | S_IFBLK => classify(file, mode, rdev).err(),
         // Whoever writes the image may wait for its answer.
-        0 if memfile::name(file).is_ok_and(|name| *name == *b"[fanotify]") => {
-            classify(file, mode, rdev).err()
-        }
+        0 if memfile::is_called(file, b"[fanotify]") => classify(file, mode, rdev).err(),
         _ => None,
     }
 }
