@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A small tree of which some have pages in common, and others are what a task can be
-//! besides: ended, stopped, in a session without its leader, with descriptors of another one.
+//! besides: ended, stopped, in a session without its leader, with descriptors or on the memory
+//! of another one.
 //!
 //! What looks at them at the end takes no memory: the allocation that fails may be there.
 
@@ -15,6 +16,7 @@ use ckpt_guest::sys::Ended;
 use ckpt_guest::sys::Errno;
 
 use crate::odds::Odds;
+use crate::twin::Twin;
 use crate::PAGES;
 
 /// Status of the one that has ended.
@@ -33,6 +35,7 @@ pub struct Family {
     /// Of a group and a session whose leader is gone.
     member: i32,
     odds: Odds,
+    twin: Twin,
     /// Closed when they shall end.
     hold: i32,
 }
@@ -229,6 +232,7 @@ impl Family {
             stopped,
             member,
             odds: Odds::new(child)?,
+            twin: Twin::new()?,
             hold: pipes.hold,
         })
     }
@@ -265,6 +269,7 @@ impl Family {
             (self.odds.has_ended(), "a pidfd of a process that has ended"),
             (ends(self.zombie, ENDED), "the zombie"),
             (ends(self.member, 0), "the member of a session"),
+            (self.twin.ends_well(), "the process on our memory"),
             (ends(self.sharer, 0), "the child with our descriptors"),
             (
                 sys::fcntl(self.token, libc::F_GETFD, 0) == Err(Errno(libc::EBADF)),

@@ -13,6 +13,7 @@ mod family;
 mod inject;
 mod odds;
 mod things;
+mod twin;
 
 use std::path::Path;
 use std::process::ExitCode;

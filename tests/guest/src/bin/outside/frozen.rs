@@ -165,8 +165,28 @@ fn frozen(name: &'static str, play: Play) -> Case {
     pass_with(format!("{IMAGES} images, in turn {before}"))
 }
 
+/// A signal that stops, and is not acted on while the group stands.
+fn refused_pending_stop() -> Case {
+    let name = "refused-pending-stop";
+    let scene = Scene::new(name);
+    let group = Group::new(name)?;
+    let victim = scene.start(asleep)?;
+    scene.until_there()?;
+    group.set("cgroup.procs", &victim.pid.to_string())?;
+    group.freeze(true)?;
+    victim.signal(libc::SIGSTOP);
+    let said = victim.refuses(libc::EBUSY, "a signal that cannot be blocked is pending")?;
+    group.freeze(false)?;
+    let before = count(&scene);
+    victim.signal(libc::SIGCONT);
+    soon(|| count(&scene) > before).map_err(|()| "it does not go on".to_string())?;
+    victim.ends_well(0)?;
+    pass_with(said.trim())
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("frozen-asleep", || frozen("frozen-asleep", asleep)),
     ("frozen-busy", || frozen("frozen-busy", busy)),
+    ("refused-pending-stop", refused_pending_stop),
 ];

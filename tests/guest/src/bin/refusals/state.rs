@@ -66,6 +66,30 @@ fn alarm_clock(_: &Desk) -> Result<Place, String> {
     NOWHERE
 }
 
+/// One more timer than an image can have.
+fn many_timers(_: &Desk) -> Result<Place, String> {
+    let none = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: reads a structure of ours.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &none) };
+    had("setrlimit", sys::libc_result(set))?;
+    let signals = timer::Signals {
+        notify: timer::SIGEV_NONE,
+        signo: 0,
+        value: 0,
+        tid: 0,
+    };
+    for _ in 0..=1 << 16 {
+        had(
+            "timer_create",
+            timer::create(libc::CLOCK_MONOTONIC, signals, 0),
+        )?;
+    }
+    NOWHERE
+}
+
 /// A filter that asks somebody, who listens.
 fn seccomp_listener(_: &Desk) -> Result<Place, String> {
     // ret ALLOW
@@ -222,6 +246,7 @@ pub const THINGS: &[Thing] = &[
         &["timer", "another task's clock"],
     ),
     thing("task-timer-alarm", alarm_clock, &["timer", "this clock"]),
+    thing("task-timers", many_timers, &["too many POSIX timers"]),
     thing("task-seccomp-listener", seccomp_listener, &["listener"]),
     thing(
         "task-debug-register",
