@@ -2,8 +2,8 @@
 /*
  * Flags of the system calls checkpoint and restart.
  *
- *	int checkpoint(pid_t pid, int fd, unsigned long flags, int logfd);
- *	int restart(int crid, int fd, unsigned long flags, int logfd);
+ *	long checkpoint(pid_t pid, int fd, unsigned long flags, int logfd);
+ *	long restart(int crid, int fd, unsigned long flags, int logfd);
  *
  * Without the LOG flag the last argument is not looked at, so that callers
  * may leave it out. Unknown flags are EINVAL.
@@ -11,7 +11,7 @@
 #ifndef _UAPI_LINUX_CHECKPOINT_H
 #define _UAPI_LINUX_CHECKPOINT_H
 
-/* checkpoint: errors and warnings go to logfd as lines of text */
+/* checkpoint: the reason of a failure goes to logfd as a line of text */
 #define CHECKPOINT_LOG		0x1
 /* checkpoint: the processes are killed when their image is complete */
 #define CHECKPOINT_KILL		0x2

@@ -308,6 +308,7 @@ const ERRNOS: &[(u32, &str)] = &[
     (28, "ENOSPC"),
     (32, "EPIPE"),
     (34, "ERANGE"),
+    (35, "EDEADLK"),
     (36, "ENAMETOOLONG"),
     (38, "ENOSYS"),
     (61, "ENODATA"),
@@ -317,6 +318,8 @@ const ERRNOS: &[(u32, &str)] = &[
     (95, "EOPNOTSUPP"),
     (110, "ETIMEDOUT"),
     (116, "ESTALE"),
+    (122, "EDQUOT"),
+    (133, "EHWPOISON"),
 ];
 
 /// The name of an error number.

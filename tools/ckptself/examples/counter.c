@@ -2,7 +2,8 @@
 /*
  * Counts, and saves itself at every fifth number.
  *
- *	gcc -I include/uapi -I tools/ckptself/include -o counter counter.c
+ *	gcc -I include/uapi -I tools/ckptself/include -o counter \
+ *		tools/ckptself/examples/counter.c
  *	./counter /var/tmp/me.img > /var/tmp/out
  *	^C
  *	./counter --restart /var/tmp/me.img
