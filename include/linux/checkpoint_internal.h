@@ -14,6 +14,7 @@
 #include <linux/thread_info.h>
 #include <linux/time64.h>
 #include <linux/types.h>
+#include <linux/unistd.h>
 
 struct bpf_prog;
 struct epoll_event;
@@ -48,18 +49,35 @@ long do_restart_sigtimedwait(struct restart_block *restart);
 long do_restart_semtimedop(struct restart_block *restart);
 long do_restart_socket(struct restart_block *restart);
 
+/* kernel/seccomp.c: do the filters allow a native call, whatever its arguments are? */
+#ifdef CONFIG_CHECKPOINT
+bool seccomp_allows(int nr);
+#else
+static inline bool seccomp_allows(int nr)
+{
+	return seccomp_mode(&current->seccomp) == SECCOMP_MODE_DISABLED;
+}
+#endif
+
 /*
- * May a call be continued with the arguments that are in the registers? A block
- * is used up by that: restart_syscall() that a program calls by itself continues
- * nothing. A filter of system calls sees restart_syscall(), not what it
- * continues, and the registers of 32-bit calls hold more than their arguments.
+ * May this call be continued with the arguments that are in the registers? A
+ * block is used up by that: restart_syscall() that a program calls by itself
+ * continues nothing. A filter of system calls sees restart_syscall(), not what it
+ * continues, so that it must have nothing against the call with other arguments.
+ * The registers of 32-bit calls hold more than their arguments.
  */
-static inline bool may_continue(struct restart_block *restart)
+static inline bool may_continue_nr(struct restart_block *restart, int nr)
 {
 	restart->fn = do_no_restart_syscall;
-	return !in_compat_syscall() &&
-	       seccomp_mode(&current->seccomp) == SECCOMP_MODE_DISABLED;
+	return !in_compat_syscall() && seccomp_allows(nr);
 }
+
+/* Not each architecture has each call; nothing is continued without checkpoints. */
+#ifdef CONFIG_CHECKPOINT
+#define may_continue(restart, call)	may_continue_nr(restart, __NR_##call)
+#else
+#define may_continue(restart, call)	may_continue_nr(restart, -1)
+#endif
 
 /*
  * What a system call returns that has waited with @error: when it was
@@ -69,7 +87,8 @@ static inline bool may_continue(struct restart_block *restart)
  *
  * Not when nothing is left that would make the task look at the result before
  * it goes on: another thread may have taken the signal. And a filter of system
- * calls that allows the call need not allow restart_syscall(); see may_continue().
+ * calls that allows the call need not allow restart_syscall(), and would end the
+ * program for it; see may_continue().
  */
 static inline long interrupted_until(long error, const struct timespec64 *deadline,
 				     long (*fn)(struct restart_block *))
@@ -81,8 +100,7 @@ static inline long interrupted_until(long error, const struct timespec64 *deadli
 		return error;
 	if (!deadline)
 		return -ERESTARTNOHAND;
-	if (in_compat_syscall() ||
-	    seccomp_mode(&current->seccomp) != SECCOMP_MODE_DISABLED)
+	if (in_compat_syscall() || !seccomp_allows(__NR_restart_syscall))
 		return error;
 	restart->poll.has_timeout = 1;
 	restart->poll.end_time = *deadline;

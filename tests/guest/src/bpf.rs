@@ -29,6 +29,20 @@ pub fn failing(calls: &[(libc::c_long, i32)]) -> Vec<u64> {
     code
 }
 
+/// A filter that lets a call fail whose argument of this number has this value.
+pub fn failing_with(nr: libc::c_long, argument: u64, value: u64, errno: i32) -> Vec<u64> {
+    vec![
+        LOAD,
+        // Another call: the last instruction.
+        0x15 | 3 << 24 | (nr as u64) << 32,
+        // Behind number, architecture and instruction pointer.
+        LOAD | (16 + 8 * argument) << 32,
+        0x15 | 1 << 24 | value << 32,
+        RETURN | (ERRNO | errno as u64) << 32,
+        RETURN | ALLOW << 32,
+    ]
+}
+
 /// The longest filter there is, which allows everything.
 pub fn longest() -> Vec<u64> {
     let mut code = vec![LOAD; LONGEST];

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use std::time::Instant;
 
+use ckpt_guest::bpf;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::pace;
@@ -93,19 +94,45 @@ pub fn only_once() -> Case {
     }
 }
 
-/// A wait with a time limit behind a filter: the filter may not allow restart_syscall(2), so
-/// that a stop ends it, as it does on any kernel.
-pub fn not_behind_a_filter() -> Case {
+/// A wait with a time limit that is stopped behind a filter: its errno, and how long it was.
+fn stopped_behind(filter: &[u64]) -> Result<(i32, Duration), String> {
     open_epoll()?;
     no_new_privs();
-    add(libc::SYS_getppid, libc::EPERM, 0)?;
+    bpf::install(filter, 0).map_err(|e| format!("seccomp: {e}"))?;
+    let start = Instant::now();
     let pid = sender(&[libc::SIGSTOP, libc::SIGCONT])?;
-    let errno = wait_by(libc::SYS_epoll_wait, 20 * millis());
+    let errno = wait_by(libc::SYS_epoll_wait, 10 * millis());
+    let waited = start.elapsed();
     done(pid)?;
-    match errno {
-        libc::EINTR => pass_with("EINTR"),
-        errno => Err(format!("the wait: {}", sys::Errno(errno))),
+    Ok((errno, waited))
+}
+
+/// The filter has nothing against the wait, nor against restart_syscall(2).
+pub fn behind_a_filter() -> Case {
+    let filter = bpf::failing(&[(libc::SYS_getppid, libc::EPERM)]);
+    match stopped_behind(&filter)? {
+        (0, waited) if waited >= Duration::from_millis(10 * millis()) => pass_with("waited"),
+        (errno, waited) => Err(format!("{} after {waited:?}", sys::Errno(errno))),
     }
+}
+
+fn ends_behind(filter: &[u64]) -> Case {
+    match stopped_behind(filter)? {
+        (libc::EINTR, _) => pass_with("EINTR"),
+        (errno, _) => Err(format!("the wait: {}", sys::Errno(errno))),
+    }
+}
+
+/// The filter does not allow restart_syscall(2), so that a stop ends the wait, as it does on
+/// any kernel.
+pub fn not_behind_a_filter() -> Case {
+    ends_behind(&bpf::failing(&[(libc::SYS_restart_syscall, libc::EPERM)]))
+}
+
+/// The filter looks at the arguments of the wait, which restart_syscall(2) has not.
+pub fn not_behind_a_look() -> Case {
+    // No wait has so many events.
+    ends_behind(&bpf::failing_with(libc::SYS_epoll_wait, 2, 77, libc::EPERM))
 }
 
 extern "C" fn on_signal(_: libc::c_int) {

@@ -24,7 +24,9 @@ use crate::callers::caller_with_the_same;
 use crate::callers::no_right;
 use crate::callers::strict_image;
 use crate::callers::too_long;
+use crate::continued::behind_a_filter;
 use crate::continued::not_behind_a_filter;
+use crate::continued::not_behind_a_look;
 use crate::continued::not_round_a_filter;
 use crate::continued::only_once;
 
@@ -79,6 +81,8 @@ fn main() -> ExitCode {
     run("too-long", too_long);
     run("continued-once", only_once);
     run("continued-not-round", not_round_a_filter);
+    run("continued-filtered", behind_a_filter);
     run("continued-not-filtered", not_behind_a_filter);
+    run("continued-not-looked-at", not_behind_a_look);
     cases.verdict()
 }

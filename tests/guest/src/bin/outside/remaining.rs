@@ -79,6 +79,11 @@ pub const WAITS: &[Wait] = &[
     counted("remaining-sigtimedwait"),
     counted("remaining-semtimedop"),
     counted("remaining-recv-timeout"),
+    counted("remaining-filtered-epoll-wait"),
+    counted("remaining-filtered-epoll-pwait"),
+    counted("remaining-filtered-sigtimedwait"),
+    counted("remaining-filtered-semtimedop"),
+    counted("remaining-filtered-recv-timeout"),
     counted("remaining-recvmsg-timeout"),
     kept("remaining-read-timeout"),
     // Two calls, the first of which a stop ends.

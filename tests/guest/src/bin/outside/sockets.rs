@@ -11,6 +11,7 @@ use crate::calls::act;
 use crate::calls::call;
 use crate::calls::duration;
 use crate::calls::sleeps;
+use crate::waits::filtered;
 use crate::waits::made;
 
 const AGAIN: Ret = Err(Errno(libc::EAGAIN));
@@ -115,6 +116,7 @@ fn write(_: &Scene) -> Result<(), String> {
 /// Victims that wait at sockets.
 pub const ACTS: &[Act] = &[
     act("recv-timeout", recv),
+    act("filtered-recv-timeout", |scene| filtered(|| recv(scene))),
     act("recvmsg-timeout", recvmsg),
     act("read-timeout", read),
     act("recvmmsg-timeout", recvmmsg),

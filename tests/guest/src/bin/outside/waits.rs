@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::bpf;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
 use ckpt_guest::sys::Errno;
@@ -213,15 +214,35 @@ fn semop(_: &Scene) -> Result<(), String> {
     })
 }
 
+/// With a filter of system calls that has nothing against the wait.
+pub fn filtered(play: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let _ = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, &[1, 0, 0, 0]);
+    let code = bpf::failing(&[(libc::SYS_getpgrp, libc::EPERM)]);
+    bpf::install(&code, 0).map_err(|e| format!("seccomp: {e}"))?;
+    play()
+}
+
 /// Victims that wait.
 pub const ACTS: &[Act] = &[
     act("epoll-wait", epoll_wait),
     act("epoll-pwait", epoll_pwait),
     act("epoll-pwait2", epoll_pwait2),
+    act("filtered-epoll-wait", |scene| {
+        filtered(|| epoll_wait(scene))
+    }),
+    act("filtered-epoll-pwait", |scene| {
+        filtered(|| epoll_pwait(scene))
+    }),
     act("epoll-forever", epoll_forever),
     act("sigtimedwait", sigtimedwait),
+    act("filtered-sigtimedwait", |scene| {
+        filtered(|| sigtimedwait(scene))
+    }),
     act("sigwaitinfo", sigwaitinfo),
     act("sigsuspend", sigsuspend),
     act("semtimedop", semtimedop),
+    act("filtered-semtimedop", |scene| {
+        filtered(|| semtimedop(scene))
+    }),
     act("semop", semop),
 ];
