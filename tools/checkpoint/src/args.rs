@@ -24,10 +24,13 @@ Examples:\n  \
 checkpoint 4711 -o job.ckpt                  save it, and let it go on\n  \
 checkpoint 4711 -o job.ckpt --kill           save it, and end it\n  \
 checkpoint 4711 -o job.ckpt --stop           save it, and stop it: kill -CONT lets it go on\n  \
-umask 077                                    files of the shell are for their owner only\n  \
-checkpoint 4711 -o - | zstd > job.ckpt.zst   through a pipe\n  \
+umask 077; set -o pipefail                   for the owner only; a failure is one of the pipe\n  \
+checkpoint 4711 -o - | zstd > new.zst && mv new.zst job.zst\n  \
+                                             through a pipe\n  \
 checkpoint 4711 --stop | ssh other restart --new-pids && kill -KILL 4711\n  \
-                                             to another machine\n  \
+                                             to another machine; --stop and --kill are for all\n  \
+                                             that are saved, kill(1) is for one: name its\n  \
+                                             children, too, if it has some\n  \
 ckptinfo job.ckpt                            look into the image\n  \
 restart -i job.ckpt                          bring the process back\n";
 

@@ -22,6 +22,7 @@ mod above;
 mod args;
 mod call;
 mod output;
+mod place;
 mod sys;
 mod trailer;
 mod words;
@@ -119,7 +120,13 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
         );
         return Err(trouble(USAGE, &why));
     }
-    let goal = Goal::new(args.output.as_deref(), args.kill).map_err(|e| trouble(USAGE, &e))?;
+    let deadline = args
+        .timeout
+        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())));
+    let goal = Goal::new(args.output.as_deref(), args.kill, deadline).map_err(|e| {
+        let timed_out = e.kind() == io::ErrorKind::TimedOut;
+        trouble(if timed_out { INTERRUPTED } else { USAGE }, &e)
+    })?;
     let name = goal.name();
     let named = |e| format!("{name}: {e}");
     // From here on a signal does not leave a half-written file behind.
@@ -131,7 +138,7 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
         name: &name,
     };
     let unanswered = |output, status, why: &str| unanswered(&asked, output, report, status, why);
-    let (ended, log) = match call(args, pid, &signals, &output) {
+    let (ended, log) = match call(&asked, deadline, &signals, &output) {
         Ok(result) => result,
         Err(e) => {
             return unanswered(
@@ -166,6 +173,9 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
             if let Some(remedy) = words::remedy(errno, pid, &log) {
                 report.say(remedy);
             }
+            if let Output::Stream(_) = output {
+                report.say(format_args!("what was written to {name} is no image"));
+            }
             Err(FAILED)
         }
         Ended::Killed(signal) => {
@@ -191,7 +201,13 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
 }
 
 /// Makes the call, and shows how it gets on.
-fn call(args: &Args, pid: i32, signals: &Signals, output: &Output) -> io::Result<(Ended, Vec<u8>)> {
+fn call(
+    asked: &Asked<'_>,
+    deadline: Option<Instant>,
+    signals: &Signals,
+    output: &Output,
+) -> io::Result<(Ended, Vec<u8>)> {
+    let Asked { args, pid, .. } = *asked;
     let mut flags = 0;
     if args.kill {
         flags |= sys::CHECKPOINT_KILL;
@@ -199,9 +215,6 @@ fn call(args: &Args, pid: i32, signals: &Signals, output: &Output) -> io::Result
     if args.stop {
         flags |= sys::CHECKPOINT_STOP;
     }
-    let deadline = args
-        .timeout
-        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())));
     let call = Call::start(pid, output.fd(), flags)?;
     let progress = output
         .len()
@@ -234,20 +247,30 @@ fn unanswered(
             }
             Err(e) => report.say(format_args!("process {pid}: {why}; {name}: {e}")),
         }
-        if args.kill || args.stop {
-            report.say(format_args!(
-                "see for yourself whether process {pid} still runs"
-            ));
-        }
+        look_for_yourself(args, *pid, report);
     } else if let Output::Stream(_) = output {
         report.say(format_args!(
             "process {pid}: {why}; what was written to {name} is no complete image, unless \
              ckptinfo --verify says so"
         ));
+        look_for_yourself(args, *pid, report);
+        // As far as it goes: it may be all that is left.
+        if let Err(e) = output.commit(true) {
+            report.say(format_args!("{name}: {e}"));
+        }
     } else {
         report.say(format_args!("process {pid}: {why}; there is no image"));
     }
     Err(status)
+}
+
+/// Says that nobody knows whether the process was killed or stopped, if it was to be.
+fn look_for_yourself(args: &Args, pid: i32, report: &Report) {
+    if args.kill || args.stop {
+        report.say(format_args!(
+            "see for yourself whether process {pid} still runs"
+        ));
+    }
 }
 
 /// Says that the image is in its place, but that a crash could still undo that.

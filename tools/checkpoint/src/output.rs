@@ -8,10 +8,7 @@
 //! that name has a whole image, and an older one is there until then. Anything else,
 //! a pipe or a device, is written to as it is.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::ErrorKind;
 use std::io::IsTerminal;
@@ -21,10 +18,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use ckpttool::escape;
 use tempfile::NamedTempFile;
 
+use crate::place::behind_links;
+use crate::place::directory;
+use crate::place::Found;
 use crate::trailer;
 
 /// What was asked for, looked at but not yet touched.
@@ -56,34 +57,35 @@ fn no_terminal(file: File, name: String) -> io::Result<Goal> {
 }
 
 impl Goal {
-    /// Looks at the argument of `--output`; whether the process will be killed.
+    /// Looks at the argument of `--output`; whether the process will be killed. For the
+    /// reader of a FIFO it waits until `deadline`.
     ///
     /// # Errors
     ///
-    /// When the image cannot go there. One of a process that will be killed does not go
+    /// When the image cannot go there; TimedOut. One of a process that will be killed does not go
     /// to the standard output unless that was asked for: a job of cron(8) or systemd(1)
     /// has one as well, and nobody there keeps an image.
-    pub fn new(output: Option<&Path>, kill: bool) -> io::Result<Self> {
+    pub fn new(output: Option<&Path>, kill: bool, deadline: Option<Instant>) -> io::Result<Self> {
         if output.is_none() && kill {
             return Err(io::Error::other(
                 "with --kill say where the image goes: -o FILE, or -o - for standard output",
             ));
         }
-        let of_path = |e: io::Error, path| io::Error::other(format!("{}: {e}", name(path)));
+        let of_path = |e: io::Error, path| io::Error::new(e.kind(), format!("{}: {e}", name(path)));
         let Some(path) = output.filter(|path| *path != "-") else {
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
             return no_terminal(stdout.into(), "standard output".into());
         };
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {
+        match Found::at(path) {
+            Ok(found) if found.meta.is_dir() => {
                 Err(of_path(io::Error::from(ErrorKind::IsADirectory), path))
             }
             // Behind symbolic links, which stay.
-            Ok(found) if found.is_file() => fs::canonicalize(path)
-                .map(Self::File)
-                .map_err(|e| of_path(e, path)),
-            Ok(_) => {
-                let file = OpenOptions::new().write(true).open(path);
+            Ok(found) if found.meta.is_file() => {
+                found.name().map(Self::File).map_err(|e| of_path(e, path))
+            }
+            Ok(found) => {
+                let file = found.open(deadline);
                 no_terminal(file.map_err(|e| of_path(e, path))?, name(path))
             }
             // Also behind links that lead nowhere yet.
@@ -192,47 +194,22 @@ pub fn name(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// Symbolic links behind each other, as many as the kernel follows.
-const LINKS_MAX: usize = 40;
-
-/// The path that a symbolic link leads to, also when nothing is there.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_path_buf();
-    for _ in 0..LINKS_MAX {
-        match fs::read_link(&path) {
-            // An absolute one takes the place of the directory.
-            Ok(to) => path = directory(&path).join(to),
-            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
-                return Ok(path)
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Err(io::Error::other("too many symbolic links"))
-}
-
 /// Can a file be created under this path? Not if its end says that it is a directory.
 fn names_a_file(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     path.file_name().is_some() && !bytes.ends_with(b"/") && !bytes.ends_with(b"/.")
 }
 
-/// The directory that a path is in.
-fn directory(path: &Path) -> &Path {
-    path.parent()
-        .filter(|dir| *dir != OsStr::new(""))
-        .unwrap_or(Path::new("."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write;
     use std::os::unix::fs::symlink;
     use std::os::unix::fs::PermissionsExt;
 
     fn begin(path: &Path) -> Output {
-        Goal::new(Some(path), false).unwrap().begin().unwrap()
+        Goal::new(Some(path), false, None).unwrap().begin().unwrap()
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -341,7 +318,7 @@ mod tests {
             ("none/", "No such file"),
         ] {
             symlink(to, &link).unwrap();
-            let result = Goal::new(Some(&link), false).and_then(Goal::begin);
+            let result = Goal::new(Some(&link), false, None).and_then(Goal::begin);
             let e = result.unwrap_err().to_string();
             assert!(e.contains(why), "{to}: {e}");
             fs::remove_file(&link).unwrap();
@@ -351,7 +328,7 @@ mod tests {
 
     #[test]
     fn devices_are_written_to_and_stay_devices() {
-        let goal = Goal::new(Some(Path::new("/dev/null")), true).unwrap();
+        let goal = Goal::new(Some(Path::new("/dev/null")), true, None).unwrap();
         assert_eq!(goal.name(), "/dev/null");
         let output = goal.begin().unwrap();
         assert_eq!(output.len(), None);
@@ -373,9 +350,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_to() {
-        let goal = Goal::new(Some(Path::new("/tmp/\x1b[2J")), false).unwrap();
+        let goal = Goal::new(Some(Path::new("/tmp/\x1b[2J")), false, None).unwrap();
         assert_eq!(goal.name(), "/tmp/\\u{1b}[2J");
-        let text = |path: &str| match Goal::new(Some(Path::new(path)), false).map(Goal::begin) {
+        let text = |path: &str| match Goal::new(Some(Path::new(path)), false, None).map(Goal::begin)
+        {
             Ok(Ok(output)) => panic!("{output:?}"),
             Ok(Err(e)) | Err(e) => e.to_string(),
         };
