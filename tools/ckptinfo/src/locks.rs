@@ -10,10 +10,13 @@ use serde_json::Value;
 
 use crate::model::View;
 
-/// Those that follow a descriptor.
+/// Those that follow a descriptor. They are in the order of their descriptors.
 pub fn of<'a>(model: &'a View<'a>, fd: u32) -> impl Iterator<Item = &'a FileLock> {
-    let own = model.locks.iter().filter(move |(of, _)| *of == fd);
-    own.map(|(_, lock)| lock)
+    let first = model.locks.partition_point(|(of, _)| *of < fd);
+    let behind = model.locks.get(first..).unwrap_or_default().iter();
+    behind
+        .take_while(move |(of, _)| *of == fd)
+        .map(|(_, lock)| lock)
 }
 
 /// Whose it is, by the call that sets it.

@@ -70,7 +70,7 @@ pub fn start(plan: &Plan, log: &PipeWriter, signals: &Signals) -> Result<Started
     )
 }
 
-/// Mounts a new /proc, where nobody else sees it.
+/// Mounts a new /proc, where nobody else sees it. What is unmounted outside is gone here, too.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn start(plan: &Plan, log: &PipeWriter, signals: &Signals) -> Result<Started
 pub fn mounts(plan: &Plan) -> Result<(), Trouble> {
     const NO: Option<&str> = None;
     let trouble = |errno: Errno| Trouble::new(Step::Proc, errno);
-    mount(NO, "/", NO, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NO).map_err(trouble)?;
+    mount(NO, "/", NO, MsFlags::MS_REC | MsFlags::MS_SLAVE, NO).map_err(trouble)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let proc = |at: &Path| mount(Some("proc"), at, Some("proc"), flags, NO).map_err(trouble);
     proc(Path::new("/proc"))?;
