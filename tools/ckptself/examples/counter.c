@@ -4,13 +4,13 @@
  *
  *	gcc -I include/uapi -I tools/ckptself/include -o counter \
  *		tools/ckptself/examples/counter.c
- *	./counter /var/tmp/me.img > /var/tmp/out
+ *	./counter me.img > out
  *	^C
- *	./counter --restart /var/tmp/me.img
- *	./counter --save PID /var/tmp/it.img
+ *	./counter --restart me.img
+ *	./counter --save PID it.img
  *
- * The restarted program goes on in /var/tmp/out, behind its last image. There are
- * two images by turns, the other one in /var/tmp/me.img.2: whenever it is killed,
+ * The restarted program goes on in out, behind its last image. There are
+ * two images by turns, the other one in me.img.2: whenever it is killed,
  * one is complete. To write beside and rename does not do, since the descriptor of
  * the image is in it, and is opened again under that name. The last line saves
  * another program, and kills it.
@@ -61,6 +61,11 @@ static int save_other(pid_t pid, const char *path)
 	id = checkpoint_other(pid, fd, CHECKPOINT_KILL, why, sizeof(why));
 	if (id < 0) {
 		fprintf(stderr, "counter: %s\n", *why ? why : strerror(errno));
+		return 1;
+	}
+	/* It is killed, and the image all that is left of it. */
+	if (fsync(fd) < 0) {
+		perror(path);
 		return 1;
 	}
 	printf("saved as image %ld\n", id);

@@ -3,14 +3,14 @@
 //! Counts, and saves itself at every fifth number.
 //!
 //! ```text
-//! cargo run -p ckptself --example counter -- /var/tmp/me.img > /var/tmp/out
+//! cargo run -p ckptself --example counter -- me.img > out
 //! ^C
-//! cargo run -p ckptself --example counter -- --restart /var/tmp/me.img
-//! cargo run -p ckptself --example counter -- --save PID /var/tmp/it.img
+//! cargo run -p ckptself --example counter -- --restart me.img
+//! cargo run -p ckptself --example counter -- --save PID it.img
 //! ```
 //!
-//! The restarted program goes on in `/var/tmp/out`, behind its last image. There are two
-//! images by turns, the other one in `/var/tmp/me.img.2`: whenever it is killed, one is
+//! The restarted program goes on in `out`, behind its last image. There are two
+//! images by turns, the other one in `me.img.2`: whenever it is killed, one is
 //! complete. To write beside and rename does not do, since the descriptor of the image
 //! is in it, and is opened again under that name. The last line saves another program,
 //! and kills it.
@@ -70,7 +70,9 @@ fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         ["--restart", path] => Err(restart(File::open(path)?).into()),
         ["--save", pid, path] => {
             let image = create(path)?;
-            let id = checkpoint(pid.parse()?, image, KILL)?;
+            let id = checkpoint(pid.parse()?, &image, KILL)?;
+            // It is killed, and the image all that is left of it.
+            image.sync_all()?;
             println!("saved as image {id}");
             exit(0)
         }

@@ -20,10 +20,11 @@
  * and a file would have to be there at the restart. So is fd itself: its file must
  * not be renamed or removed. Who saves itself again and again, and wants a good
  * image at any time, writes to two files by turns. An image holds all that the
- * memory holds: create it with mode 0600.
+ * memory holds: create it with mode 0600, where nobody else can put a file before.
  *
  * checkpoint_other() saves another program, and returns the identifier of the image.
- * flags: 0, CHECKPOINT_KILL or CHECKPOINT_STOP.
+ * flags: 0, CHECKPOINT_KILL or CHECKPOINT_STOP. They act before the image is on the
+ * disk: see fsync(2).
  *
  * restart_self() becomes the program of the image: it returns only on failure.
  */

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
 
 //! checkpoint(2) and restart(2) for applications.
 //!
@@ -10,7 +20,7 @@
 //!
 //! // An image holds all that the memory holds: it is for the owner only.
 //! let image = File::options().read(true).write(true).create(true).truncate(true)
-//!     .mode(0o600).open("/var/tmp/me.img")?;
+//!     .mode(0o600).open("me.img")?;
 //! match checkpoint_self(&image) {
 //!     Ok(Outcome::Saved(id)) => println!("saved as image {id}"),
 //!     Ok(Outcome::Restarted) => println!("back again"),
@@ -49,7 +59,8 @@ use std::os::fd::BorrowedFd;
 
 pub use error::Error;
 
-/// For [`checkpoint`]: the program is killed when its image is complete.
+/// For [`checkpoint`]: the program is killed when its image is complete. That is before the
+/// image is on the disk: see [`std::fs::File::sync_all`].
 pub const KILL: u64 = 2;
 /// For [`checkpoint`]: it is stopped, as by SIGSTOP, when its image is complete.
 pub const STOP: u64 = 4;
