@@ -13,6 +13,7 @@ use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::imagefile::ImageFile;
 use crate::kapi::park;
+use crate::kapi::refuse;
 use crate::kapi::task;
 use crate::kapi::tree;
 use kernel::bindings::SIGKILL;
@@ -77,6 +78,11 @@ fn checkpoint(pid: i32, image: FileRef, flags: usize) -> Outcome<i32> {
         park::find(pid).and_then(|task| tree::leader(&task))
     };
     let task = task.ok_or(Failure::new(ESRCH, "no such task"))?;
+    ensure(
+        flags & (FLAG_KILL | FLAG_STOP) == 0 || !refuse::is_first_of_machine(&task),
+        EPERM,
+        "the first process of the machine cannot be killed or stopped",
+    )?;
     ctx::save::checkpoint(&task, image, flags, then)
 }
 

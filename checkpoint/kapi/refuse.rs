@@ -4,6 +4,13 @@
 
 use super::task::current_ptr;
 use kernel::bindings;
+use kernel::task::Task;
+
+/// Is this the first process of the machine, or a thread of it?
+pub(crate) fn is_first_of_machine(task: &Task) -> bool {
+    // SAFETY: The reference keeps the task; the id of its process does not change.
+    unsafe { (*task.as_ptr()).tgid == 1 }
+}
 
 /// State of the task itself that cannot be saved, if there is any.
 pub(crate) fn unsupported() -> Option<&'static str> {
@@ -78,7 +85,7 @@ pub(crate) fn in_the_way() -> Option<&'static str> {
         } else if bindings::ckpt_has_user_events() {
             // execve(2) drops these, too.
             Some("the caller has registered user trace events")
-        } else if (*super::task::current_ptr()).pid == 1 {
+        } else if is_first_of_machine(kernel::current!()) {
             // Its view of the file system is one of the kernel, too.
             Some("the caller is the first process of the machine")
         } else {

@@ -70,7 +70,8 @@ int ckpt_wait_killable(struct completion *event)
 
 void ckpt_send_signal(struct task_struct *task, int sig)
 {
-	do_send_sig_info(sig, SEND_SIG_NOINFO, task, PIDTYPE_TGID);
+	/* As nobody: also the first process of a namespace acts on it. */
+	do_send_sig_info(sig, SEND_SIG_PRIV, task, PIDTYPE_TGID);
 }
 
 void ckpt_frozen_enter(void)

@@ -16,6 +16,8 @@ pub const NR_RESTART: usize = 474;
 pub const LOG: usize = 1;
 /// CHECKPOINT_KILL: all are killed when the image is complete.
 pub const KILL: usize = 2;
+/// CHECKPOINT_STOP
+pub const STOP: usize = 4;
 
 /// A positive error number.
 #[derive(Clone, Copy, PartialEq, Eq)]

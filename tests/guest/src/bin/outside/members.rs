@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::thread;
 
+use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
@@ -170,6 +171,46 @@ fn first_of_namespace() -> Case {
     pass_with(format!("{} threads", BESIDE + 1))
 }
 
+/// The first process of a PID namespace saves itself, and is killed, or stopped until it is
+/// killed: what another one sends it from inside it does not even get.
+fn ends_first_of_namespace() -> Case {
+    let scene = Scene::new("ends-first-of-namespace");
+    for (flag, stops) in [(sys::KILL, false), (sys::STOP, true)] {
+        let first = child(&scene, libc::CLONE_NEWPID, || {
+            // What the test has open, others have as well.
+            for fd in 3..64 {
+                let _ = sys::close(fd);
+            }
+            let open = |name: &str| {
+                let path = ckpt_guest::life::c_path(&scene.dir.join(name));
+                let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+                sys::open(&path, flags, 0o600).map_err(|e| format!("{name}: {e}"))
+            };
+            let (image, log) = (open("image")?, open("log")?);
+            let done = sys::checkpoint(0, image, sys::LOG | flag, log);
+            Err(format!("checkpoint with {flag}: {done:?}"))
+        })?;
+        if stops {
+            let mut status = 0;
+            // SAFETY: `status` is an int of ours.
+            let told = unsafe { libc::waitpid(first, &mut status, libc::WUNTRACED) };
+            let args = [first as usize, libc::SIGKILL as usize];
+            let _ = sys::plain(libc::SYS_kill, &args);
+            if told != first || !libc::WIFSTOPPED(status) {
+                return Err(format!("not stopped: {told}, {status:#x}"));
+            }
+        }
+        match sys::wait_for(first, 30) {
+            Ended::Signal(libc::SIGKILL) => {}
+            other => {
+                let said = std::fs::read_to_string(scene.dir.join("log"));
+                return Err(format!("ended: {other:?}; {said:?}"));
+            }
+        }
+    }
+    pass()
+}
+
 /// A letter that tells what the first thread of a process does.
 fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -221,6 +262,7 @@ fn first_thread() -> Case {
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("first-of-namespace", first_of_namespace),
+    ("ends-first-of-namespace", ends_first_of_namespace),
     ("refused-namespaces", namespaces),
     ("refused-without-first-thread", first_thread),
 ];

@@ -315,6 +315,19 @@ fn vfork_child() -> Case {
     pass_with(said.trim())
 }
 
+/// The first process of the machine is neither killed nor stopped.
+fn first_of_machine() -> Case {
+    let scene = Scene::new("refused-first-of-machine");
+    let init = Victim::other(1, &scene);
+    for flag in [sys::KILL, sys::STOP] {
+        match init.try_checkpoint("refused", flag) {
+            Err((errno, said)) if errno.0 == libc::EPERM && said.contains("of the machine") => {}
+            other => return Err(format!("with {flag}: {other:?}")),
+        }
+    }
+    pass_with("killed, stopped")
+}
+
 /// A program whose file is gone, as after an upgrade.
 fn program_removed() -> Case {
     let scene = Scene::new("refused-program-removed");
@@ -363,6 +376,7 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("refused-zombie", zombie),
     ("refused-program-removed", program_removed),
+    ("refused-first-of-machine", first_of_machine),
     ("refused-in-the-kernel", in_the_kernel),
     ("refused-memory-of-before", memory_of_before),
     ("refused-sleep-by-another-clock", sleep_by_another_clock),
