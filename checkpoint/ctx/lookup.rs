@@ -17,8 +17,12 @@ use crate::res;
 use core::fmt::Write;
 use kernel::prelude::*;
 
-/// Bytes of notes at most: what is behind is left out.
-const NOTES_MAX: usize = 1 << 16;
+/// Bytes of notes at most. Whoever reads the log from a pipe may do so when the call has
+/// returned: so many are in a pipe at least.
+const NOTES_MAX: usize = 4096;
+
+/// What stands behind the last one that fits.
+const NOTES_CUT: &[u8] = b"restart: and more of the like\n";
 
 impl RestoreCtx {
     /// What a process of the image has become, which is there at this moment.
@@ -42,7 +46,7 @@ impl RestoreCtx {
 
     /// Tells the log of something about a task that will not be as it was.
     pub(crate) fn note(&mut self, pid: u32, what: &str) -> Outcome {
-        if self.notes.len() > NOTES_MAX {
+        if self.notes.ends_with(NOTES_CUT) {
             return Ok(());
         }
         let mut line = [0u8; 160];
@@ -50,6 +54,10 @@ impl RestoreCtx {
         // A cut line is still of use.
         let _ = write!(text, "restart: process {pid} of the image: {what}");
         let line = text.done();
+        let bytes = self.notes.len().saturating_add(line.len());
+        if bytes.saturating_add(NOTES_CUT.len()) >= NOTES_MAX {
+            return Ok(self.notes.extend_from_slice(NOTES_CUT, GFP_KERNEL)?);
+        }
         self.notes.extend_from_slice(line, GFP_KERNEL)?;
         Ok(self.notes.push(b'\n', GFP_KERNEL)?)
     }

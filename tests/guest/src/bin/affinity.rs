@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use ckpt_guest::cases::pass;
+use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
@@ -87,8 +88,14 @@ fn with_cpus(name: &str, change: impl Fn(&mut Vec<u8>)) -> Result<Desk, String> 
     make(&desk)?;
     let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
     let mut image = Image::parse(&bytes)?;
-    let task = image.find(format::TASK).ok_or("no task")?;
     let at = image.find(format::AFFINITY).ok_or("no affinity")?;
+    change_at(&mut image, at, change)?;
+    std::fs::write(&desk.path, image.to_bytes()).map_err(|e| e.to_string())?;
+    Ok(desk)
+}
+
+/// Changes the CPUs of the task that the record at this place belongs to.
+fn change_at(image: &mut Image, at: usize, change: impl Fn(&mut Vec<u8>)) -> Result<(), String> {
     change(&mut image.records[at].payload);
     let bytes = image.records[at].payload.len();
     image.records[at].len = bytes as i16;
@@ -96,9 +103,11 @@ fn with_cpus(name: &str, change: impl Fn(&mut Vec<u8>)) -> Result<Desk, String> 
         .iter()
         .find(|field| field.0 == "affinity_len")
         .ok_or("no such field")?;
+    let before = &image.records[..at];
+    let task = before.iter().rposition(|r| r.kind == format::TASK);
+    let task = task.ok_or("no task")?;
     image.records[task].set(*offset..offset + size, bytes as u64);
-    std::fs::write(&desk.path, image.to_bytes()).map_err(|e| e.to_string())?;
-    Ok(desk)
+    Ok(())
 }
 
 fn same(got: (i32, i32, String), first: i32, log: &str) -> Case {
@@ -164,6 +173,61 @@ fn unread() -> Case {
     pass()
 }
 
+/// So many tasks lack a CPU that what there is to say of them does not fit into the log, a
+/// pipe that nobody reads before the restart is over.
+fn many() -> Case {
+    const TASKS: usize = 120;
+    const PIPE: usize = 4096;
+    let desk = Desk::open("affinity-many");
+    let ended = sys::in_child(60, || {
+        set_cpus(2);
+        for _ in 1..TASKS {
+            std::thread::spawn(|| loop {
+                std::thread::sleep(std::time::Duration::from_secs(1000));
+            });
+        }
+        match desk.checkpoint() {
+            Ok(0) => RESTARTED,
+            Ok(_) => RESUMED,
+            _ => 1,
+        }
+    });
+    if ended != Ended::Exit(RESUMED) {
+        return Err(format!("no image: {ended:?}; {}", desk.said()));
+    }
+    let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
+    let mut image = Image::parse(&bytes)?;
+    for at in 0..image.records.len() {
+        if image.records[at].kind == format::AFFINITY {
+            change_at(&mut image, at, |bits| {
+                bits.resize(1024, 0);
+                bits[1023] = 0x80;
+            })?;
+        }
+    }
+    std::fs::write(&desk.path, image.to_bytes()).map_err(|e| e.to_string())?;
+    let [reader, writer] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    let size = sys::fcntl(writer, libc::F_SETPIPE_SZ, PIPE);
+    let ended = sys::in_child(60, || {
+        let _ = sys::lseek(desk.image, 0, libc::SEEK_SET);
+        sys::restart(0, desk.image, sys::LOG, writer);
+        1
+    });
+    let _ = sys::close(writer);
+    let mut text = vec![0; 2 * PIPE];
+    let got = sys::read(reader, &mut text).map_err(|e| format!("read: {e}"))?;
+    let _ = sys::close(reader);
+    let text = String::from_utf8_lossy(&text[..got]);
+    if size != Ok(PIPE) || ended != Ended::Exit(RESTARTED) {
+        return Err(format!("restarted: {ended:?}; {size:?}"));
+    }
+    let last = text.lines().last().unwrap_or_default();
+    if got > PIPE || last != "restart: and more of the like" || !text.ends_with('\n') {
+        return Err(format!("{got} bytes, the last line: {last}"));
+    }
+    pass_with(format!("{got} bytes of {TASKS} tasks"))
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
     let one = cpus() & 3 != 3;
@@ -172,6 +236,7 @@ fn main() -> ExitCode {
         ("smaller", smaller),
         ("elsewhere", elsewhere),
         ("unread", unread),
+        ("many", many),
     ] {
         cases.run(name, || match one {
             true => skip("one CPU"),
