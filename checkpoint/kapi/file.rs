@@ -220,9 +220,14 @@ pub(crate) fn seek(file: &FileRef, pos: i64) -> Result {
 ///
 /// # Errors
 ///
-/// ELOOP where there is a symbolic link; EINVAL for a name with a zero byte; those of
-/// openat2(2).
-pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Result<FileRef> {
+/// ELOOP where there is a symbolic link; EINVAL for a name with a zero byte; EFTYPE for what
+/// is no file, where only a `regular` one is wanted: that is not opened; those of openat2(2).
+pub(crate) fn open(
+    root: &super::path::PathRef,
+    name: &[u8],
+    flags: u32,
+    regular: bool,
+) -> Result<FileRef> {
     let text = super::path::terminated(name)?;
     let name = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
     // SAFETY: `root` holds its references, `name` is a string; the result is
@@ -232,6 +237,7 @@ pub(crate) fn open(root: &super::path::PathRef, name: &[u8], flags: u32) -> Resu
             root.as_ptr(),
             name.as_char_ptr(),
             flags as i32,
+            regular,
         ))?;
         adopt(file).ok_or(EBADF)
     }

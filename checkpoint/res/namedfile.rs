@@ -32,11 +32,15 @@ use kernel::bindings::O_DIRECTORY;
 use kernel::bindings::O_NOCTTY;
 use kernel::bindings::O_NOFOLLOW;
 use kernel::bindings::O_NONBLOCK;
+use kernel::bindings::O_PATH;
 use kernel::cred::Credential;
 use kernel::prelude::*;
 
 /// Why what a path leads to now is not what it has led to.
 pub(super) const COVERED: &str = "a path over which something was mounted is not supported";
+
+/// Why what a path leads to now cannot take the place of what was there.
+pub(super) const OTHER_TYPE: &str = "a file is of another type than at the checkpoint";
 
 /// Why it is another file in the namespace of the process.
 pub(super) const ELSEWHERE: &str = "a path of another mount namespace is not supported";
@@ -106,16 +110,56 @@ pub(super) fn open(
     flags: u32,
     why: &'static str,
 ) -> Outcome<FileRef> {
+    open_as(ctx, path, flags, false, why)
+}
+
+fn open_as(
+    ctx: &RestoreCtx,
+    path: &[u8],
+    flags: u32,
+    regular: bool,
+    why: &'static str,
+) -> Outcome<FileRef> {
     let below = ctx.below_root(path)?;
-    file::open(&ctx.root, below, flags).map_err(|errno| match errno {
+    file::open(&ctx.root, below, flags, regular).map_err(|errno| match errno {
         ELOOP => Failure::new(
             ESTALE,
             "a symbolic link leads to another file than at the checkpoint",
         ),
+        EFTYPE => Failure::new(ESTALE, OTHER_TYPE),
         errno => Failure::new(errno, why),
     })
 }
 
+/// Looks at what is there, and does not open it: a device may act on that by itself.
+/// `why` is as of [`open`].
+///
+/// # Errors
+///
+/// ESTALE unless `is_it`.
+pub(super) fn look(
+    ctx: &RestoreCtx,
+    path: &[u8],
+    why: &'static str,
+    is_it: impl Fn(&Stat) -> bool,
+) -> Outcome {
+    let at = open(ctx, path, O_PATH, why)?;
+    let st = inode::stat(&at, true).why("the attributes of a file cannot be read")?;
+    ensure(is_it(&st), ESTALE, OTHER_TYPE)
+}
+
+/// Is it of the type of the record, and the same device?
+fn is_of_type(rec: &File, st: &Stat) -> bool {
+    u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
+        && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor))
+}
+
+/// Opens the file of a record by its path, and compares: what it is, and how its contents are
+/// to those of the checkpoint.
+///
+/// # Errors
+///
+/// As [`open`]; ESTALE for another file.
 pub(super) fn reopen(
     ctx: &mut RestoreCtx,
     rec: &File,
@@ -133,7 +177,13 @@ pub(super) fn reopen(
     if rec.flags & f::PATH != 0 {
         open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
     }
-    let mut file = open(ctx, path, open_flags, "a file cannot be opened")?;
+    const WHY: &str = "a file cannot be opened";
+    let is_device = matches!(rec.kind, kind::CHARDEV | kind::TTY);
+    if is_device && rec.flags & f::PATH == 0 {
+        look(ctx, path, WHY, |st| is_of_type(rec, st))?;
+    }
+    let regular = rec.kind == kind::REGULAR && rec.flags & f::PATH == 0;
+    let mut file = open_as(ctx, path, open_flags, regular, WHY)?;
     if rec.pid != 0 {
         procfs::check(ctx, rec, &file)?;
     }
@@ -143,13 +193,8 @@ pub(super) fn reopen(
             Some("a control group that another user than the caller may change is not supported");
     }
     let st = inode::stat(&file, true).why("the attributes of a file cannot be read")?;
-    ensure(
-        u32::from(st.mode) & S_IFMT == rec.mode & S_IFMT
-            && (rec.mode & S_IFMT != S_IFCHR || st.rdev == (rec.rdev_major, rec.rdev_minor)),
-        ESTALE,
-        "a file is of another type than at the checkpoint",
-    )?;
-    if matches!(rec.kind, kind::CHARDEV | kind::TTY) {
+    ensure(is_of_type(rec, &st), ESTALE, OTHER_TYPE)?;
+    if is_device {
         ensure(
             is_simple_device(st.rdev) || is_terminal(st.rdev),
             EOPNOTSUPP,

@@ -16,6 +16,7 @@
 
 use super::holders::Ends;
 use super::holders::PIPE_HELD;
+use super::filekind::S_IFMT;
 use super::namedfile;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
@@ -37,6 +38,7 @@ use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::file::Kept;
 use crate::kapi::inode;
+use crate::kapi::inode::Stat;
 use crate::kapi::path;
 use crate::kapi::pipe;
 use crate::kapi::pipe::Buffer;
@@ -48,6 +50,7 @@ use kernel::bindings::O_NONBLOCK;
 use kernel::bindings::O_RDWR;
 use kernel::prelude::*;
 
+const S_IFIFO: u32 = 0o010000;
 const FIFO_IN_USE: &str = "a FIFO is in use";
 const NO_FIFO: &str = "a FIFO cannot be opened";
 
@@ -196,13 +199,12 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
 /// Opens a FIFO that nobody else has open: what is in it would be mixed.
 fn open_fifo(ctx: &RestoreCtx, name: &[u8]) -> Outcome<FileRef> {
     let flags = O_RDWR | O_NONBLOCK | O_NOCTTY;
+    let is_fifo = |st: &Stat| u32::from(st.mode) & S_IFMT == S_IFIFO;
+    namedfile::look(ctx, name, NO_FIFO, is_fifo)?;
     let end = namedfile::open(ctx, name, flags, NO_FIFO)?;
     let pipe = Pipe::of(&end).filter(|pipe| !pipe.is_anonymous());
     let Some(pipe) = pipe else {
-        return Err(Failure::new(
-            ESTALE,
-            "a file is of another type than at the checkpoint",
-        ));
+        return Err(Failure::new(ESTALE, namedfile::OTHER_TYPE));
     };
     let state = pipe.state()?;
     ensure(state.files == 1 && state.used == 0, EBUSY, FIFO_IN_USE)?;

@@ -318,7 +318,8 @@ void ckpt_use_by_group(const struct ckpt_used *all, const struct ckpt_used *chil
 
 /* file.c */
 void ckpt_files_get(struct files_struct *files);
-struct file *ckpt_open_root(const struct path *root, const char *name, int flags);
+struct file *ckpt_open_root(const struct path *root, const char *name, int flags,
+			    bool regular);
 struct mm_struct *ckpt_proc_mm(struct file *file);
 struct mm_struct *ckpt_proc_maps_mm(struct file *file);
 void ckpt_fs_get(struct fs_struct *fs);

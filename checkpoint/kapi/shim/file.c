@@ -24,13 +24,16 @@ void ckpt_files_get(struct files_struct *files)
 }
 
 /* As file_open_root(), but by a name without symbolic links. */
-struct file *ckpt_open_root(const struct path *root, const char *name, int flags)
+struct file *ckpt_open_root(const struct path *root, const char *name, int flags,
+			    bool regular)
 {
 	struct open_how how = build_open_how(flags, 0);
 	struct open_flags op;
 	int err;
 
 	how.resolve = RESOLVE_NO_SYMLINKS;
+	if (regular)
+		how.flags |= OPENAT2_REGULAR;
 	err = build_open_flags(&how, &op);
 	return err ? ERR_PTR(err) : do_file_open_root(root, name, &op);
 }

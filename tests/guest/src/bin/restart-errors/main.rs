@@ -180,6 +180,38 @@ fn file_of_another_kind() -> Case {
     pass_with(said)
 }
 
+/// A device of which no driver knows is in the place of a file, or of a FIFO: it is looked at,
+/// and not opened, which a watchdog would not forgive.
+fn file_is_a_device() -> Case {
+    const UNKNOWN: u64 = 240 << 8 | 77;
+    let device = |path: &Path| {
+        text(std::fs::remove_file(path))?;
+        // SAFETY: a string that ends with NUL.
+        let made = unsafe { libc::mknod(c_path(path).as_ptr(), libc::S_IFCHR | 0o666, UNKNOWN) };
+        text(sys::libc_result(made))
+    };
+    let mut said = String::new();
+    for name in ["device", "device-of-fifo"] {
+        let desk = Desk::open(name);
+        let path = new_file(name)?;
+        if name != "device" {
+            text(std::fs::remove_file(&path))?;
+            // SAFETY: as above.
+            let made = unsafe { libc::mkfifo(c_path(&path).as_ptr(), 0o600) };
+            text(sys::libc_result(made))?;
+        }
+        desk.make(|| open(&path, libc::O_RDWR | libc::O_NONBLOCK))?;
+        device(&path)?;
+        let (errno, why) = desk.refuses()?;
+        let _ = std::fs::remove_file(&path);
+        if errno.0 != libc::ESTALE || !why.contains("of another type") {
+            return Err(format!("{name}: {errno}: {why}"));
+        }
+        said = why;
+    }
+    pass_with(said)
+}
+
 fn mapped_file_changed(how: fn(&Path) -> std::io::Result<()>) -> Case {
     let desk = Desk::open("changed");
     let path = new_file("changed")?;
@@ -301,6 +333,7 @@ fn main() -> ExitCode {
     run("program-is-none", program_is_none);
     run("directory-gone", directory_gone);
     run("file-of-another-kind", file_of_another_kind);
+    run("file-is-a-device", file_is_a_device);
     run("mapped-file-written", || {
         mapped_file_changed(|p| std::fs::write(p, [b'y'; 4 * PAGE]))
     });
