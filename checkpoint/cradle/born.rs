@@ -38,6 +38,12 @@ pub(crate) struct Born {
 }
 
 impl Born {
+    /// Makes a task of this kind, under this id if there is one: it waits, and builds the
+    /// one at `place` of the forest when it is told to.
+    ///
+    /// # Errors
+    ///
+    /// Those of clone(2) with set_tid; EEXIST when the id is taken.
     pub(super) fn new(kind: Kind, pid: Option<u32>, place: usize) -> Outcome<Self> {
         let visit = Visit::new(Mailbox::new())?;
         let task = birth::make(&visit, kind, pid).map_err(|errno| no_pid(errno, pid))?;
@@ -83,6 +89,7 @@ impl Born {
         }
     }
 
+    /// Ends it: nothing of it has become visible.
     pub(super) fn abandon(&self) {
         self.visit.close();
         // A thread ends by itself: to kill it would kill the caller.

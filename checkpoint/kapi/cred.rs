@@ -50,6 +50,8 @@ pub(super) unsafe fn named(cred: &bindings::cred) -> bool {
     }
 }
 
+/// The numbers of credentials, as the current user namespace has them, and the
+/// supplementary groups.
 pub(super) fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
     let mut creds = Creds::zeroed();
     let mut groups = KVec::new();

@@ -15,7 +15,7 @@ use kernel::prelude::*;
 
 /// File mode creation mask.
 pub(crate) fn umask() -> u32 {
-    // SAFETY: Whoever shares the view stands still: it was checked.
+    // SAFETY: The task keeps its view; the mask is one word.
     unsafe { (*(*task::current_ptr()).fs).umask as u32 }
 }
 

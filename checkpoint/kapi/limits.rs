@@ -164,12 +164,13 @@ pub(crate) fn set_ioprio(ioprio: u32) -> Result {
 
 /// Resource limits, soft and hard.
 pub(crate) fn rlimits() -> [(u64, u64); 16] {
-    // SAFETY: The limits change under the task lock of the group leader,
-    // which is held.
+    // SAFETY: The limits change under the task lock of the group leader, which is held, and
+    // lives as long as the current task.
     unsafe {
-        bindings::ckpt_task_lock(task::current_ptr());
+        let leader = (*task::current_ptr()).group_leader;
+        bindings::ckpt_task_lock(leader);
         let rlim = (*task::signal_ptr()).rlim;
-        bindings::ckpt_task_unlock(task::current_ptr());
+        bindings::ckpt_task_unlock(leader);
         rlim.map(|limit| (limit.rlim_cur as u64, limit.rlim_max as u64))
     }
 }
@@ -180,7 +181,8 @@ pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
     let privileged = task::capable(task::CAP_SYS_RESOURCE);
     // SAFETY: As in rlimits(); update_rlimit_cpu() takes the signal lock.
     unsafe {
-        bindings::ckpt_task_lock(task::current_ptr());
+        let leader = (*task::current_ptr()).group_leader;
+        bindings::ckpt_task_lock(leader);
         let rlim = &mut (*task::signal_ptr()).rlim;
         for (to, from) in rlim.iter_mut().zip(limits) {
             let max = from.1 as c_ulong;
@@ -191,7 +193,7 @@ pub(crate) fn set_rlimits(limits: &[(u64, u64); 16]) {
             };
             to.rlim_cur = (from.0 as c_ulong).min(to.rlim_max);
         }
-        bindings::ckpt_task_unlock(task::current_ptr());
+        bindings::ckpt_task_unlock(leader);
         let cpu = limits
             .get(bindings::RLIMIT_CPU as usize)
             .map_or(u64::MAX, |l| l.0);

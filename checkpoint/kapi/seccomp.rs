@@ -13,7 +13,7 @@ const _: () = assert!(align_of::<SockFilter>() >= align_of::<bindings::sock_filt
 
 /// The mode of the current task, as prctl(2) tells it.
 pub(crate) fn mode() -> u32 {
-    // SAFETY: Looks at the current task, whose other threads stand still.
+    // SAFETY: Looks at the current task; the mode is one word.
     unsafe { bindings::ckpt_seccomp_mode() as u32 }
 }
 
@@ -47,8 +47,9 @@ pub(crate) fn chain() -> Result<KVVec<Filter>> {
     let mut filters = KVVec::new();
     let mut filter = core::ptr::null_mut();
     loop {
-        // SAFETY: The current task holds its filters, and none of its threads, which
-        // stand still, gives it others. The reference goes to the list.
+        // SAFETY: The current task holds its filters. Another thread may give it one more on
+        // top of them (SECCOMP_FILTER_FLAG_TSYNC), which then holds those that are met here.
+        // The reference goes to the list.
         let next = unsafe {
             filter = bindings::seccomp_filter_next(filter);
             let Some(next) = NonNull::new(filter) else {

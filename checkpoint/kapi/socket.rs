@@ -66,6 +66,7 @@ impl Sock {
         NonNull::new(unsafe { bindings::ckpt_unix_sock(file.as_ptr()) }).map(Self)
     }
 
+    /// For calls of the kernel; the reference stays here.
     pub(super) fn as_ptr(&self) -> *mut bindings::sock {
         self.0.as_ptr()
     }

@@ -97,6 +97,7 @@ fn values(used: &Used) -> [u64; NR_USED] {
     ]
 }
 
+/// The record of what was used, out of the values in the order of [`values`].
 pub(super) fn used(values: [u64; NR_USED]) -> Used {
     let [utime, stime, runtime, prev_utime, prev_stime, nvcsw, nivcsw, min_flt, maj_flt, inblock, oublock, maxrss, io @ ..] =
         values;

@@ -66,7 +66,7 @@ pub(crate) fn set_ldt_entry(desc: &UserDesc) -> Result {
 /// Allocated protection keys, and the one of execute-only mappings or 0.
 pub(crate) fn pkeys() -> (u32, u32) {
     let mm = current_mm();
-    // SAFETY: Only the current task changes them, under the mmap lock.
+    // SAFETY: The task keeps its address space; each is one word.
     unsafe {
         let exec_only = bindings::ckpt_pkey_exec_only(mm);
         (
