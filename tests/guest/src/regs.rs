@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use crate::rng::Rng;
 use crate::sys;
 
-/// Names of the registers in [`Frame::load`], in order; rcx and r11 belong to the call.
+pub mod spin;
+
+/// Names of the registers in [`Frame::load`], in order; rcx and r11 belong to a call.
 pub const NAMES: [&str; 15] = [
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
     "r15",

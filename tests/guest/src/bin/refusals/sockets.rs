@@ -56,6 +56,17 @@ fn named(listen: bool) -> Result<Place, String> {
     Ok(Place::Fd(fd))
 }
 
+/// A pair that was made in another network namespace.
+fn brought(_: &Desk) -> Result<Place, String> {
+    let own = had("open", sys::open(c"/proc/self/ns/net", libc::O_RDONLY, 0))?;
+    let flag = libc::CLONE_NEWNET as usize;
+    had("unshare", plain(libc::SYS_unshare, &[flag]))?;
+    let ends = pair(STREAM);
+    had("setns", plain(libc::SYS_setns, &[own as usize, flag]))?;
+    had("close", sys::close(own))?;
+    ends.map(|[end, _]| Place::Fd(end))
+}
+
 /// One end does not send to the other any more.
 fn one_way(_: &Desk) -> Result<Place, String> {
     let ends = pair(DGRAM)?;
@@ -189,6 +200,11 @@ fn other_credentials(_: &Desk) -> Result<Place, String> {
 
 /// Sockets.
 pub const THINGS: &[Thing] = &[
+    thing(
+        "fd-socket-from-elsewhere",
+        brought,
+        &["a socket of another network namespace"],
+    ),
     thing(
         "fd-socket-unix",
         |_| socket(libc::AF_UNIX, STREAM),

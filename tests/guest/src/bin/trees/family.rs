@@ -9,6 +9,7 @@ use ckpt_guest::act::Act;
 use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
+use ckpt_guest::sys::Errno;
 use ckpt_guest::victim::Scene;
 
 /// How long the victims work, in milliseconds.
@@ -230,6 +231,13 @@ fn groups(scene: &Scene) -> Result<(), String> {
     scene.pause(60);
     ends_well(gone)?;
     scene.wait();
+    // Nobody stands in for those that are gone.
+    for pid in [gone, without] {
+        match sys::plain(libc::SYS_kill, &[pid as usize, 0]) {
+            Err(Errno(libc::ESRCH)) => {}
+            other => return Err(format!("process {pid}, which is gone: {other:?}")),
+        }
+    }
     // The member before the leader, whose group it may still have to join.
     for pid in [member, leader, orphan, session_leader] {
         ends_well(pid)?;

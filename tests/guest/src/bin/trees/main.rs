@@ -14,6 +14,7 @@ mod lent;
 mod locked;
 mod mixed;
 mod most;
+mod own;
 mod pairs;
 mod pidfds;
 mod procfs;
@@ -50,7 +51,8 @@ fn main() -> ExitCode {
     let acts = acts
         .chain(robust::ACTS)
         .chain(lent::ACTS)
-        .chain(locked::ACTS);
+        .chain(locked::ACTS)
+        .chain(own::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }
