@@ -249,6 +249,8 @@ impl Family {
     /// Tells what is wrong, when all have been told to end.
     fn first_wrong(self) -> Option<&'static str> {
         let odd = self.odds.first_wrong();
+        // First: it has the end of the pipe as well.
+        let twin = self.twin.ends_well();
         let _ = sys::close(self.hold);
         // Whoever was stopped has not seen that.
         let mut status = 0;
@@ -269,7 +271,7 @@ impl Family {
             (self.odds.has_ended(), "a pidfd of a process that has ended"),
             (ends(self.zombie, ENDED), "the zombie"),
             (ends(self.member, 0), "the member of a session"),
-            (self.twin.ends_well(), "the process on our memory"),
+            (twin, "the process on our memory"),
             (ends(self.sharer, 0), "the child with our descriptors"),
             (
                 sys::fcntl(self.token, libc::F_GETFD, 0) == Err(Errno(libc::EBADF)),
