@@ -14,9 +14,9 @@
 //! Not saved: that pages of splice(2) and vmsplice(2) belong to somebody else,
 //! times, the inode number.
 
+use super::filekind::S_IFMT;
 use super::holders::Ends;
 use super::holders::PIPE_HELD;
-use super::filekind::S_IFMT;
 use super::namedfile;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
