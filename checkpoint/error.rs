@@ -75,8 +75,8 @@ impl Failure {
         self
     }
 
-    /// The same failure of a file that is mapped, or is the program: what is not supported is ETXTBSY, as
-    /// of all mappings.
+    /// The same failure of a file that is mapped, or is the program: what is not supported
+    /// is ETXTBSY, as of all mappings.
     pub(crate) fn of_mapping(mut self) -> Self {
         // Not what the image's own file gives.
         if self.errno == EOPNOTSUPP && self.why != crate::image::NOT_WRITTEN {

@@ -107,7 +107,7 @@ pub(crate) fn restart(image: FileRef, new_pids: bool, log: Option<FileRef>) -> O
         EBUSY,
         "the caller has other threads or shares its memory",
     )?;
-    if let Some(why) = refuse::in_the_way().or_else(arch::cpu::unsupported) {
+    if let Some(why) = refuse::in_the_way().or_else(arch::refuse::unsupported) {
         return Err(Failure::new(EBUSY, why));
     }
     let _quiet = sched::Quiet::enter();

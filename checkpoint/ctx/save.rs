@@ -154,7 +154,7 @@ fn check(ctx: &mut SaveCtx) -> Outcome {
         "the task is not dumpable",
     )?;
     let first = task::is_first_thread();
-    let mut odd = refuse::unsupported().or_else(arch::cpu::unsupported);
+    let mut odd = refuse::unsupported().or_else(arch::refuse::unsupported);
     // Most threads have what the first one has.
     if first || !sharing::like_first_thread() {
         odd = odd.or_else(|| sharing::with_outsiders(&ctx.processes));

@@ -50,8 +50,7 @@ pub(super) unsafe fn named(cred: &bindings::cred) -> bool {
     }
 }
 
-/// The numbers of credentials, as the current user namespace has them, and the
-/// supplementary groups.
+/// The numbers of credentials in the current user namespace, and supplementary groups.
 pub(super) fn read_from(cred: &Credential) -> Result<(Creds, KVec<u32>)> {
     let mut creds = Creds::zeroed();
     let mut groups = KVec::new();

@@ -110,10 +110,11 @@ pub(super) fn open(
     flags: u32,
     why: &'static str,
 ) -> Outcome<FileRef> {
-    open_as(ctx, path, flags, false, why)
+    open_below(ctx, path, flags, false, why)
 }
 
-fn open_as(
+/// As [`open`]; where only a `regular` file is wanted nothing else is opened.
+fn open_below(
     ctx: &RestoreCtx,
     path: &[u8],
     flags: u32,
@@ -142,10 +143,11 @@ pub(super) fn look(
     path: &[u8],
     why: &'static str,
     is_it: impl Fn(&Stat) -> bool,
-) -> Outcome {
+) -> Outcome<Stat> {
     let at = open(ctx, path, O_PATH, why)?;
     let st = inode::stat(&at, true).why("the attributes of a file cannot be read")?;
-    ensure(is_it(&st), ESTALE, OTHER_TYPE)
+    ensure(is_it(&st), ESTALE, OTHER_TYPE)?;
+    Ok(st)
 }
 
 /// Is it of the type of the record, and the same device?
@@ -177,13 +179,17 @@ pub(super) fn reopen(
     if rec.flags & f::PATH != 0 {
         open_flags &= !(O_NONBLOCK | O_NOCTTY | O_ACCMODE);
     }
-    const WHY: &str = "a file cannot be opened";
-    let is_device = matches!(rec.kind, kind::CHARDEV | kind::TTY);
-    if is_device && rec.flags & f::PATH == 0 {
-        look(ctx, path, WHY, |st| is_of_type(rec, st))?;
+    let why = "a file cannot be opened";
+    if matches!(rec.kind, kind::CHARDEV | kind::TTY) {
+        let st = look(ctx, path, why, |st| is_of_type(rec, st))?;
+        ensure(
+            is_simple_device(st.rdev) || is_terminal(st.rdev),
+            EOPNOTSUPP,
+            "this character device is not supported",
+        )?;
     }
-    let regular = rec.kind == kind::REGULAR && rec.flags & f::PATH == 0;
-    let mut file = open_as(ctx, path, open_flags, regular, WHY)?;
+    let regular = rec.kind == kind::REGULAR;
+    let mut file = open_below(ctx, path, open_flags, regular, why)?;
     if rec.pid != 0 {
         procfs::check(ctx, rec, &file)?;
     }
@@ -194,13 +200,6 @@ pub(super) fn reopen(
     }
     let st = inode::stat(&file, true).why("the attributes of a file cannot be read")?;
     ensure(is_of_type(rec, &st), ESTALE, OTHER_TYPE)?;
-    if is_device {
-        ensure(
-            is_simple_device(st.rdev) || is_terminal(st.rdev),
-            EOPNOTSUPP,
-            "this character device is not supported",
-        )?;
-    }
     if let Some(creds) = opener {
         let location = PathRef::of(&file);
         let first = if rec.kind == kind::TTY {

@@ -9,4 +9,5 @@ pub(crate) mod context;
 pub(crate) mod cpu;
 pub(crate) mod fpu;
 pub(crate) mod machine;
+pub(crate) mod refuse;
 pub(crate) mod tls;
