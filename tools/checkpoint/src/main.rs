@@ -254,9 +254,11 @@ fn unanswered(
              ckptinfo --verify says so"
         ));
         look_for_yourself(args, *pid, report);
-        // As far as it goes: it may be all that is left.
-        if let Err(e) = output.commit(true) {
-            report.say(format_args!("{name}: {e}"));
+        // It may be all that is left.
+        if args.kill || args.stop {
+            if let Err(e) = output.commit(true) {
+                report.say(format_args!("{name}: {e}"));
+            }
         }
     } else {
         report.say(format_args!("process {pid}: {why}; there is no image"));

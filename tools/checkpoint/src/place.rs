@@ -72,7 +72,9 @@ impl Found {
     /// Those of open(2); TimedOut; a FIFO that somebody else has put where all may.
     pub fn open(&self, deadline: Option<Instant>) -> io::Result<File> {
         let fifo = self.meta.file_type().is_fifo();
-        if fifo && is_strange(&self.meta, directory(&self.name()?))? {
+        // A pipe has no name, as behind /dev/stdout: it is in no directory.
+        let name = self.name()?;
+        if fifo && name.is_absolute() && is_strange(&self.meta, directory(&name))? {
             return Err(io::Error::other(
                 "this FIFO of somebody else is in a directory for all: whoever reads it would \
                  get the memory of the process",
@@ -181,6 +183,21 @@ mod tests {
         let status = fcntl(file.as_fd(), FcntlArg::F_GETFL).unwrap();
         assert!(!OFlag::from_bits_retain(status).contains(OFlag::O_NONBLOCK));
         reader.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_nobody_s() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let found = Found::at(Path::new(&path)).unwrap();
+        assert!(!found.name().unwrap().is_absolute());
+        assert!(found
+            .open(None)
+            .unwrap()
+            .metadata()
+            .unwrap()
+            .file_type()
+            .is_fifo());
     }
 
     #[test]

@@ -51,6 +51,17 @@ pub fn ends_well(pid: i32) -> Result<(), String> {
     }
 }
 
+/// The only child that is left, an orphan that came to the caller.
+pub fn adopted_ends_well() -> Result<(), String> {
+    let mut status = 0;
+    // SAFETY: `status` is an int of ours.
+    let adopted = unsafe { libc::waitpid(-1, &mut status, 0) };
+    if adopted <= 0 || status != 0 {
+        return Err(format!("the adopted child: {adopted}, {status:#x}"));
+    }
+    Ok(())
+}
+
 fn same(what: &str, now: i32, before: i32) -> Result<(), String> {
     if now == before {
         return Ok(());
@@ -243,13 +254,7 @@ fn groups(scene: &Scene) -> Result<(), String> {
         ends_well(pid)?;
     }
     // The one that was adopted.
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    let adopted = unsafe { libc::waitpid(-1, &mut status, 0) };
-    if adopted <= 0 || status != 0 {
-        return Err(format!("the adopted child: {adopted}, {status:#x}"));
-    }
-    Ok(())
+    adopted_ends_well()
 }
 
 fn groups_below_a_subreaper(scene: &Scene) -> Result<(), String> {

@@ -10,6 +10,7 @@ use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
 
 use crate::family::act;
+use crate::family::adopted_ends_well;
 use crate::family::child;
 use crate::family::ends_well;
 use crate::family::parent;
@@ -58,13 +59,7 @@ fn lose_parent(scene: &Scene) -> Result<(), String> {
         Ok(())
     })?;
     ends_well(middle)?;
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    let adopted = unsafe { libc::waitpid(-1, &mut status, 0) };
-    if adopted <= 0 || status != 0 {
-        return Err(format!("the adopted child: {adopted}, {status:#x}"));
-    }
-    Ok(())
+    adopted_ends_well()
 }
 
 /// Threads have one current directory and one mask for new files.

@@ -17,6 +17,7 @@ use ckpt_guest::sys::prctl;
 use ckpt_guest::timer::gettid;
 use ckpt_guest::victim::Scene;
 
+use crate::family::adopted_ends_well;
 use crate::family::child;
 use crate::family::ends_well;
 use crate::family::parent;
@@ -333,13 +334,7 @@ fn reaper_below(scene: &Scene) -> Result<(), String> {
             Ok(())
         })?;
         ends_well(middle)?;
-        let mut status = 0;
-        // SAFETY: `status` is an int of ours.
-        let adopted = unsafe { libc::waitpid(-1, &mut status, 0) };
-        if adopted <= 0 || status != 0 {
-            return Err(format!("the orphan: {adopted}, {status:#x}"));
-        }
-        Ok(())
+        adopted_ends_well()
     })?;
     ends_well(reaper)
 }
