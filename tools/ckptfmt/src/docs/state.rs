@@ -13,6 +13,7 @@ use super::top;
 use crate::format::TYPES;
 
 use found::literals;
+use found::KUNIT;
 use found::PROGRAMS;
 use found::TESTS;
 
@@ -117,6 +118,7 @@ pub fn page(rows: &[Row]) -> String {
          ===================\nEvery kind of state\n===================\n\n\
          What becomes of each kind of state that a program has, and the test that shows\n\
          it. The tests are those of tests/README.md; behind a stroke is one case of one.\n\
+         Behind ``kunit/`` is a suite of ``make kunit``.\n\
          ``cargo test`` fails when a record, a reason or a test is missing here, or when\n\
          the sources no longer have one that is here. A test of what the machine has not is\n\
          skipped, and says so: on the emulated one AVX-512, AMX, address masking, speculation\n\
@@ -267,6 +269,13 @@ fn gone<'a>(row: &'a Row, found: &'a Found) -> impl Iterator<Item = String> + 'a
             Some((name, case)) => (name, Some(case)),
             None => (test.as_str(), None),
         };
+        if name == KUNIT {
+            let known = found
+                .suites
+                .iter()
+                .any(|suite| Some(suite.as_str()) == case);
+            return (!known).then(|| format!("no source has the unit tests {test}"));
+        }
         let Some((_, source)) = found.programs.iter().find(|p| p.0 == name) else {
             return Some(format!("there is no test {name}: see {TESTS}"));
         };
@@ -286,6 +295,7 @@ mod tests {
                 ("res/a.rs".into(), "a is not supported".into()),
                 ("res/a.rs".into(), "a lock waits".into()),
             ],
+            suites: vec!["codec".into()],
             tests: vec!["heap".into(), "refusals".into()],
             programs: vec![
                 ("heap".into(), String::new()),
@@ -314,6 +324,18 @@ mod tests {
             page.contains("\nlocks  a lock waits        none\n"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn suites_of_unit_tests_are_looked_for() {
+        let text = "#[cfg(X)]\n#[kunit_tests(a)]\nmod tests {\n// #[kunit_tests(b)]\n";
+        assert_eq!(found::suites(text), ["a"]);
+        let row = |suite: &str| format!("refused | a | a is not supported | refusals/fd-a {suite}");
+        let wrong = |suite: &str| check(&list(&row(suite)), &found());
+        assert_eq!(wrong("kunit/codec"), Vec::<String>::new());
+        for gone in ["kunit/other", "kunit"] {
+            assert!(wrong(gone)[0].contains("no source has the unit tests"));
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::docs::top;
 const SOURCES: [&str; 2] = ["checkpoint", "arch"];
 /// The programs of the guest.
 pub(super) const PROGRAMS: &str = "tests/guest/src/bin";
+/// How the list names the unit tests of the kernel, before the name of a suite.
+pub(super) const KUNIT: &str = "kunit";
 /// The table of the guest's tests.
 pub(super) const TESTS: &str = "tests/guest/src/bin/guest-run/table.rs";
 
@@ -21,6 +23,8 @@ pub(super) const TESTS: &str = "tests/guest/src/bin/guest-run/table.rs";
 pub struct Found {
     /// File and text of every string literal.
     pub texts: Vec<(String, String)>,
+    /// Suites of unit tests in the kernel.
+    pub suites: Vec<String>,
     /// Names of tests.
     pub tests: Vec<String>,
     /// Names of programs, each with its whole source.
@@ -37,9 +41,11 @@ pub fn look() -> io::Result<Found> {
     for dir in SOURCES {
         for path in sources(&top().join(dir))? {
             let name = path.strip_prefix(top()).unwrap_or(&path).display();
-            for text in literals(&fs::read_to_string(&path)?) {
+            let source = fs::read_to_string(&path)?;
+            for text in literals(&source) {
                 found.texts.push((name.to_string(), text));
             }
+            found.suites.extend(suites(&source));
         }
     }
     let table = fs::read_to_string(top().join(TESTS))?;
@@ -79,6 +85,15 @@ fn sources(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
     out.sort();
     Ok(out)
+}
+
+/// The suites of unit tests in a source of the kernel.
+pub(super) fn suites(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter_map(|line| line.strip_prefix("#[kunit_tests(")?.strip_suffix(")]"))
+        .map(str::to_string)
+        .collect()
 }
 
 /// The string literals of a source, those of one line, without its comments.
