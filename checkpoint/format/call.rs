@@ -74,8 +74,9 @@ pub(crate) const CLOCK_PROCESS: u32 = 2;
 pub const CLOCKS: [u32; 5] = [0, 1, CLOCK_PROCESS, 7, 11];
 
 /// Calls that may wait at a socket with a timeout, by their numbers: read, write, readv,
-/// writev, sendto, recvfrom, sendmsg, recvmsg, recvmmsg, sendmmsg, preadv2, pwritev2.
-pub const SOCKET_CALLS: [u32; 12] = [0, 1, 19, 20, 44, 45, 46, 47, 299, 307, 327, 328];
+/// writev, sendfile, sendto, recvfrom, sendmsg, recvmsg, splice, recvmmsg, sendmmsg,
+/// preadv2, pwritev2.
+pub const SOCKET_CALLS: [u32; 14] = [0, 1, 19, 20, 40, 44, 45, 46, 47, 275, 299, 307, 327, 328];
 
 /// Longest time that is left, in nanoseconds: about 146 years.
 pub const REMAINING_MAX: u64 = i64::MAX as u64 / 2;

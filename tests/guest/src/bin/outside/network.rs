@@ -47,8 +47,8 @@ fn listener() -> Result<usize, String> {
     Ok(fd)
 }
 
-/// Both ends of a connection.
-fn tcp() -> Result<[usize; 2], String> {
+/// A listener, and what leads to it.
+fn reachable() -> Result<(usize, libc::sockaddr_in), String> {
     loopback()?;
     let listener = listener()?;
     // SAFETY: zeros are a valid structure.
@@ -60,11 +60,33 @@ fn tcp() -> Result<[usize; 2], String> {
         &[listener, into, (&raw mut len) as usize],
     )?;
     address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+    Ok((listener, address))
+}
+
+fn connect(fd: usize, address: &libc::sockaddr_in) -> Ret {
+    let to = (&raw const *address) as usize;
+    call(libc::SYS_connect, &[fd, to, size_of_val(address)])
+}
+
+/// Both ends of a connection.
+fn tcp() -> Result<[usize; 2], String> {
+    let (listener, address) = reachable()?;
     let a = socket(libc::SOCK_STREAM)?;
-    let to = (&raw const address) as usize;
-    made(libc::SYS_connect, &[a, to, len as usize])?;
+    connect(a, &address).map_err(|e| format!("connect: {e}"))?;
     let b = made(libc::SYS_accept4, &[listener, 0, 0, 0])?;
     Ok([a, b])
+}
+
+/// Nobody takes the connections of a listener: it answers no more.
+fn tcp_connects(scene: &Scene) -> Result<(), String> {
+    let (_, address) = reachable()?;
+    for _ in 0..2 {
+        let fd = socket(libc::SOCK_STREAM)?;
+        connect(fd, &address).map_err(|e| format!("connect: {e}"))?;
+    }
+    let fd = with_timeout(socket(libc::SOCK_STREAM)?, libc::SO_SNDTIMEO, duration())?;
+    scene.announce();
+    sleeps(Err(Errno(libc::EINPROGRESS)), || connect(fd, &address))
 }
 
 fn tcp_receives(scene: &Scene) -> Result<(), String> {
@@ -118,6 +140,9 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-tcp-accept-timeout", || {
         asleep_until_done(|| refused_in("refused-tcp-accept-timeout", tcp_accepts, WORD))
     }),
+    ("refused-tcp-connect-timeout", || {
+        asleep_until_done(|| refused_in("refused-tcp-connect-timeout", tcp_connects, WORD))
+    }),
     ("refused-netlink-timeout", || {
         asleep_until_done(|| refused_in("refused-netlink-timeout", netlink_receives, WORD))
     }),
@@ -126,6 +151,9 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("tcp-send-timeout-stops", || {
         stops("tcp-send-timeout-stops", tcp_sends)
+    }),
+    ("tcp-connect-timeout-stops", || {
+        stops("tcp-connect-timeout-stops", tcp_connects)
     }),
     ("netlink-timeout-stops", || {
         stops("netlink-timeout-stops", netlink_receives)

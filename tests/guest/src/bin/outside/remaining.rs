@@ -93,6 +93,9 @@ pub const WAITS: &[Wait] = &[
     },
     counted("remaining-send-timeout"),
     counted("remaining-write-timeout"),
+    counted("remaining-splice-from-timeout"),
+    counted("remaining-splice-into-timeout"),
+    counted("remaining-sendfile-timeout"),
 ];
 
 impl Wait {

@@ -3,6 +3,8 @@
 //! Victims that wait at a socket with a timeout, in each way in which a call may do so.
 
 use ckpt_guest::act::Act;
+use ckpt_guest::life;
+use ckpt_guest::sys;
 use ckpt_guest::sys::Errno;
 use ckpt_guest::sys::Ret;
 use ckpt_guest::victim::Scene;
@@ -113,6 +115,44 @@ fn write(_: &Scene) -> Result<(), String> {
     sleeps(AGAIN, || call(libc::SYS_write, &args))
 }
 
+/// From a socket into a pipe.
+fn splice_from(_: &Scene) -> Result<(), String> {
+    let [fd, _] = receiver(libc::SOCK_STREAM)?;
+    let [_, pipe] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    let args = [fd, 0, pipe as usize, 0, 8, 0];
+    sleeps(AGAIN, || call(libc::SYS_splice, &args))
+}
+
+/// From a pipe into a socket that has no room.
+fn splice_into(_: &Scene) -> Result<(), String> {
+    let [fd, _] = full(libc::SOCK_STREAM)?;
+    let [pipe, end] = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
+    sys::write(end, &[7; 512]).map_err(|e| format!("write: {e}"))?;
+    let args = [pipe as usize, 0, fd, 0, 512, 0];
+    sleeps(AGAIN, || call(libc::SYS_splice, &args))?;
+    // It has all of it still.
+    match sys::unread(pipe) {
+        Ok(512) => Ok(()),
+        other => Err(format!("in the pipe: {other:?}")),
+    }
+}
+
+/// From a file into a socket that has no room.
+fn sendfile(scene: &Scene) -> Result<(), String> {
+    let [fd, _] = full(libc::SOCK_STREAM)?;
+    let path = scene.dir.join("sent");
+    std::fs::write(&path, [7; 512]).map_err(|e| format!("file: {e}"))?;
+    let file = sys::open(&life::c_path(&path), libc::O_RDONLY, 0);
+    let file = file.map_err(|e| format!("file: {e}"))?;
+    let args = [fd, file as usize, 0, 512];
+    sleeps(AGAIN, || call(libc::SYS_sendfile, &args))?;
+    // It is where it was.
+    match sys::lseek(file, 0, libc::SEEK_CUR) {
+        Ok(0) => Ok(()),
+        other => Err(format!("position: {other:?}")),
+    }
+}
+
 /// Victims that wait at sockets.
 pub const ACTS: &[Act] = &[
     act("recv-timeout", recv),
@@ -122,4 +162,7 @@ pub const ACTS: &[Act] = &[
     act("recvmmsg-timeout", recvmmsg),
     act("send-timeout", send),
     act("write-timeout", write),
+    act("splice-from-timeout", splice_from),
+    act("splice-into-timeout", splice_into),
+    act("sendfile-timeout", sendfile),
 ];

@@ -47,6 +47,37 @@ fn accept(scene: &Scene) -> Result<(), String> {
     sleeps(again, || call(libc::SYS_accept4, &[fd, 0, 0, 0]))
 }
 
+/// Nobody takes the connections of a listener, and there is room for no more.
+fn connect(scene: &Scene) -> Result<(), String> {
+    let (listener, mut address) = (listener()?, [0u8; 16]);
+    let mut len = address.len() as u32;
+    let into = [
+        listener,
+        address.as_mut_ptr() as usize,
+        (&raw mut len) as usize,
+    ];
+    made(libc::SYS_getsockname, &into)?;
+    let again = Err(Errno(libc::EAGAIN));
+    let connect = |fd: usize| {
+        let args = [fd, address.as_ptr() as usize, len as usize];
+        call(libc::SYS_connect, &args)
+    };
+    let socket = |more: i32| {
+        let kind = libc::SOCK_STREAM | more;
+        made(libc::SYS_socket, &[1, kind as usize, 0])
+    };
+    loop {
+        match connect(socket(libc::SOCK_NONBLOCK)?) {
+            Ok(_) => {}
+            full if full == again => break,
+            other => return Err(format!("connect: {other:?}")),
+        }
+    }
+    let fd = with_timeout(socket(0)?, libc::SO_SNDTIMEO, duration())?;
+    scene.announce();
+    sleeps(again, || connect(fd))
+}
+
 /// The victim is refused three times while it waits, and waits for its whole time.
 pub fn refused_in(
     name: &'static str,
@@ -121,6 +152,13 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("recv-timeout-stops", || stops("recv-timeout-stops", local)),
     ("udp-timeout-stops", || stops("udp-timeout-stops", udp)),
+    ("refused-connect-timeout", || {
+        let word = "interrupted system call";
+        asleep_until_done(|| refused_in("refused-connect-timeout", connect, word))
+    }),
+    ("connect-timeout-stops", || {
+        stops("connect-timeout-stops", connect)
+    }),
     ("accept-timeout-stops", || {
         stops("accept-timeout-stops", accept)
     }),
