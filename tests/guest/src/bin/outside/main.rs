@@ -12,12 +12,14 @@ mod counts;
 mod cpu;
 mod frozen;
 mod kills;
+mod meddled;
 mod members;
 mod network;
 mod refused;
 mod remaining;
 mod rights;
 mod sockets;
+mod toomany;
 mod unsaved;
 mod waits;
 mod work;
@@ -56,6 +58,8 @@ fn all(cases: &mut Cases, seed: u64) {
         .chain(remaining::CASES)
         .chain(members::CASES)
         .chain(frozen::CASES)
+        .chain(meddled::CASES)
+        .chain(toomany::CASES)
     {
         cases.run(name, case);
     }
