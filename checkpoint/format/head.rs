@@ -57,9 +57,9 @@ wire! {
         incompat: u64,
         /// Wall clock in nanoseconds since 1970. Varies.
         realtime_ns: u64,
-        /// CLOCK_MONOTONIC in nanoseconds. Varies.
+        /// CLOCK_MONOTONIC of the process in nanoseconds. Varies.
         monotonic_ns: u64,
-        /// CLOCK_BOOTTIME in nanoseconds. Varies.
+        /// CLOCK_BOOTTIME of the process in nanoseconds. Varies.
         boottime_ns: u64,
     }
 }

@@ -98,7 +98,8 @@ pub(crate) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     unsafe { bindings::ckpt_crc32c(crc, bytes.as_ptr().cast(), bytes.len()) }
 }
 
-/// Wall clock, CLOCK_MONOTONIC and CLOCK_BOOTTIME in nanoseconds.
+/// Wall clock, CLOCK_MONOTONIC and CLOCK_BOOTTIME in nanoseconds, the last two as the
+/// current task's time namespace shows them.
 pub(crate) fn clocks() -> (u64, u64, u64) {
     // SAFETY: Reading clocks has no preconditions.
     unsafe {

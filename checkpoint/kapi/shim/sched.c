@@ -4,6 +4,7 @@
 #include <linux/iocontext.h>
 #include <linux/ioprio.h>
 #include <linux/sched/autogroup.h>
+#include <linux/time_namespace.h>
 #include <linux/timekeeping.h>
 
 void ckpt_cond_resched(void)
@@ -16,14 +17,19 @@ u64 ckpt_realtime_ns(void)
 	return ktime_get_real_ns();
 }
 
+/* This and the next one as the current task's time namespace shows them. */
 u64 ckpt_monotonic_ns(void)
 {
-	return ktime_get_ns();
+	struct timespec64 now;
+
+	ktime_get_ts64(&now);
+	timens_add_monotonic(&now);
+	return timespec64_to_ns(&now);
 }
 
 u64 ckpt_boottime_ns(void)
 {
-	return ktime_get_boottime_ns();
+	return timens_add_boottime_ns(ktime_get_boottime_ns());
 }
 
 /* What setsid(2) does for the leader of a new session; without memory, it stays. */

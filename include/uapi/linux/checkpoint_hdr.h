@@ -127,8 +127,9 @@ struct cr_hdr_head {
 	__u64 incompat;			/* Unknown bits make an image unreadable */
 	/* Wall clock in nanoseconds since 1970. Varies */
 	__u64 realtime_ns;
-	__u64 monotonic_ns;		/* CLOCK_MONOTONIC in nanoseconds. Varies */
-	__u64 boottime_ns;		/* CLOCK_BOOTTIME in nanoseconds. Varies */
+	/* Two clocks of the process in nanoseconds. Both vary */
+	__u64 monotonic_ns;
+	__u64 boottime_ns;
 };
 
 /* struct cr_hdr_head_arch: what an image needs of a machine */

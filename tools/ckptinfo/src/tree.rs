@@ -105,7 +105,7 @@ fn image(tree: &mut Tree<'_>, model: &Model) {
         format!("{}, format version {}", head.crid, head.version),
     );
     tree.line(1, "written", time::utc(head.realtime_ns));
-    tree.line(1, "uptime", time::seconds(head.boottime_ns));
+    tree.line(1, "boottime", time::seconds(head.boottime_ns));
     let kernel = [&model.release, &model.version, &model.machine].map(|s| escape(s));
     tree.line(1, "kernel", kernel.join(" ").trim());
     tree.join(1, "made with", &text::checkpoint_flags(head.flags));

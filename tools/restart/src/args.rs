@@ -20,6 +20,10 @@ To restart an image is to run it, with your rights. Restart only what you would 
 const AFTER: &str = "Process ids:\n  \
 All tasks get the ids that they had. That needs CAP_CHECKPOINT_RESTORE, as root has it, and the ids\n  \
 must be free. --new-pids does without; --pidns makes a PID namespace in which all ids are free.\n\n\
+Clocks:\n  \
+CLOCK_MONOTONIC and CLOCK_BOOTTIME are those of this machine, which begin anew at a reboot. Timers\n  \
+that the kernel keeps go on with the time that was left; those that a program keeps by itself, as\n  \
+Go, tokio and asyncio do, only with --timens.\n\n\
 Exit status:\n  \
 0  the process goes on; with --wait: it has ended with status 0\n  \
 1  it could not be restarted; the reason is on standard error\n  \
@@ -30,6 +34,7 @@ Examples:\n  \
 restart -i job.ckpt                    bring it back\n  \
 restart -i job.ckpt --new-pids --wait  with any process ids; stay until it ends\n  \
 restart -i job.ckpt --pidns            an id is taken: in a PID namespace\n  \
+restart -i job.ckpt --timens           after a reboot: its clocks go on\n  \
 sudo restart -i job.ckpt --user $USER  a process of yours, with its process id\n  \
 zstd -dc job.ckpt.zst | restart        from a pipe\n  \
 restart -i job.ckpt -w --inherit 0=0 --inherit 1=1 --inherit 2=2\n                                         \
@@ -50,6 +55,10 @@ pub struct Args {
     /// Make a PID namespace for the processes, with an init of its own and a new /proc
     #[arg(long, group = "ids")]
     pub pidns: bool,
+
+    /// Make a time namespace in which the clocks of the processes go on from where they were
+    #[arg(long)]
+    pub timens: bool,
 
     /// Make this the root directory first: for a process that ran in it
     #[arg(long, value_name = "DIR")]
@@ -98,14 +107,14 @@ mod tests {
 
     #[test]
     fn a_full_line() {
-        let line = "-i a.ckpt --pidns --root /srv --user me --wait --log l -q";
+        let line = "-i a.ckpt --pidns --timens --root /srv --user me --wait --log l -q";
         let args = parse(&line.split(' ').collect::<Vec<_>>()).unwrap();
         assert_eq!(args.input.unwrap().to_str(), Some("a.ckpt"));
         assert_eq!(args.root.unwrap().to_str(), Some("/srv"));
         assert_eq!(args.user.as_deref(), Some("me"));
         let args2 = parse(&["--inherit", "0=0", "--inherit", "/dev/pts/3=2"]).unwrap();
         assert_eq!(args2.inherit.len(), 2);
-        assert!(args.pidns && args.wait && args.quiet && !args.new_pids);
+        assert!(args.pidns && args.timens && args.wait && args.quiet && !args.new_pids);
         assert!(parse(&[]).unwrap().input.is_none());
     }
 

@@ -27,6 +27,7 @@ use ckptfmt::stream::reader::Fault;
 use ckptfmt::stream::reader::Reader;
 use ckptfmt::walk::UTS_MAX;
 
+use crate::clocks::Clocks;
 use crate::feed::Feed;
 use crate::handover::Replace;
 
@@ -39,6 +40,15 @@ pub struct Image {
     stdin: bool,
     /// What was taken from a stream.
     taken: Vec<u8>,
+}
+
+/// The first process of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The process id that it had.
+    pub pid: i32,
+    /// What its clocks showed.
+    pub clocks: Clocks,
 }
 
 /// What the kernel is to read, and the thread that writes it if there is one.
@@ -80,12 +90,12 @@ impl Image {
         })
     }
 
-    /// The process id that the image's first process had.
+    /// What the head tells of the image's first process.
     ///
     /// # Errors
     ///
     /// Why this is no image, for a person to read.
-    pub fn pid(&mut self) -> Result<i32, String> {
+    pub fn first(&mut self) -> Result<First, String> {
         let found = if self.regular {
             let at = self.file.stream_position().map_err(|e| e.to_string());
             at.and_then(|at| {
@@ -157,16 +167,22 @@ impl Read for Recorder<'_> {
 }
 
 /// Reads an image up to the first task of the forest, and not a byte more.
-fn head(input: &mut dyn Read) -> Result<i32, String> {
+fn head(input: &mut dyn Read) -> Result<First, String> {
     let mut reader = Reader::new(IoSource(input));
-    let _: Head = reader.record(0).map_err(words)?;
+    let head: Head = reader.record(0).map_err(words)?;
     for _release_version_machine in 0..3 {
         reader.string(0, &mut [0; UTS_MAX]).map_err(words)?;
     }
     let _: HeadArch = reader.record(0).map_err(words)?;
     let first: Tree = reader.record(0).map_err(words)?;
     let pid = i32::try_from(first.tgid).ok();
-    pid.ok_or_else(|| words(Fault::Bad(Why("process id is out of range"))))
+    Ok(First {
+        pid: pid.ok_or_else(|| words(Fault::Bad(Why("process id is out of range"))))?,
+        clocks: Clocks {
+            monotonic: head.monotonic_ns,
+            boottime: head.boottime_ns,
+        },
+    })
 }
 
 fn words(fault: Fault<io::Error>) -> String {
@@ -198,6 +214,7 @@ mod tests {
         let mut image = build::Image::sample();
         image.tree[0].pid = pid;
         image.tree[0].tgid = pid;
+        (image.head.monotonic_ns, image.head.boottime_ns) = (7, 9);
         image.bytes()
     }
 
@@ -232,10 +249,16 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let mut image = Image::open(Some(&path)).unwrap();
         image.file.seek(io::SeekFrom::Start(6)).unwrap();
-        assert_eq!(image.pid(), Ok(4711));
+        assert_eq!(image.first().map(|first| first.pid), Ok(4711));
         let input = image.input(None).unwrap();
         assert!(input.1.is_none());
         assert_eq!(all(input), bytes[6..]);
+    }
+
+    #[test]
+    fn clocks_are_in_the_head() {
+        let clocks = piped(sample(1)).first().unwrap().clocks;
+        assert_eq!((clocks.monotonic, clocks.boottime), (7, 9));
     }
 
     #[test]
@@ -243,7 +266,7 @@ mod tests {
         let mut bytes = sample(4711);
         bytes.extend(vec![7; 3 << 20]);
         let mut image = piped(bytes.clone());
-        assert_eq!(image.pid(), Ok(4711));
+        assert_eq!(image.first().map(|first| first.pid), Ok(4711));
         assert!(image.taken.len() < 1024);
         assert!(all(image.input(None).unwrap()) == bytes);
         // Not looked at: nothing to feed.
@@ -254,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_is_no_image() {
-        let text = |bytes: &[u8]| piped(bytes.to_vec()).pid().unwrap_err();
+        let text = |bytes: &[u8]| piped(bytes.to_vec()).first().unwrap_err();
         let image = sample(4711);
         assert_eq!(text(b""), "pipe: the image ends too early");
         assert_eq!(text(&image[..300]), "pipe: the image ends too early");
@@ -274,6 +297,6 @@ mod tests {
         let text = |path: &str| Image::open(Some(Path::new(path))).unwrap_err().to_string();
         assert!(text("/no/such/image").starts_with("/no/such/image: No such file"));
         let mut image = Image::open(Some(Path::new("/"))).unwrap();
-        assert!(image.pid().unwrap_err().starts_with("/: cannot read"));
+        assert!(image.first().unwrap_err().starts_with("/: cannot read"));
     }
 }

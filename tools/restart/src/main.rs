@@ -17,11 +17,13 @@
 //!         handover: what the feeder changes, with --inherit
 //!         gauge:  how far the kernel is, on a terminal
 //!         launch: a child with that id calls restart(2) and is the process
+//!         clocks: with --timens, the namespace that shows those of the image
 //!         init:   with --pidns, the process between this tool and the child
 //!         wait:   with --wait, until the process ends
 //! ```
 
 mod args;
+mod clocks;
 mod feed;
 mod gauge;
 mod handover;
@@ -117,10 +119,10 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let mut image = Image::open(args.input.as_deref()).map_err(|e| says(USAGE)(&e))?;
     let user = args.user.as_deref().map(Login::find);
     let user = user.transpose().map_err(|e| says(USAGE)(&e))?;
-    let pid = match args.new_pids {
-        true => None,
-        false => Some(image.pid().map_err(|e| says(FAILED)(&e))?),
-    };
+    let looked = (!args.new_pids || args.timens).then(|| image.first());
+    let first = looked.transpose().map_err(|e| says(FAILED)(&e))?;
+    let pid = first.map(|first| first.pid).filter(|_| !args.new_pids);
+    let clocks = first.map(|first| first.clocks);
     let name = image.name();
     for wanted in &args.inherit {
         if !sys::is_callers(wanted.fd) {
@@ -147,12 +149,14 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         root: args.root,
         user,
     };
-    let started = match (args.pidns, pid) {
+    let moved = clocks.filter(|_| args.timens);
+    let moved = moved.map_or(Ok(()), |clocks| clocks.go_on());
+    let started = moved.and_then(|()| match (args.pidns, pid) {
         (false, _) => launch::task(&plan, 0, &to_log),
         // What was the first process of a namespace is that again.
         (true, Some(1)) => launch::task(&plan, sys::NEW_NAMESPACES, &to_log),
         (true, _) => init::start(&plan, &to_log, &signals),
-    };
+    });
     let asked = Asked {
         pid,
         name,
@@ -174,6 +178,14 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let mut notes = Vec::new();
     let _ = log.read_to_end(&mut notes);
     report.kernel(&notes);
+    let behind = clocks.filter(|_| !args.timens).and_then(|c| c.behind());
+    if let Some(behind) = behind.filter(|_| !args.quiet) {
+        report.say(format_args!(
+            "CLOCK_MONOTONIC is {} s behind that of the image: timers that programs keep by \
+             themselves are as late; --timens lets the clock go on",
+            behind.as_secs()
+        ));
+    }
     if !args.wait {
         if !args.quiet {
             report.say(goes_on(process, pid.filter(|_| args.pidns)));

@@ -76,6 +76,16 @@ pub fn spawn(namespaces: i32, pid: Option<i32>, work: impl FnOnce() -> i32) -> R
     }
 }
 
+/// Makes a time namespace for the children of this program that share no memory with it.
+///
+/// # Errors
+///
+/// Those of unshare(2).
+pub fn new_time_namespace() -> Result<(), Errno> {
+    // SAFETY: The call takes a number, and changes nothing for this program itself.
+    Errno::result(unsafe { libc::unshare(libc::CLONE_NEWTIME) }).map(drop)
+}
+
 /// What has become of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

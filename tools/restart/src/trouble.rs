@@ -29,6 +29,8 @@ pub enum Step {
     Namespace,
     /// /proc was to be mounted in them.
     Proc,
+    /// The time namespace was to be made, or its clocks to be moved.
+    Clocks,
     /// The process was to get its id.
     Clone,
     /// The root directory was to be changed.
@@ -43,9 +45,10 @@ pub enum Step {
     Unknown,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step::Namespace,
     Step::Proc,
+    Step::Clocks,
     Step::Clone,
     Step::Root,
     Step::User,
@@ -101,6 +104,10 @@ impl Trouble {
         match self.step {
             Step::Namespace => format!("a PID namespace cannot be made: {why}"),
             Step::Proc => format!("/proc cannot be mounted in the namespace: {why}"),
+            Step::Clocks if errno == Errno::ERANGE => {
+                "no time namespace can show the clocks of the image".into()
+            }
+            Step::Clocks => format!("a time namespace cannot be made: {why}"),
             Step::Clone if errno == Errno::EEXIST => format!(
                 "process id {pid}, which the process had, is taken{}",
                 owner(pid)
@@ -139,6 +146,19 @@ impl Trouble {
             }
             (Step::Namespace | Step::Proc, Errno::EPERM) => {
                 "--pidns needs CAP_SYS_ADMIN: run this as root, or use --new-pids"
+            }
+            (Step::Clocks, Errno::EPERM | Errno::EACCES) => {
+                "--timens needs CAP_SYS_ADMIN and CAP_SYS_TIME: run this as root"
+            }
+            (Step::Clocks, Errno::EINVAL) => {
+                "this kernel has no time namespaces: boot one that was built with CONFIG_TIME_NS=y"
+            }
+            (Step::Clocks, Errno::ENOENT) => {
+                "--timens needs /proc, and a kernel that was built with CONFIG_TIME_NS=y"
+            }
+            (Step::Clocks, Errno::ERANGE) => {
+                "the image may be damaged: ckptinfo --verify; without --timens the clocks are those \
+                 of this machine"
             }
             (Step::Root, Errno::EPERM) => "--root needs CAP_SYS_CHROOT: run this as root",
             (Step::User, Errno::EPERM) => {

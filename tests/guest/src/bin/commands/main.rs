@@ -2,6 +2,7 @@
 
 //! The commands `checkpoint`, `restart` and `ckptinfo`, on a shell that knows nothing of them.
 
+mod clocks;
 mod info;
 mod options;
 mod scene;
@@ -134,6 +135,7 @@ fn main() -> ExitCode {
         ("left-running", left_running),
         ("streamed", streamed),
         ("pid-namespace", pid_namespace),
+        ("clocks", clocks::go_on),
         ("stopped", stopped),
         ("terminal-gone", terminals::terminal_gone),
         ("terminal-handed-over", terminals::terminal_handed_over),

@@ -30,7 +30,7 @@ os._exit(7)
 ";
 
 /// Waits for those below a process that was killed: they keep their ids until then.
-fn orphans() {
+pub fn orphans() {
     // SAFETY: waits for children of this process, and stores nothing.
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
 }
