@@ -190,8 +190,8 @@ pub const PROGRAMS: &[Program] = &[
 ];
 
 /// Programs with timers. They keep points in time since the boot in their own memory, which
-/// mean something else after a reboot: no image of them is restarted then. Each has timers
-/// that end all along its way, and one that must not.
+/// mean something else after a reboot: their images go on in a time namespace then. Each has
+/// timers that end all along its way, and one that must not.
 pub const TIMED: &[Program] = &[
     (
         "asyncio-sleeps",

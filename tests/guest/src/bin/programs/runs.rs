@@ -16,11 +16,11 @@ use ckpt_guest::sys::Ended;
 use ckpt_guest::sys::Errno;
 
 use crate::list::ASKERS;
-use crate::list::CHANGING;
+use crate::list::TIMED;
 use crate::Stage;
 use crate::SECONDS;
 
-/// Checkpoints of one run, and which images are restarted.
+/// Checkpoints of one run, and which of the images are restarted at once.
 const MOMENTS: usize = 20;
 const EVERY: usize = 5;
 /// The least number of them.
@@ -39,22 +39,25 @@ fn most_kills() -> u64 {
 }
 
 impl Stage {
+    /// The image of a moment, which outlives a reboot.
+    fn image(&self, moment: usize) -> PathBuf {
+        self.file(&format!("{moment}.img"))
+    }
+
     /// Checkpoints a run at its moments, until it has ended; returns the images.
     fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
+        // Those of a run before are of another process.
+        (0..MOMENTS).for_each(|moment| drop(std::fs::remove_file(self.image(moment))));
         let mut images = Vec::new();
         while images.len() < MOMENTS {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
-            let name = format!("{}.{}.img", self.program.0, images.len());
-            let image = std::env::temp_dir().join(name);
+            let image = self.image(images.len());
             match self.checkpoint_later(pid, &image, 0) {
-                Ok(()) => {
-                    if !is_kept(images.len()) {
-                        // All of them would be more than there is room for.
-                        let _ = std::fs::remove_file(&image);
-                    }
-                    images.push(image);
+                Ok(()) => images.push(image),
+                Err((errno, _)) if errno.0 == libc::ESRCH => {
+                    let _ = std::fs::remove_file(&image);
+                    break;
                 }
-                Err((errno, _)) if errno.0 == libc::ESRCH => break,
                 Err((errno, said)) => {
                     return Err(format!("moment {}: {errno}: {said}", images.len()))
                 }
@@ -122,22 +125,25 @@ impl Stage {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
         let images = self.goes_on(time, &mut rng)?;
-        // One from the middle is for after the reboot. The last one may be from
-        // behind the last write: it is not restarted.
-        let before_last = images.iter().take(images.len() - 1);
-        let kept: Vec<_> = before_last.filter(|image| image.exists()).collect();
-        let middle = kept.get(kept.len() / 2).ok_or("no image")?;
-        let bytes = std::fs::copy(middle, self.file("img")).map_err(|e| e.to_string())?;
+        // The last one may be from behind the last write: it is not restarted. All others
+        // are once more after the reboot.
+        let (last, before) = images.split_last().ok_or("no image")?;
+        forget(std::slice::from_ref(last));
         let mut restarts = 0;
-        for image in kept {
+        for image in before.iter().skip(EVERY / 2).step_by(EVERY) {
             restarts += 1;
             self.restart(image, &format!("restart {restarts}"))?;
         }
-        let count = forget(images);
+        let count = images.len();
+        let bytes: u64 = before
+            .iter()
+            .filter_map(|image| std::fs::metadata(image).ok())
+            .map(|meta| meta.len())
+            .sum();
         let (kills, _) = self.killed(time, &mut rng)?;
         pass_with(format!(
             "{} ms, {count} checkpoints, {restarts} restarts, {kills} of {} times killed and \
-             restarted, {} refused, {} KiB",
+             restarted, {} refused, images of {} KiB",
             time.as_millis(),
             most_kills(),
             self.refused.get(),
@@ -150,7 +156,7 @@ impl Stage {
     pub fn changing(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
-        let count = forget(self.goes_on(time, &mut rng)?);
+        let count = forget(&self.goes_on(time, &mut rng)?);
         let (kills, step) = self.killed(time, &mut rng)?;
         let pid = self.start(&self.file("out"))?;
         match self.kill_at(pid, &self.file("img"), step, &mut rng) {
@@ -237,28 +243,42 @@ impl Stage {
         Ok(true)
     }
 
-    /// The kept image, after a reboot of the guest.
-    pub fn reboot(&self) -> Case {
+    /// The one image of a program with files that change, after a reboot of the guest.
+    pub fn changed_reboot(&self) -> Case {
         let image = self.file("img");
         if !image.exists() {
             return Err("there is no image".to_string());
         }
-        if CHANGING.contains(&self.program) {
-            let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-            match sys::in_child(SECONDS, || self.take_on(&image)) {
-                Ended::Exit(0) => self.same("restarted after a reboot")?,
-                other => return Err(format!("{other:?}: {}", log())),
-            }
-        } else {
-            self.restart(&image, "restarted after a reboot")?;
+        let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
+        match sys::in_child(SECONDS, || self.take_on(&image)) {
+            Ended::Exit(0) => self.same("restarted after a reboot")?,
+            other => return Err(format!("{other:?}: {}", log())),
         }
         pass_with("the same output")
     }
-}
 
-/// Is the image of this moment restarted?
-fn is_kept(moment: usize) -> bool {
-    moment % EVERY == EVERY / 2 || moment == MOMENTS / 2
+    /// The images of all moments, after a reboot of the guest.
+    pub fn reboot(&self) -> Case {
+        let images: Vec<_> = (0..MOMENTS).map(|moment| self.image(moment)).collect();
+        // On a slow kernel, fewer must do.
+        let every = if pace::factor() == 1 { 1 } else { EVERY };
+        let mut count = 0;
+        let there = images.iter().filter(|image| image.exists());
+        for image in there.skip(every / 2).step_by(every) {
+            count += 1;
+            let what = format!("restart {count} after a reboot");
+            if TIMED.contains(&self.program) {
+                self.restart_in_time(image, &what)?;
+            } else {
+                self.restart(image, &what)?;
+            }
+        }
+        if count == 0 {
+            return Err("there are no images".into());
+        }
+        forget(&images);
+        pass_with(format!("{count} times the same output"))
+    }
 }
 
 /// Waits for those that came to us when their parents ended, with the options of
@@ -269,8 +289,8 @@ pub fn reap(options: i32) {
 }
 
 /// Removes images; returns how many they were.
-fn forget(images: Vec<PathBuf>) -> usize {
-    for image in &images {
+fn forget(images: &[PathBuf]) -> usize {
+    for image in images {
         let _ = std::fs::remove_file(image);
     }
     images.len()

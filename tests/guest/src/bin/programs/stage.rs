@@ -178,6 +178,26 @@ impl Stage {
         self.same(what)
     }
 
+    /// Restarts by the command, with the clocks as they were at the checkpoint: after a reboot
+    /// those of the machine begin anew.
+    pub fn restart_in_time(&self, image: &Path, what: &str) -> Result<(), String> {
+        self.spoil()?;
+        let command = Path::new(&life::variable("CKPT_BIN")).join("restart");
+        let output = Command::new("/usr/bin/timeout")
+            .args(["-k", "5", &(SECONDS * pace::factor()).to_string()])
+            .arg(command)
+            .args(["--timens", "--pidns", "--wait", "--input"])
+            .arg(image)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| format!("{what}: {e}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{what}: {}: {said}", output.status));
+        }
+        self.same(what)
+    }
+
     /// Becomes an image; comes back with an exit status when that fails.
     pub fn take_on(&self, image: &Path) -> i32 {
         let create = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
