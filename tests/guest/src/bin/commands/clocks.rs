@@ -37,7 +37,7 @@ while not os.path.exists('finish'):
     now = time.monotonic()
     apart = max(apart, abs(shown() - now))
     gap, last = max(gap, now - last), now
-    open('alive', 'w').close()
+    if not os.path.exists('alive'): os.mkdir('alive')
     time.sleep(0.005)
 thread.join()
 print(*(int(x * 1000) for x in (gap, apart, late[0])), flush=True)
@@ -53,6 +53,8 @@ pub fn go_on() -> Case {
     command.args(["-c", SCRIPT, &format!("{}", 2 * pace::factor())]);
     let child = scene.start_command(command, Stdio::null(), out)?;
     scene.until_begun("begun")?;
+    // It has closed the file by then.
+    std::thread::sleep(Duration::from_millis(100 * pace::factor()));
     let pid = child.id();
     scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
     let how = ended(child)?;
@@ -61,7 +63,8 @@ pub fn go_on() -> Case {
     }
     std::thread::sleep(Duration::from_millis(away));
     let goes_on = || {
-        let _ = std::fs::remove_file(scene.dir.join("alive"));
+        // A directory: it is not open for a moment, as a file would be.
+        let _ = std::fs::remove_dir(scene.dir.join("alive"));
         scene.succeeds("restart -i image --timens", 0)?;
         until(|| scene.dir.join("alive").exists(), "it does not go on")
     };
