@@ -81,13 +81,8 @@ fn a_taken_id_is_named() {
 
 #[test]
 fn without_privileges_the_missing_one_is_named() {
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-all", "--inh-caps=-all", TOOL, "-i"]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     let saved = Saved::new(free_pid(200));
+    let mut command = unprivileged(&["-i"]);
     command.arg(saved.path());
     let plain = command.spawn();
     let inside = command.arg("--pidns").spawn();

@@ -76,6 +76,16 @@ pub fn tool(args: &[&str]) -> Command {
     command
 }
 
+/// The tool without any privileges; where it cannot be had, what it says begins with
+/// "setpriv".
+pub fn unprivileged(args: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", TOOL]);
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// Waits for the end of the tool, and of everything that has its standard output.
 pub fn end(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();

@@ -162,6 +162,7 @@ fn ending() -> Case {
             }
         }
         let _ = std::fs::write(scene.dir.join("pid"), first.to_string());
+        scene.announce();
         match sys::wait_for(first, 60) {
             Ended::Signal(libc::SIGKILL) => {}
             other => return Err(format!("the first of the namespace: {other:?}")),
@@ -169,7 +170,8 @@ fn ending() -> Case {
         scene.wait();
         Ok(())
     })?;
-    scene.until_there()?;
+    // The other one is there, and it is told who the first one is.
+    scene.until_all_there(2)?;
     let first = told(&scene)?;
     let other = child_of(first)?;
     let args = [libc::PTRACE_SEIZE as usize, other as usize, 0, 0];
