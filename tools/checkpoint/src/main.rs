@@ -195,7 +195,9 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
         }
         Ended::TimedOut => {
             report.kernel(&log);
-            unanswered(output, INTERRUPTED, "ended by --timeout")
+            let seconds = asked.args.timeout.unwrap_or_default();
+            let why = format!("ended by --timeout {seconds}");
+            unanswered(output, INTERRUPTED, &why)
         }
     }
 }

@@ -86,7 +86,7 @@ fn the_time_is_over() {
     let begin = Instant::now();
     let ran = end(stuck(&["4194304", "--timeout", "1"], |_| {}));
     assert_eq!(ran.status, 3);
-    assert!(ran.err.contains("ended by --timeout"), "{}", ran.err);
+    assert!(ran.err.contains("ended by --timeout 1"), "{}", ran.err);
     assert!(ran.err.contains("no complete image"), "{}", ran.err);
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
@@ -159,7 +159,7 @@ fn nohup_holds() {
     signal(&child, Signal::SIGHUP);
     let ran = end(child);
     assert_eq!(ran.status, 3);
-    assert!(ran.err.contains("ended by --timeout"), "{}", ran.err);
+    assert!(ran.err.contains("ended by --timeout 2"), "{}", ran.err);
 }
 
 #[test]

@@ -29,6 +29,7 @@ use ckptfmt::walk::UTS_MAX;
 
 use crate::clocks::Clocks;
 use crate::feed::Feed;
+use crate::group::Lead;
 use crate::handover::Replace;
 
 /// An image that was opened.
@@ -49,6 +50,8 @@ pub struct First {
     pub pid: i32,
     /// What its clocks showed.
     pub clocks: Clocks,
+    /// What it led.
+    pub led: Lead,
 }
 
 /// What the kernel is to read, and the thread that writes it if there is one.
@@ -126,6 +129,11 @@ impl Image {
         Ok((reader.into(), Some(feed)))
     }
 
+    /// Is it a regular file?
+    pub fn is_file(&self) -> bool {
+        self.regular
+    }
+
     /// Does it come from standard input?
     pub fn is_stdin(&self) -> bool {
         self.stdin
@@ -176,12 +184,18 @@ fn head(input: &mut dyn Read) -> Result<First, String> {
     let _: HeadArch = reader.record(0).map_err(words)?;
     let first: Tree = reader.record(0).map_err(words)?;
     let pid = i32::try_from(first.tgid).ok();
+    let led = match first.tgid {
+        id if id == first.sid => Lead::Session,
+        id if id == first.pgid => Lead::Group,
+        _ => Lead::Nothing,
+    };
     Ok(First {
         pid: pid.ok_or_else(|| words(Fault::Bad(Why("process id is out of range"))))?,
         clocks: Clocks {
             monotonic: head.monotonic_ns,
             boottime: head.boottime_ns,
         },
+        led,
     })
 }
 
@@ -259,6 +273,19 @@ mod tests {
     fn clocks_are_in_the_head() {
         let clocks = piped(sample(1)).first().unwrap().clocks;
         assert_eq!((clocks.monotonic, clocks.boottime), (7, 9));
+    }
+
+    #[test]
+    fn what_the_first_process_led() {
+        let led = |pgid, sid| {
+            let mut image = build::Image::sample();
+            (image.tree[0].pid, image.tree[0].tgid) = (4711, 4711);
+            (image.tree[0].pgid, image.tree[0].sid) = (pgid, sid);
+            piped(image.bytes()).first().unwrap().led
+        };
+        assert_eq!(led(4700, 4600), Lead::Nothing);
+        assert_eq!(led(4711, 4600), Lead::Group);
+        assert_eq!(led(4711, 4711), Lead::Session);
     }
 
     #[test]

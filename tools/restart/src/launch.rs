@@ -34,6 +34,7 @@ use nix::unistd::chroot;
 use nix::unistd::Pid;
 
 use crate::gauge::Shown;
+use crate::group::Lead;
 use crate::login::Login;
 use crate::sys;
 use crate::sys::Change;
@@ -41,6 +42,7 @@ use crate::trouble::name_of;
 use crate::trouble::Step;
 use crate::trouble::Trouble;
 use crate::trouble::ENDING;
+use crate::wait::is_with_us;
 
 /// Name of a process that is not the image's yet. A restart changes it.
 pub const MARK: &CStr = c"restart-begins";
@@ -60,6 +62,8 @@ pub struct Plan {
     pub pid: Option<i32>,
     /// All others take any ids as well.
     pub new_pids: bool,
+    /// What it leads.
+    pub lead: Lead,
     /// Its root directory, when it is not this one.
     pub root: Option<PathBuf>,
     /// Its user, when it is not this one.
@@ -153,7 +157,7 @@ fn hand_on(child: Pid, signals: &Signals, is_init: bool) -> Option<Signal> {
         let _ = kill(child, Signal::SIGKILL);
         return Some(caught.signal);
     }
-    if caught.signal != Signal::SIGCHLD && !caught.from_kernel {
+    if caught.signal != Signal::SIGCHLD && (!caught.from_kernel || !is_with_us(child)) {
         let _ = kill(child, caught.signal);
     }
     None
@@ -235,6 +239,7 @@ fn become_task(plan: &Plan, log: &PipeWriter, tell: &mut PipeWriter) -> Result<(
     );
     *tell = sys::high(tell.as_fd()).map_err(at(Step::Restart))?.into();
     sys::close_ours(&[image.as_raw_fd(), log.as_raw_fd(), tell.as_raw_fd()]);
+    plan.lead.take().map_err(at(Step::Restart))?;
     // Other signals wait until the task is there that they are for.
     let mut blocked = SigSet::all();
     ENDING.iter().for_each(|signal| blocked.remove(*signal));

@@ -26,6 +26,7 @@ mod args;
 mod clocks;
 mod feed;
 mod gauge;
+mod group;
 mod handover;
 mod image;
 mod init;
@@ -55,6 +56,8 @@ use crate::args::Args;
 use crate::feed::Feed;
 use crate::gauge::Gauge;
 use crate::gauge::Shown;
+use crate::group::Lead;
+use crate::group::Terminal;
 use crate::handover::Replace;
 use crate::image::Image;
 use crate::launch::Plan;
@@ -119,9 +122,11 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let mut image = Image::open(args.input.as_deref()).map_err(|e| says(USAGE)(&e))?;
     let user = args.user.as_deref().map(Login::find);
     let user = user.transpose().map_err(|e| says(USAGE)(&e))?;
-    let looked = (!args.new_pids || args.timens).then(|| image.first());
+    // A pipe that nobody has looked into is read by the kernel itself.
+    let looked = (!args.new_pids || args.timens || image.is_file()).then(|| image.first());
     let first = looked.transpose().map_err(|e| says(FAILED)(&e))?;
     let pid = first.map(|first| first.pid).filter(|_| !args.new_pids);
+    let led = first.map_or(Lead::Nothing, |first| first.led);
     let clocks = first.map(|first| first.clocks);
     let name = image.name();
     for wanted in &args.inherit {
@@ -146,6 +151,7 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         image,
         pid,
         new_pids: args.new_pids,
+        lead: led.again(Terminal::of_ours(), args.wait),
         root: args.root,
         user,
     };

@@ -3,9 +3,9 @@
 
 //! Standing by a process until it ends: signals go to it, its status comes back.
 //!
-//! The restarted process begins in the process group of this tool. What a terminal sends
+//! The restarted process may be in the process group of this tool. What a terminal sends
 //! goes to the whole group, and must not be handed on a second time, unless the process
-//! has left the group since.
+//! leads a group of its own or has left ours since.
 
 use std::os::fd::AsFd;
 
@@ -23,7 +23,7 @@ use crate::sys;
 use crate::sys::Change;
 
 /// Signals that are handed on; and the one that tells of children.
-pub const WATCHED: [Signal; 9] = [
+pub const WATCHED: [Signal; 16] = [
     Signal::SIGCHLD,
     Signal::SIGINT,
     Signal::SIGTERM,
@@ -33,6 +33,13 @@ pub const WATCHED: [Signal; 9] = [
     Signal::SIGUSR2,
     Signal::SIGCONT,
     Signal::SIGTSTP,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGURG,
+    Signal::SIGWINCH,
 ];
 
 /// When to stop as well, so that a shell sees a stopped job.
@@ -113,7 +120,7 @@ fn is_stopped(process: Pid) -> bool {
 }
 
 /// Is this process in the process group of this tool?
-fn is_with_us(process: Pid) -> bool {
+pub fn is_with_us(process: Pid) -> bool {
     getpgid(Some(process)) == getpgid(None)
 }
 

@@ -3,6 +3,7 @@
 //! The commands `checkpoint`, `restart` and `ckptinfo`, on a shell that knows nothing of them.
 
 mod clocks;
+mod groups;
 mod info;
 mod options;
 mod scene;
@@ -137,6 +138,9 @@ fn main() -> ExitCode {
         ("pid-namespace", pid_namespace),
         ("clocks", clocks::go_on),
         ("stopped", stopped),
+        ("leads-its-group", groups::leads_its_group),
+        ("leads-its-session", groups::leads_its_session),
+        ("in-the-foreground", groups::in_the_foreground),
         ("terminal-gone", terminals::terminal_gone),
         ("terminal-handed-over", terminals::terminal_handed_over),
         ("tree-killed-and-restarted", trees::killed_and_restarted),

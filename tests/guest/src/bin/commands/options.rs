@@ -87,7 +87,7 @@ pub fn timeout() -> Case {
     let expected = format!(
         "checkpoint: pid {pid}: {in_the_way}: killed while a child of vfork, for which the task \
          waits, has not called exec (errno 4)\n\
-         checkpoint: process {pid}: ended by --timeout; there is no image\n"
+         checkpoint: process {pid}: ended by --timeout 2; there is no image\n"
     );
     if said != expected || took < Duration::from_secs(2) {
         return Err(format!("after {took:?}: {said}, not {expected}"));

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whose process group and session the first process is in after a restart.
+
+use std::fs::File;
+use std::process::Command;
+use std::process::Stdio;
+
+use ckpt_guest::cases::pass;
+use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::Case;
+use ckpt_guest::sys;
+
+use crate::scene::ended;
+use crate::scene::Scene;
+use crate::trees::orphans;
+
+/// Signals its group by its own id; prints the ids of its group and its session.
+const SCRIPT: &str = "echo $$ > pid; : > begun; heard=8; trap 'heard=7' USR1; \
+                      until [ -e finish ]; do :; done; kill -USR1 -- -$$ 2> /dev/null; \
+                      read -r pid name state parent group session rest < /proc/self/stat; \
+                      echo $group $session; exit $heard";
+
+/// A shell, alone in its group, or in its session; its id, with its image.
+fn image(scene: &Scene, leads: &[&str]) -> Result<i32, String> {
+    let out = File::create(scene.dir.join("out")).map_err(|e| e.to_string())?;
+    let line = [leads, &["/bin/bash", "--norc", "-c", SCRIPT]].concat();
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]);
+    let child = scene.start_command(command, Stdio::null(), out)?;
+    scene.until_begun("begun")?;
+    let pid = std::fs::read_to_string(scene.dir.join("pid")).map_err(|e| e.to_string())?;
+    let pid = pid.trim();
+    scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
+    let _ = ended(child)?;
+    orphans();
+    pid.parse().map_err(|e| format!("pid {pid}: {e}"))
+}
+
+/// A program that has led its group signals it by its own id.
+pub fn leads_its_group() -> Case {
+    let scene = Scene::new("group");
+    let pid = image(&scene, &[])?;
+    scene.finish();
+    let session = sys::plain(libc::SYS_getsid, &[0]).map_err(|e| format!("getsid: {e}"))? as i32;
+    for (options, inside) in [("", false), ("--pidns", true)] {
+        std::fs::write(scene.dir.join("out"), "").map_err(|e| e.to_string())?;
+        scene.succeeds(&format!("restart -i image --wait {options}"), 7)?;
+        // The session is outside of the namespace.
+        let want = (pid, if inside { 0 } else { session });
+        let ids = scene.pids()?;
+        if ids != want {
+            return Err(format!(
+                "{options}: group and session {ids:?}, not {want:?}"
+            ));
+        }
+    }
+    pass_with(format!("group {pid}"))
+}
+
+/// A program that has led its session does so again.
+pub fn leads_its_session() -> Case {
+    let scene = Scene::new("session");
+    let pid = image(&scene, &["/usr/bin/setsid", "--wait"])?;
+    scene.finish();
+    // The tests may have a terminal.
+    scene.succeeds("setsid --wait restart -i image --wait", 7)?;
+    match scene.pids()? {
+        ids if ids == (pid, pid) => pass_with(format!("session {pid}")),
+        ids => Err(format!("group and session {ids:?}, not {pid}")),
+    }
+}
+
+/// In the foreground of a terminal it is with the command that waits for it.
+pub fn in_the_foreground() -> Case {
+    let scene = Scene::new("foreground");
+    let pid = image(&scene, &[])?;
+    scene.finish();
+    // Nobody has its group: its signal does not come.
+    let line = "script -qec 'restart -i image --wait' /dev/null < /dev/null";
+    scene.succeeds(line, 8)?;
+    let (group, session) = scene.pids()?;
+    if group == pid || session == pid {
+        return Err(format!("pid {pid} leads group {group}, session {session}"));
+    }
+    // Without somebody who waits it leads its group at once.
+    std::fs::write(scene.dir.join("out"), "").map_err(|e| e.to_string())?;
+    let line = "script -qec 'restart -i image' /dev/null < /dev/null";
+    scene.succeeds(line, 0)?;
+    match scene.pids()? {
+        (group, session) if group == pid && session != pid => pass(),
+        ids => Err(format!("pid {pid}: group and session {ids:?}")),
+    }
+}
