@@ -100,9 +100,19 @@ impl Cases {
         }
     }
 
+    /// Whether no case has failed.
+    pub fn are_good(&self) -> bool {
+        self.failed == 0
+    }
+
+    /// Takes over whether those that a child has reported are good.
+    pub fn also(&mut self, good: bool) {
+        self.failed += usize::from(!good);
+    }
+
     /// The program's exit code.
     pub fn verdict(self) -> ExitCode {
-        if self.failed == 0 {
+        if self.are_good() {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

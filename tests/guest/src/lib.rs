@@ -14,6 +14,7 @@ pub mod cases;
 pub mod check;
 pub mod desk;
 pub mod image;
+pub mod lanes;
 pub mod life;
 pub mod mem;
 pub mod odd;

@@ -222,12 +222,16 @@ const PORT: &str = "[ -e /dev/virtio-ports ] || for port in /sys/class/virtio-po
 /// What a script or a shell in the guest finds.
 fn environment(layout: &Layout) -> Result<String> {
     let seed = seed(std::env::var("CKPT_SEED").ok())?;
+    let full = match std::env::var_os("CKPT_FULL") {
+        Some(_) => "export CKPT_FULL=1\n",
+        None => "",
+    };
     Ok(format!(
         "export PATH={}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          export HOME=/root LC_ALL=C.UTF-8\n\
          mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug 2>/dev/null\n\
          mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing 2>/dev/null\n\
-         {seed}",
+         {seed}{full}",
         layout.guest_bin().display()
     ))
 }

@@ -77,7 +77,7 @@ fn fields() -> Case {
     let base = base(&desk)?;
     let (mut refused, mut valid) = (0, 0);
     // Odd, as there are ten values: each has its turn somewhere.
-    let stride = pace::factor() | 1;
+    let stride = pace::thinning() | 1;
     let mut turn = 0;
     for (nr, rec) in base.records.iter().enumerate() {
         let is_end = rec.kind == format::FILE

@@ -30,6 +30,7 @@ use ckpt_guest::desk::RESTARTED;
 use ckpt_guest::desk::RESUMED;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::PAGE;
+use ckpt_guest::pace;
 use ckpt_guest::program;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -124,7 +125,7 @@ fn sweep(mut one: impl FnMut(&str, usize) -> Result<(bool, bool), String>) -> Ca
                 (true, true) => survived += 1,
                 (false, true) => refused += 1,
             }
-            nth += if start.elapsed() < DENSE {
+            nth += if start.elapsed() < DENSE || pace::is_full() {
                 dense = nth;
                 1
             } else {
@@ -282,7 +283,7 @@ fn restarts(name: &str, make: fn() -> Result<Check, sys::Errno>) -> Case {
         }
         // Late allocations are those of pages, one like the other: thin them
         // out when the time runs short.
-        let short = start.elapsed() > Duration::from_secs(400);
+        let short = start.elapsed() > Duration::from_secs(400) && !pace::is_full();
         if short && thinned.is_empty() {
             thinned = format!(", one in 17 from {nth} on");
         }

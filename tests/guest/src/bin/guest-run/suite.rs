@@ -180,7 +180,7 @@ impl Suite {
         program::run(
             command,
             &self.path(test, "out"),
-            test.seconds * pace::factor(),
+            test.seconds * pace::whole(),
         )
     }
 
@@ -199,7 +199,7 @@ impl Suite {
         let mut run = program::run(
             command,
             &self.path(test, "rst"),
-            test.seconds * pace::factor(),
+            test.seconds * pace::whole(),
         );
         if let Ok(run) = &mut run {
             // The restarter's own words come first, then the program's.

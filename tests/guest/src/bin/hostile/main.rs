@@ -23,6 +23,7 @@ use ckpt_guest::cases::Cases;
 use ckpt_guest::format;
 use ckpt_guest::image;
 use ckpt_guest::image::Image;
+use ckpt_guest::lanes;
 use ckpt_guest::life;
 use ckpt_guest::pace;
 use ckpt_guest::rng;
@@ -113,46 +114,99 @@ fn base(family: bool) -> Result<Base, String> {
     })
 }
 
+/// Images that are made from another one in one way.
+struct Sweep<'a> {
+    name: &'static str,
+    /// About how long an image takes, in those of the smallest program.
+    weight: usize,
+    list: engine::List<'a>,
+}
+
 fn main() -> ExitCode {
     let mut cases = Cases::new();
-    let (base, mut engine) = match base(false).and_then(|base| Ok((base, Engine::new()?))) {
+    let (small, mut engine) = match base(false).and_then(|base| Ok((base, Engine::new()?))) {
         Ok(both) => both,
         Err(error) => {
             cases.report("image", Err(error));
             return cases.verdict();
         }
     };
-    let seed = rng::seed_or(20_081_119);
-    cases.run("control", || engine.control(&base.bytes));
-    let lists: [(&str, engine::List<'_>); 10] = [
-        ("cut", bytes::cuts(&base)),
-        ("flipped-bit", bytes::flips(&base)),
-        ("flipped-page-bit", bytes::page_flips(&base, seed)),
-        ("flipped-bit-sealed", bytes::sealed_flips(&base)),
-        ("kernel-addresses", fields::kernel_addresses(&base)),
-        ("privileges", fields::privileges(&base)),
-        ("extreme-numbers", fields::extremes(&base, seed)),
-        ("record-order", records::order(&base)),
-        ("record-headers", records::headers(&base)),
-        ("page-runs", records::page_runs(&base)),
-    ];
-    // Odd, so that each bit of a byte gets its turn somewhere.
-    let stride = match pace::factor() {
-        1 => 1,
-        factor => 4 * factor as usize + 1,
+    let whole = match family() {
+        Ok(whole) => whole,
+        Err(error) => {
+            cases.report("family", Err(error));
+            return cases.verdict();
+        }
     };
+    let kinds = format::TYPES.iter().map(|(kind, ..)| *kind);
+    // Only a family has these.
+    let own: Vec<i16> = kinds.filter(|k| whole.has(*k) && !small.has(*k)).collect();
+    let parts = Parts {
+        both: whole.only([&own[..], AGAIN].concat()),
+        own: whole.only(own),
+        again: whole.only(AGAIN.to_vec()),
+        whole,
+    };
+    let seed = rng::seed_or(20_081_119);
+    cases.run("control", || engine.control(&small.bytes));
+    cases.run("family-kinds", || has_every_kind(&small, &parts.own));
+    cases.run("family-control", || engine.control(&parts.whole.bytes));
+    let mut sweeps = of_small(&small, seed);
+    sweeps.extend(of_family(&parts, seed));
     // To look at some sweeps only.
     let only = std::env::var("CKPT_ONLY").unwrap_or_default();
-    for (name, list) in lists.into_iter().filter(|sweep| sweep.0.contains(&only)) {
-        let list = list.thinned(stride, seed);
-        cases.run(name, || with_seed(seed, engine.sweep(&list)));
+    sweeps.retain(|sweep| sweep.name.contains(&only));
+    // The long ones first, so that nobody waits long for the last.
+    sweeps.sort_by_key(|sweep| std::cmp::Reverse(sweep.weight * sweep.list.count));
+    let made = lanes::run(sweeps.len(), |nr| {
+        let (mut cases, sweep) = (Cases::new(), &sweeps[nr]);
+        cases.run(sweep.name, || {
+            with_seed(seed, Engine::new().and_then(|mut e| e.sweep(&sweep.list)))
+        });
+        cases.are_good()
+    });
+    match made {
+        Ok(good) => cases.also(good),
+        Err(why) => cases.report("sweeps", Err(why)),
     }
-    // The image itself is still good, and so is this program.
-    cases.run("control-again", || engine.control(&base.bytes));
-    if let Err(error) = of_family(&mut cases, &mut engine, &base, seed) {
-        cases.report("family", Err(error));
-    }
+    // The images themselves are still good, and so is this program.
+    cases.run("control-again", || engine.control(&small.bytes));
+    cases.run("family-control-again", || {
+        engine.control(&parts.whole.bytes)
+    });
     cases.verdict()
+}
+
+/// Images of one process.
+fn of_small(base: &Base, seed: u64) -> Vec<Sweep<'_>> {
+    let lists: [(&str, engine::List<'_>); 10] = [
+        ("cut", bytes::cuts(base)),
+        ("flipped-bit", bytes::flips(base)),
+        ("flipped-page-bit", bytes::page_flips(base, seed)),
+        ("flipped-bit-sealed", bytes::sealed_flips(base)),
+        ("kernel-addresses", fields::kernel_addresses(base)),
+        ("privileges", fields::privileges(base)),
+        ("extreme-numbers", fields::extremes(base, seed)),
+        ("record-order", records::order(base)),
+        ("record-headers", records::headers(base)),
+        ("page-runs", records::page_runs(base)),
+    ];
+    // Odd, so that each bit of a byte gets its turn somewhere. What the checksums find is
+    // found in the same place for all bits of a byte.
+    let (stride, of_sums) = match (pace::thinning(), pace::is_full()) {
+        (1, true) => (1, 1),
+        (1, false) => (1, 3),
+        (factor, _) => (4 * factor as usize + 1, 1),
+    };
+    let sweeps = lists.into_iter().map(|(name, list)| {
+        let more = if name == "flipped-bit" { of_sums } else { 1 };
+        Sweep {
+            name,
+            weight: 1,
+            list: list.thinned(stride * more, seed),
+        }
+    });
+    sweeps.collect()
 }
 
 /// A record that no image has is never tampered with.
@@ -188,13 +242,18 @@ fn has_every_kind(small: &Base, family: &Base) -> Case {
     ))
 }
 
-/// Images of a process with children: what those above do not have.
-fn of_family(
-    cases: &mut Cases,
-    engine: &mut Engine,
-    small: &Base,
-    seed: u64,
-) -> Result<(), String> {
+/// The image of a process with children, of which some records are changed.
+struct Parts {
+    whole: Base,
+    /// Records that one process does not have.
+    own: Base,
+    /// Those of [`AGAIN`].
+    again: Base,
+    both: Base,
+}
+
+/// The image of a process with children.
+fn family() -> Result<Base, String> {
     // Whoever loses a parent comes to us.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| e.to_string())?;
     // Those of the image and those of the caller: sockets must not be another user's.
@@ -202,44 +261,46 @@ fn of_family(
     sys::plain(libc::SYS_setgroups, &[2, groups.as_ptr() as usize]).map_err(|e| e.to_string())?;
     let whole = base(true)?;
     engine::reap(engine::PATIENCE)?;
-    let kinds = format::TYPES.iter().map(|(kind, ..)| *kind);
-    // Only a family has these.
-    let own: Vec<i16> = kinds.filter(|k| whole.has(*k) && !small.has(*k)).collect();
-    let both = whole.only([&own[..], AGAIN].concat());
-    let (own, again) = (whole.only(own), whole.only(AGAIN.to_vec()));
-    cases.run("family-kinds", || has_every_kind(small, &own));
-    cases.run("family-control", || engine.control(&whole.bytes));
+    Ok(whole)
+}
+
+/// Images of a process with children: what those above do not have.
+fn of_family(parts: &Parts, seed: u64) -> Vec<Sweep<'_>> {
+    let Parts {
+        whole,
+        own,
+        again,
+        both,
+    } = parts;
     // Each of them makes processes. What was changed everywhere above is thinned out.
     let lists: [(&str, usize, engine::List<'_>); 11] = [
-        ("family-cut", MOST, bytes::cuts(&whole)),
-        ("family-flipped-bit-sealed", ALL, bytes::sealed_flips(&own)),
-        ("family-flipped-again", MOST, bytes::sealed_flips(&again)),
+        ("family-cut", MOST, bytes::cuts(whole)),
+        ("family-flipped-bit-sealed", ALL, bytes::sealed_flips(own)),
+        ("family-flipped-again", MOST, bytes::sealed_flips(again)),
         (
             "family-kernel-addresses",
             ALL,
-            fields::kernel_addresses(&own),
+            fields::kernel_addresses(own),
         ),
         (
             "family-addresses-again",
             MOST,
-            fields::kernel_addresses(&whole),
+            fields::kernel_addresses(whole),
         ),
-        ("family-privileges", MOST, fields::privileges(&whole)),
-        ("family-extreme-numbers", ALL, fields::extremes(&own, seed)),
-        (
-            "family-extremes-again",
-            MOST,
-            fields::extremes(&again, seed),
-        ),
-        ("family-record-order", MOST, records::order(&both)),
-        ("family-record-headers", ALL, records::headers(&own)),
-        ("family-headers-again", MOST, records::headers(&whole)),
+        ("family-privileges", MOST, fields::privileges(whole)),
+        ("family-extreme-numbers", ALL, fields::extremes(own, seed)),
+        ("family-extremes-again", MOST, fields::extremes(again, seed)),
+        ("family-record-order", MOST, records::order(both)),
+        ("family-record-headers", ALL, records::headers(own)),
+        ("family-headers-again", MOST, records::headers(whole)),
     ];
-    for (name, most, list) in lists {
-        let stride = list.count.div_ceil(most) * pace::factor() as usize;
-        let list = list.thinned(stride | 1, seed);
-        cases.run(name, || with_seed(seed, engine.sweep(&list)));
-    }
-    cases.run("family-control-again", || engine.control(&whole.bytes));
-    Ok(())
+    let sweeps = lists.into_iter().map(|(name, most, list)| {
+        let stride = list.count.div_ceil(most) * pace::thinning() as usize;
+        Sweep {
+            name,
+            weight: 4,
+            list: list.thinned(stride | 1, seed),
+        }
+    });
+    sweeps.collect()
 }

@@ -97,7 +97,7 @@ fn caller_killed() -> Case {
     let scene = Scene::new("caller-killed");
     let victim = scene.start(sleeper)?;
     let mut rng = Rng::new(11);
-    let rounds = 60 / pace::factor();
+    let rounds = 60 / pace::thinning();
     for round in 0..rounds {
         let ends = pipe()?;
         let caller = caller(victim.pid, ends)?;
@@ -118,7 +118,7 @@ fn caller_killed() -> Case {
 fn victim_killed() -> Case {
     let scene = Scene::new("victim-killed");
     let mut rng = Rng::new(12);
-    let rounds = 40 / pace::factor();
+    let rounds = 40 / pace::thinning();
     for round in 0..rounds {
         let victim = scene.start(endless)?;
         let ends = pipe()?;

@@ -20,10 +20,11 @@ use std::process::ExitCode;
 
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::with_seed;
+use ckpt_guest::cases::Case;
 use ckpt_guest::cases::Cases;
+use ckpt_guest::lanes;
 use ckpt_guest::life;
 use ckpt_guest::rng;
-use ckpt_guest::sys;
 
 use list::Program;
 use list::CHANGING;
@@ -44,10 +45,6 @@ struct Stage {
 fn main() -> ExitCode {
     let seed = rng::seed_or(20_081_118);
     let first = life::variable(life::PHASE) == "first";
-    if let Err(errno) = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]) {
-        eprintln!("prctl: {errno}");
-        return ExitCode::FAILURE;
-    }
     let mut cases = Cases::new();
     // One of them only, for whoever looks into it.
     let only = std::env::var("CKPT_ONLY").ok();
@@ -57,29 +54,47 @@ fn main() -> ExitCode {
     };
     // Those with timers first: the guest is not up for as long then as it was before.
     let programs = TIMED.iter().chain(PROGRAMS).chain(CHANGING);
-    for program in programs.filter(wanted) {
-        let stage = Stage {
+    let programs: Vec<_> = programs.filter(wanted).collect();
+    let stages: Vec<_> = programs.iter().map(|program| Stage::of(program)).collect();
+    // What all of them read is there before they are on their way.
+    if let Some(Err(why)) = stages.first().map(Stage::input) {
+        cases.report("input", Err(why));
+    }
+    let made = lanes::run(stages.len(), |nr| {
+        let (mut cases, stage) = (Cases::new(), &stages[nr]);
+        cases.run(stage.program.0, || stage.case(first, seed));
+        cases.are_good()
+    });
+    match made {
+        Ok(good) => cases.also(good),
+        Err(why) => cases.report("programs", Err(why)),
+    }
+    cases.verdict()
+}
+
+impl Stage {
+    fn of(program: &Program) -> Self {
+        Self {
             dir: PathBuf::from(life::variable(life::DIR)),
             program: *program,
             refused: Cell::new(0),
-        };
-        cases.run(program.0, || {
-            if !stage.program().exists() {
-                return skip(format!("there is no {}", program.1));
-            }
-            if CHANGING.contains(program) && !Path::new("/usr/bin/cc").exists() {
-                return skip("there is no C compiler");
-            }
-            if first && CHANGING.contains(program) {
-                with_seed(seed, stage.changing(seed))
-            } else if first {
-                with_seed(seed, stage.first(seed))
-            } else if CHANGING.contains(program) {
-                stage.changed_reboot()
-            } else {
-                stage.reboot()
-            }
-        });
+        }
     }
-    cases.verdict()
+
+    /// What is to be shown of this program in this phase.
+    fn case(&self, first: bool, seed: u64) -> Case {
+        let changes = CHANGING.contains(&self.program);
+        if !self.program().exists() {
+            return skip(format!("there is no {}", self.program.1));
+        }
+        if changes && !Path::new("/usr/bin/cc").exists() {
+            return skip("there is no C compiler");
+        }
+        match (first, changes) {
+            (true, true) => with_seed(seed, self.changing(seed)),
+            (true, false) => with_seed(seed, self.first(seed)),
+            (false, true) => self.changed_reboot(),
+            (false, false) => self.reboot(),
+        }
+    }
 }

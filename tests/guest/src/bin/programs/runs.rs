@@ -31,7 +31,7 @@ const MOST_REFUSED: usize = 2 * MOMENTS;
 const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
 /// How often a program is killed and restarted at once, in one run.
 fn most_kills() -> u64 {
-    if pace::factor() == 1 {
+    if pace::thinning() == 1 {
         MOMENTS as u64
     } else {
         FEWEST as u64
@@ -261,7 +261,7 @@ impl Stage {
     pub fn reboot(&self) -> Case {
         let images: Vec<_> = (0..MOMENTS).map(|moment| self.image(moment)).collect();
         // On a slow kernel, fewer must do.
-        let every = if pace::factor() == 1 { 1 } else { EVERY };
+        let every = if pace::thinning() == 1 { 1 } else { EVERY };
         let mut count = 0;
         let there = images.iter().filter(|image| image.exists());
         for image in there.skip(every / 2).step_by(every) {

@@ -28,7 +28,7 @@ impl Stage {
     }
 
     /// A text of 2 MiB that is the same in every run.
-    fn input(&self) -> Result<PathBuf, String> {
+    pub fn input(&self) -> Result<PathBuf, String> {
         let path = self.dir.join("input");
         if !path.exists() {
             let mut rng = Rng::new(4);

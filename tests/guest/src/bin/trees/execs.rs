@@ -28,7 +28,7 @@ const MOST: usize = 50;
 
 /// Programs, one after the other.
 fn programs() -> u32 {
-    if pace::factor() > 1 {
+    if pace::thinning() > 1 {
         10
     } else {
         40

@@ -247,7 +247,7 @@ pub fn restart_killed() -> Case {
         most,
     };
     let mut rng = Rng::new(22);
-    let rounds = 200 / pace::factor();
+    let rounds = 200 / pace::thinning();
     // What the kernel keeps for the next time is there after some rounds.
     stage.kill_many(&mut rng, rounds / 10)?;
     let before = Census::take();

@@ -62,7 +62,7 @@ fn many() -> Case {
     scene.until_there()?;
     // All of them are on their way.
     scene.pause(200 * pace::factor());
-    let rounds = 500 / pace::factor();
+    let rounds = 500 / pace::thinning();
     let waits = 4 * timed::long();
     let mut rng = Rng::new(24);
     let mut image = None;

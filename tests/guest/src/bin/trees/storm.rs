@@ -27,7 +27,7 @@ const IMAGES: u64 = 4;
 
 /// Children of each of them.
 fn children() -> u64 {
-    if pace::factor() > 1 {
+    if pace::thinning() > 1 {
         60
     } else {
         160
