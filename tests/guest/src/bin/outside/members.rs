@@ -7,6 +7,7 @@ use std::thread;
 
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
+use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
@@ -115,6 +116,47 @@ fn namespaces() -> Case {
         none if none.is_empty() => pass_with(format!("{count} kinds")),
         names => pass_with(format!("{count} kinds; not in this kernel: {names:?}")),
     }
+}
+
+/// Where a task tells and changes its label, of the module that the debug kernel has.
+const LABEL: &str = "/proc/thread-self/attr/smack/current";
+
+/// A process whose child has another label than it has.
+fn with_labelled_child(scene: &Scene) -> Result<(), String> {
+    let there = scene.dir.join("labelled");
+    let pid = child(scene, 0, || {
+        std::fs::write(LABEL, "other").map_err(|e| format!("{LABEL}: {e}"))?;
+        std::fs::write(&there, "").map_err(|e| e.to_string())?;
+        scene.wait();
+        Ok(())
+    })?;
+    while !there.exists() {
+        if sys::plain(libc::SYS_kill, &[pid as usize, 0]).is_err() {
+            return Err("the child has ended".to_string());
+        }
+        thread::sleep(std::time::Duration::from_millis(1));
+    }
+    scene.announce();
+    scene.wait();
+    ends_well(pid)
+}
+
+/// A process with another label than its parent's cannot be saved with it; alone it can.
+fn labels() -> Case {
+    if !Path::new(LABEL).exists() {
+        return skip("no module with labels in this kernel");
+    }
+    let scene = Scene::new("refused-label");
+    let victim = scene.start(with_labelled_child)?;
+    scene.until_there()?;
+    let pid = child_of(&scene)?;
+    let word = "another security label than that of the first process is not supported";
+    refused_for_child(&victim, pid, libc::EOPNOTSUPP, word)?;
+    let alone = Victim::other(pid, &scene).checkpoint("alone", 0);
+    victim.unnoticed()?;
+    victim.ends_well(0)?;
+    alone?;
+    pass()
 }
 
 /// Threads beside the first one of the namespace.
@@ -264,5 +306,6 @@ pub const CASES: &[(&str, Body)] = &[
     ("first-of-namespace", first_of_namespace),
     ("ends-first-of-namespace", ends_first_of_namespace),
     ("refused-namespaces", namespaces),
+    ("refused-label", labels),
     ("refused-without-first-thread", first_thread),
 ];

@@ -77,16 +77,35 @@ fn tcp() -> Result<[usize; 2], String> {
     Ok([a, b])
 }
 
-/// Nobody takes the connections of a listener: it answers no more.
-fn tcp_connects(scene: &Scene) -> Result<(), String> {
+/// A listener whose connections nobody takes: it answers no more.
+fn silent() -> Result<libc::sockaddr_in, String> {
     let (_, address) = reachable()?;
     for _ in 0..2 {
         let fd = socket(libc::SOCK_STREAM)?;
         connect(fd, &address).map_err(|e| format!("connect: {e}"))?;
     }
+    Ok(address)
+}
+
+fn tcp_connects(scene: &Scene) -> Result<(), String> {
+    let address = silent()?;
     let fd = with_timeout(socket(libc::SOCK_STREAM)?, libc::SO_SNDTIMEO, duration())?;
     scene.announce();
     sleeps(Err(Errno(libc::EINPROGRESS)), || connect(fd, &address))
+}
+
+/// Waits for what a call before has begun.
+fn tcp_connects_again(scene: &Scene) -> Result<(), String> {
+    let address = silent()?;
+    let fd = socket(libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    let begun = connect(fd, &address);
+    if begun != Err(Errno(libc::EINPROGRESS)) {
+        return Err(format!("connect: {begun:?}"));
+    }
+    made(libc::SYS_fcntl, &[fd, libc::F_SETFL as usize, 0])?;
+    let fd = with_timeout(fd, libc::SO_SNDTIMEO, duration())?;
+    scene.announce();
+    sleeps(Err(Errno(libc::EALREADY)), || connect(fd, &address))
 }
 
 fn tcp_receives(scene: &Scene) -> Result<(), String> {
@@ -143,6 +162,9 @@ pub const CASES: &[(&str, Body)] = &[
     ("refused-tcp-connect-timeout", || {
         asleep_until_done(|| refused_in("refused-tcp-connect-timeout", tcp_connects, WORD))
     }),
+    ("refused-tcp-connect-again", || {
+        asleep_until_done(|| refused_in("refused-tcp-connect-again", tcp_connects_again, WORD))
+    }),
     ("refused-netlink-timeout", || {
         asleep_until_done(|| refused_in("refused-netlink-timeout", netlink_receives, WORD))
     }),
@@ -154,6 +176,9 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("tcp-connect-timeout-stops", || {
         stops("tcp-connect-timeout-stops", tcp_connects)
+    }),
+    ("tcp-connect-again-stops", || {
+        stops("tcp-connect-again-stops", tcp_connects_again)
     }),
     ("netlink-timeout-stops", || {
         stops("netlink-timeout-stops", netlink_receives)

@@ -14,6 +14,7 @@ mod lent;
 mod locked;
 mod mixed;
 mod most;
+mod objects;
 mod own;
 mod pairs;
 mod pidfds;
@@ -52,7 +53,8 @@ fn main() -> ExitCode {
         .chain(robust::ACTS)
         .chain(lent::ACTS)
         .chain(locked::ACTS)
-        .chain(own::ACTS);
+        .chain(own::ACTS)
+        .chain(objects::ACTS);
     for act in acts {
         cases.run(act.name, || play(act, seed));
     }

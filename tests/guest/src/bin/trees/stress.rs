@@ -46,18 +46,33 @@ pub fn all_there(scene: &Scene, count: u64) -> Result<(), String> {
     scene.until_all_there(count)
 }
 
-/// A small tree that works: threads that count, children that wait, one that has
-/// ended. All of them end with the first process.
+/// A small tree that works: threads that count, children that wait, one of them in a group
+/// whose leader is gone, and one that has ended. All of them end with the first process.
 pub fn small(scene: &Scene) -> Result<(), String> {
     let dies_with_us = || {
         sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize])
             .map_err(|e| format!("prctl: {e}"))
     };
     let zombie = child(|| sys::exit(3))?;
+    let into = |pid: i32, group: i32| {
+        let args = [pid as usize, group as usize];
+        sys::plain(libc::SYS_setpgid, &args).map_err(|e| format!("setpgid: {e}"))
+    };
+    let gone = child(|| {
+        dies_with_us()?;
+        while !scene.dir.join("joined").exists() {
+            scene.pause(1);
+        }
+        Ok(())
+    })?;
+    into(gone, gone)?;
     let ready = |nr: i32| scene.dir.join(format!("ready.{nr}"));
     let waiting = (0..3).map(|nr| {
         child(|| {
             dies_with_us()?;
+            if nr == 0 {
+                into(0, gone)?;
+            }
             let _ = std::fs::write(ready(nr), "");
             scene.wait();
             Ok(())
@@ -67,6 +82,8 @@ pub fn small(scene: &Scene) -> Result<(), String> {
     while !(0..3).all(|nr| ready(nr).exists()) {
         scene.pause(1);
     }
+    let _ = std::fs::write(scene.dir.join("joined"), "");
+    ends_well(gone)?;
     let _ = std::fs::write(scene.dir.join("complete"), "");
     std::thread::scope(|scope| {
         for nr in 0..3u64 {
@@ -83,6 +100,10 @@ pub fn small(scene: &Scene) -> Result<(), String> {
     match sys::wait_for(zombie, 10) {
         Ended::Exit(3) => {}
         other => return Err(format!("the child that has ended: {other:?}")),
+    }
+    let group = sys::plain(libc::SYS_getpgid, &[waiting[0] as usize]);
+    if group != Ok(gone as usize) {
+        return Err(format!("the group without a leader: {group:?}, not {gone}"));
     }
     waiting.into_iter().try_for_each(ends_well)
 }
@@ -107,7 +128,7 @@ fn caller_killed() -> Case {
     let scene = Scene::new("tree-caller-killed");
     let victim = complete(&scene, small)?;
     let mut rng = Rng::new(21);
-    let rounds = 200 / pace::factor();
+    let rounds = 200 / pace::thinning();
     // Half of them are killed in the middle of their first image.
     let start = Instant::now();
     victim.checkpoint("undisturbed", 0)?;
@@ -158,7 +179,7 @@ fn restart_fails() -> Case {
     let bad = scene.dir.join("bad.img");
     std::fs::write(&bad, &bytes).map_err(|e| e.to_string())?;
     let before = processes();
-    let rounds = 40 / pace::factor();
+    let rounds = 40 / pace::thinning();
     for round in 0..rounds {
         let fd = sys::open(&life::c_path(&bad), libc::O_RDONLY, 0).map_err(|e| e.to_string())?;
         let errno = sys::restart(0, fd, 0, 0);
