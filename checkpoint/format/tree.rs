@@ -110,7 +110,7 @@ impl Record for Tree {
 /// Checks a task against those before it.
 ///
 /// `find` returns the place of a thread id among `before`; `session_of` the session
-/// of the members of a group among them, if there are any.
+/// of the members of a group among them, if there are any, and each session for itself.
 ///
 /// # Errors
 ///
@@ -124,16 +124,19 @@ pub fn check(
     ensure(find(task.pid).is_none(), "process id is used twice")?;
     // Who made a group stays in its session, also when it is in another group now.
     let founder = |id: u32| find(id).and_then(|at| before.get(at));
+    // Whoever has made a session is in it, also when its members stand before it.
+    let is_session = |id: u32| id != 0 && session_of(id) == Some(id);
+    ensure(
+        founder(task.sid).is_none_or(|founder| founder.sid == task.sid)
+            && (!task.is_process() || !is_session(task.pid) || task.sid == task.pid),
+        "session has the id of a process in another one",
+    )?;
     ensure(
         session_of(task.pgid).is_none_or(|session| session == task.sid)
             && founder(task.pgid).is_none_or(|founder| founder.sid == task.sid)
             && (!task.is_process()
                 || session_of(task.pid).is_none_or(|session| session == task.sid)),
         "process group is in two sessions",
-    )?;
-    ensure(
-        founder(task.sid).is_none_or(|founder| founder.sid == task.sid),
-        "session has the id of a process in another one",
     )?;
     let Some(last) = before.last() else {
         return ensure(

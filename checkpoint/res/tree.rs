@@ -44,8 +44,11 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, nr_tasks: u32) -> Outcome<Forest> {
             |pid| forest.places.get(&pid).copied(),
             |pgid| sessions.get(&pgid).copied(),
         )?;
-        if sessions.get(&task.pgid).is_none() {
-            sessions.try_create_and_insert(task.pgid, task.sid, GFP_KERNEL_ACCOUNT)?;
+        for id in [task.pgid, task.sid] {
+            // Those outside of the namespace are all 0.
+            if sessions.get(&id).is_none() && (id != 0 || id == task.pgid) {
+                sessions.try_create_and_insert(id, task.sid, GFP_KERNEL_ACCOUNT)?;
+            }
         }
         let place = forest.tasks.len();
         forest

@@ -44,6 +44,9 @@ impl<S: Source<Failed = ErrorRec>> Walker<'_, S> {
             |pgid| sessions.get(&pgid).copied(),
         )?;
         self.sessions.insert(entry.pgid, entry.sid);
+        if entry.sid != 0 {
+            self.sessions.insert(entry.sid, entry.sid);
+        }
         self.places.insert(entry.pid, self.tree.len());
         self.tree.push(entry);
         (self.on)(&Event::Tree(&entry));
