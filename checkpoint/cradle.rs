@@ -148,7 +148,7 @@ impl Host for Cradle {
                 signals.commit();
             }
             if let Some(open) = open {
-                open.commit();
+                drop(open.commit());
             }
             return Fate::GoOn;
         }

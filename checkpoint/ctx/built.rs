@@ -18,6 +18,7 @@ use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
+use crate::kapi::fs::OldFiles;
 use crate::kapi::sharing;
 use crate::kapi::sharing::Table;
 use crate::kapi::sharing::View;
@@ -104,13 +105,15 @@ impl RestoreCtx {
     #[inline(never)]
     fn build(&mut self, entry: &Tree, sent: &mut res::timer::Signals) -> Outcome<KBox<Process>> {
         let segments = arch::cpu::Segments::remember();
+        // Only the caller was there before.
+        let goes_back = entry.parent == 0;
         let (task, values) = res::task::restore(self, entry)?;
         let shared = &*values.values;
-        let mm = res::mm::restore(self, task, shared)?;
+        let mm = res::mm::restore(self, task, shared, goes_back)?;
         self.handlers(shared)?;
         let thread = res::thread::restore(self, task)?;
         let fs = res::fs::restore(self, task, shared.fs)?;
-        let files = res::fdtable::restore(self, task, shared.files)?;
+        let files = res::fdtable::restore(self, task, shared.files, goes_back)?;
         let signal = res::signal::restore(self, task, |info| sent.add(entry.pid, info))?;
         let timers = res::timer::restore(self, task, entry)?;
         let creds = self.creds(task, &values)?;
@@ -255,7 +258,7 @@ impl Process {
         let mut process = KBox::into_inner(self);
         process.segments.forget();
         process.mm.commit();
-        process.files.commit();
+        let files = process.files.commit();
         process.fs.commit();
         // What was used counts for the limits of the image, not for those of before, nor
         // for the timers.
@@ -269,19 +272,20 @@ impl Process {
             birth::own_autogroup();
         }
         process.task.commit(process.creds);
-        let open = Open(process.task.dumpable());
+        let open = Open(process.task.dumpable(), files);
         (process.cpu.commit(), open)
     }
 }
 
 /// Whether others may look at a process. Whoever shares its memory may still have the
-/// one of the caller, to which they have no right.
-pub(crate) struct Open(task::Dumpable);
+/// one of the caller, to which they have no right. And what the caller had open.
+pub(crate) struct Open(task::Dumpable, OldFiles);
 
 impl Open {
-    /// Cannot fail.
-    pub(crate) fn commit(self) {
+    /// Cannot fail. What it returns is closed when all go on.
+    pub(crate) fn commit(self) -> OldFiles {
         task::set_dumpable(self.0);
+        self.1
     }
 }
 
@@ -291,7 +295,7 @@ impl Thread {
     pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
         let ready = KBox::into_inner(ready);
         let fs = ready.fs.as_ref().map(NewFs::join);
-        let files = ready.files.as_ref().map(NewFiles::join);
+        let files = ready.files.as_ref().map(|files| NewFiles::join(files, false));
         let cpu = ready.thread.load()?;
         let creds = ready.creds.prepare()?;
         creds.check_files(ready.tied_to_caller)?;
@@ -315,7 +319,7 @@ impl Thread {
     pub(crate) fn commit(self: KBox<Self>) -> (isize, ThreadLast) {
         let thread = KBox::into_inner(self);
         if let Some(files) = thread.files {
-            files.commit();
+            drop(files.commit());
         }
         if let Some(fs) = thread.fs {
             fs.commit();

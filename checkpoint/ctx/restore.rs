@@ -261,8 +261,9 @@ impl Course {
         res::tree::lay_out(forest, &self.births);
         me.leave();
         let (result, open) = me.commit();
-        open.commit();
+        let files = open.commit();
         self.births.go();
+        drop(files);
         Ok(result)
     }
 

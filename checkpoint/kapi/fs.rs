@@ -112,7 +112,7 @@ pub(crate) fn next_fd(fd: u32) -> Option<(u32, FileRef, bool)> {
 /// # Invariants
 ///
 /// `old` is the table that the task had, and the value owns the task's
-/// reference to it. The task's table is `new`: who may trace the task can look into it
+/// reference to it; it is null where there is no way back. The task's table is `new`: who may trace the task can look into it
 /// (under the task lock) and take files out of it by pidfd_getfd(2), while it is still
 /// being filled.
 pub(crate) struct NewFiles {
@@ -144,21 +144,29 @@ pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
 }
 
 impl NewFiles {
-    /// Puts an empty table in place.
-    pub(crate) fn begin() -> Result<Self> {
+    /// Puts an empty table in place, with a way back or without: see [`super::mmswitch`].
+    pub(crate) fn begin(goes_back: bool) -> Result<Self> {
         let old = task::files_ptr();
         // SAFETY: A copy of a table without entries, which is ours.
         let new = kernel::error::from_err_ptr(unsafe { bindings::ckpt_new_files() })?;
         switch(new);
-        Ok(Self { old, new })
+        Ok(Self { old, new }.only(goes_back))
     }
 
-    /// Puts the table of another task in place.
-    pub(crate) fn join(table: &Table) -> Self {
+    /// Puts the table of another task in place, with a way back or without.
+    pub(crate) fn join(table: &Table, goes_back: bool) -> Self {
         let old = task::files_ptr();
         let new = table.take();
         switch(new);
-        Self { old, new }
+        Self { old, new }.only(goes_back)
+    }
+
+    /// Closes the old table at once unless the task goes back to it when it fails.
+    fn only(mut self, goes_back: bool) -> Self {
+        if !goes_back {
+            drop(OldFiles(core::mem::replace(&mut self.old, core::ptr::null_mut())));
+        }
+        self
     }
 
     /// Installs a file in the new table.
@@ -173,11 +181,27 @@ impl NewFiles {
         to_result(unsafe { bindings::replace_fd(fd, file.as_ptr(), flags) })
     }
 
-    /// Closes the old table. Cannot fail.
-    pub(crate) fn commit(mut self) {
-        let old = core::mem::replace(&mut self.old, core::ptr::null_mut());
-        // SAFETY: The invariants give us the reference.
-        unsafe { bindings::put_files_struct(old) };
+    /// Gives up the way back; the old table is closed with the result. Cannot fail.
+    pub(crate) fn commit(mut self) -> OldFiles {
+        OldFiles(core::mem::replace(&mut self.old, core::ptr::null_mut()))
+    }
+}
+
+/// The table that a task had, if there is one, for which nobody else waits. To close files
+/// may wait for those who serve them, which nobody can end.
+///
+/// # Invariants
+///
+/// The value owns a reference to the table, unless that is null; no task of ours uses it.
+#[must_use]
+pub(crate) struct OldFiles(*mut bindings::files_struct);
+
+impl Drop for OldFiles {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: The invariants give us the reference.
+            unsafe { bindings::put_files_struct(self.0) };
+        }
     }
 }
 

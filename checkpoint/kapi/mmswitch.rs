@@ -7,8 +7,13 @@
 //! goes back; [`NewMm::commit`] lets go of the old one and cannot fail.
 //! [`NewMm::join`] does the same with the address space of another process.
 //!
+//! A task that was made for the restart has no way back: it lets go at once of what it was
+//! born with. To unmap files may wait for those who serve them, which nobody can end; only
+//! before the commit the others can leave such a task behind.
+//!
 //! Locks: `exec_update_lock` is held for writing around each switch and never
-//! while the new address space is filled, because that reads the image.
+//! while the new address space is filled, because that reads the image. Others hold it for
+//! reading, and may do so for long: whoever is killed does not wait for it.
 
 use super::common::Space;
 use super::task;
@@ -20,14 +25,14 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// `old` is the address space that the task had, and the value owns the
-/// task's reference to it. The task's `mm` is `new`. `old_state` is what says who may look
-/// at the old one, and the value owns the task's reference; the new one has its own.
+/// The task's `mm` is `new`. Unless `released`, `old` is the address space that the task had,
+/// and the value owns the task's reference to it; `old_state` is what says who may look
+/// at the old one, and the value owns the task's reference. The new one has its own.
 pub(crate) struct NewMm {
     old_state: *mut bindings::task_exec_state,
     old: *mut bindings::mm_struct,
     new: *mut bindings::mm_struct,
-    committed: bool,
+    released: bool,
 }
 
 fn exec_lock() -> *mut bindings::rw_semaphore {
@@ -36,12 +41,12 @@ fn exec_lock() -> *mut bindings::rw_semaphore {
 }
 
 impl NewMm {
-    /// Switches to a fresh, empty address space.
+    /// Switches to a fresh, empty address space, with a way back or without.
     ///
     /// # Errors
     ///
     /// EBUSY when others share the address space; ENOMEM; EINTR.
-    pub(crate) fn begin() -> Result<Self> {
+    pub(crate) fn begin(goes_back: bool) -> Result<Self> {
         // SAFETY: Looks at the current task only.
         if !unsafe { bindings::current_is_single_threaded() } {
             return Err(EBUSY);
@@ -66,30 +71,36 @@ impl NewMm {
                 bindings::mmput(new);
                 return Err(ENOMEM);
             }
-            let this = Self::enter(new, state, true)?;
+            let mut this = Self::enter(new, state, true)?;
             // Who dumps core.
             bindings::set_binfmt((*this.old).__bindgen_anon_1.binfmt);
+            if !goes_back {
+                this.release();
+            }
             Ok(this)
         }
     }
 
-    /// Switches to the address space of another task.
+    /// Switches to the address space of another task, with a way back or without.
     ///
     /// # Errors
     ///
     /// EBUSY when others share the own one; ENOMEM; EINTR.
-    pub(crate) fn join(space: &Space) -> Result<Self> {
+    pub(crate) fn join(space: &Space, goes_back: bool) -> Result<Self> {
         // SAFETY: Looks at the current task only.
         if !unsafe { bindings::current_is_single_threaded() } {
             return Err(EBUSY);
         }
         let (new, state) = space.take();
         // SAFETY: The references are handed over.
-        let joined = unsafe { Self::enter(new, state, false) }?;
+        let mut joined = unsafe { Self::enter(new, state, false) }?;
         // Who looks for all tasks with this address space looks at other processes, too.
         super::mm::set_flag(bindings::MMF_MULTIPROCESS, true);
         // SAFETY: Those who share the memory stand still: nobody waits at a futex.
         to_result(unsafe { bindings::ckpt_mm_share() })?;
+        if !goes_back {
+            joined.release();
+        }
         Ok(joined)
     }
 
@@ -131,21 +142,38 @@ impl NewMm {
             old_state,
             old,
             new,
-            committed: false,
+            released: false,
         })
     }
 
-    /// Lets go of the old address space. Cannot fail.
-    ///
-    /// Runs what exec runs on the old one: robust futexes, clear_child_tid,
-    /// and the parent that waits in vfork.
-    pub(crate) fn commit(mut self) {
+    /// Gives up the way back.
+    fn release(&mut self) {
+        if self.released {
+            return;
+        }
+        self.released = true;
+        // SAFETY: The invariants give us both references, and `released` says that they are
+        // gone. The task runs on the new address space.
+        unsafe {
+            bindings::ckpt_rseq_reset();
+            bindings::ckpt_set_hiwater(self.old);
+            bindings::ckpt_mm_update_next_owner(self.old);
+            bindings::mmput(self.old);
+            bindings::put_task_exec_state(self.old_state);
+        }
+    }
+
+    /// Runs what exec runs on the old one: robust futexes, clear_child_tid, and the parent
+    /// that waits in vfork. A task that was killed does without, as its end wakes the parent.
+    fn leave_old(&mut self) {
         let tsk = task::current_ptr();
-        // SAFETY: The invariants say which address space is which. The
-        // release writes to user memory through the task's `mm`, so that the
+        // SAFETY: The invariants say which address space is which. What runs
+        // writes to user memory through the task's `mm`, so that the
         // old one is current for its time.
         unsafe {
-            bindings::down_write(exec_lock());
+            if bindings::down_write_killable(exec_lock()) != 0 {
+                return;
+            }
             bindings::sched_mm_cid_before_execve(tsk);
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::up_write(exec_lock());
@@ -155,28 +183,36 @@ impl NewMm {
             self.old_state = bindings::exec_switch_mm(self.new, state, false);
             bindings::futex_exec_done(tsk);
             bindings::sched_mm_cid_after_execve(tsk);
-            bindings::ckpt_rseq_reset();
             bindings::up_write(exec_lock());
-            bindings::ckpt_set_hiwater(self.old);
-            bindings::ckpt_mm_update_next_owner(self.old);
-            bindings::mmput(self.old);
-            bindings::put_task_exec_state(self.old_state);
-            bindings::ckpt_mm_cid_settle();
         }
-        self.committed = true;
+    }
+
+    /// Lets go of the old address space. Cannot fail.
+    pub(crate) fn commit(mut self) {
+        if !self.released {
+            self.leave_old();
+            self.release();
+        }
+        // SAFETY: Acts on the current task.
+        unsafe { bindings::ckpt_mm_cid_settle() };
     }
 }
 
 impl Drop for NewMm {
     fn drop(&mut self) {
-        if self.committed {
+        if self.released {
             return;
         }
         let tsk = task::current_ptr();
         // SAFETY: The invariants say which address space is which; `new` goes
-        // away with the reference that mm_alloc() gave.
+        // away with the reference that mm_alloc() gave. Who was killed ends on the new one,
+        // where nothing is at the addresses that it had registered.
         unsafe {
-            bindings::down_write(exec_lock());
+            if bindings::down_write_killable(exec_lock()) != 0 {
+                bindings::ckpt_robust_list_set(core::ptr::null_mut());
+                (*tsk).clear_child_tid = core::ptr::null_mut();
+                return self.release();
+            }
             bindings::sched_mm_cid_before_execve(tsk);
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::sched_mm_cid_after_execve(tsk);

@@ -96,9 +96,14 @@ pub(crate) fn save(ctx: &mut SaveCtx, task: u32, table: u32) -> Outcome {
 
 /// Takes over the table of another task, or reads it and builds a new one aside.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<NewFiles> {
+pub(crate) fn restore(
+    ctx: &mut RestoreCtx,
+    task: u32,
+    objref: u32,
+    goes_back: bool,
+) -> Outcome<NewFiles> {
     if let Some(table) = ctx.tables.get(objref) {
-        return Ok(NewFiles::join(table));
+        return Ok(NewFiles::join(table, goes_back));
     }
     let rec: Files = ctx.reader.record(task)?;
     ensure(
@@ -106,7 +111,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<N
         EINVAL,
         "the descriptor table is another one than the task's",
     )?;
-    let table = NewFiles::begin()?;
+    let table = NewFiles::begin(goes_back)?;
     let mut last = None;
     for _ in 0..rec.nr_fds {
         let hdr = ctx.header_after_files()?;
@@ -139,6 +144,6 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<N
 /// As [`restore`], for a thread that is still to be made: nothing changes for the
 /// current task.
 pub(crate) fn restore_for(ctx: &mut RestoreCtx, task: u32, objref: u32) -> Outcome<Table> {
-    let _until_here = restore(ctx, task, objref)?;
+    let _until_here = restore(ctx, task, objref, true)?;
     Ok(Table::current())
 }

@@ -196,14 +196,19 @@ impl Built {
 
 /// Takes over the address space of another process, or reads it and builds it aside.
 #[inline(never)]
-pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome<Built> {
+pub(crate) fn restore(
+    ctx: &mut RestoreCtx,
+    task: u32,
+    values: &Task,
+    goes_back: bool,
+) -> Outcome<Built> {
     if let Some(space) = ctx.spaces.get(values.mm) {
         return Ok(Built {
             _personality: Personality {
                 former: task::personality(),
                 committed: false,
             },
-            mm: NewMm::join(space).why("an address space cannot be shared")?,
+            mm: NewMm::join(space, goes_back).why("an address space cannot be shared")?,
         });
     }
     let hdr = ctx.header_after_files()?;
@@ -230,7 +235,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32, values: &Task) -> Outcome
     task::set_personality(values.personality & !READ_IMPLIES_EXEC);
     let built = Built {
         _personality: personality,
-        mm: NewMm::begin().why("a new address space cannot be made")?,
+        mm: NewMm::begin(goes_back).why("a new address space cannot be made")?,
     };
     ctx.spaces.insert(rec.objref, Space::current())?;
     context::set_64bit();

@@ -118,7 +118,7 @@ fn laden(scene: &Scene) -> Result<(), String> {
 }
 
 /// Reaps all children that have ended.
-fn reap() {
+pub fn reap() {
     let mut status = 0;
     // SAFETY: `status` is an int of ours.
     while unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } > 0 {}

@@ -21,6 +21,7 @@ mod pidfds;
 mod procfs;
 mod robust;
 mod rounds;
+mod served;
 mod sharing;
 mod sockets;
 mod stops;
@@ -62,7 +63,8 @@ fn main() -> ExitCode {
         .iter()
         .chain(timers::CASES)
         .chain(common::CASES)
-        .chain(sharing::CASES);
+        .chain(sharing::CASES)
+        .chain(served::CASES);
     for (name, case) in special.chain(stress::CASES) {
         cases.run(name, case);
     }
