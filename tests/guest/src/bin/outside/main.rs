@@ -22,6 +22,7 @@ mod sockets;
 mod toomany;
 mod unsaved;
 mod waits;
+mod woken;
 mod work;
 
 use std::process::ExitCode;
@@ -33,14 +34,14 @@ use ckpt_guest::cases::Cases;
 fn main() -> ExitCode {
     let seed = seed();
     let mut cases = Cases::new();
-    waits::with_semaphore(|| all(&mut cases, seed));
+    waits::with_semaphore(|| woken::with_queue(|| all(&mut cases, seed)));
     cases.verdict()
 }
 
 fn all(cases: &mut Cases, seed: u64) {
     let waits = calls::ACTS.iter().chain(cpu::ACTS);
     let waits = waits.chain(waits::ACTS).chain(sockets::ACTS);
-    let waits = waits.chain(counts::ACTS);
+    let waits = waits.chain(counts::ACTS).chain(woken::ACTS);
     for act in work::ACTS.iter().chain(waits) {
         cases.run(act.name, || play(act, seed));
     }
@@ -60,6 +61,7 @@ fn all(cases: &mut Cases, seed: u64) {
         .chain(frozen::CASES)
         .chain(meddled::CASES)
         .chain(toomany::CASES)
+        .chain(woken::CASES)
     {
         cases.run(name, case);
     }
