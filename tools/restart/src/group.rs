@@ -10,10 +10,8 @@
 use std::fs::File;
 
 use nix::errno::Errno;
-use nix::unistd::getpgrp;
 use nix::unistd::setpgid;
 use nix::unistd::setsid;
-use nix::unistd::tcgetpgrp;
 use nix::unistd::Pid;
 
 /// What a process leads.
@@ -28,38 +26,21 @@ pub enum Lead {
     Session,
 }
 
-/// The controlling terminal of this tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Terminal {
-    /// It has none.
-    None,
-    /// It has one, and is in the background.
-    Background,
-    /// It has one, which sends signals to its group.
-    Foreground,
-}
-
-impl Terminal {
-    /// That of this tool.
-    pub fn of_ours() -> Self {
-        match File::open("/dev/tty").map(tcgetpgrp) {
-            Ok(Ok(group)) if group == getpgrp() => Self::Foreground,
-            Ok(_) => Self::Background,
-            Err(_) => Self::None,
-        }
-    }
+/// Has this tool a controlling terminal?
+pub fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 impl Lead {
-    /// What it leads after a restart, if it led this: with `stays` this tool stands by it, and
-    /// the terminal is to reach both.
-    pub fn again(self, terminal: Terminal, stays: bool) -> Self {
+    /// What it leads after a restart, if it led this. When this tool has a `terminal` and
+    /// `stays`, both are one job of a shell: what is typed is to reach both, and whoever is
+    /// in another group could not read it.
+    pub fn again(self, terminal: bool, stays: bool) -> Self {
         match (self, terminal) {
-            (Self::Nothing, _) => Self::Nothing,
-            (_, Terminal::Foreground) if stays => Self::Nothing,
-            (Self::Session, Terminal::None) => Self::Session,
+            (_, true) if stays => Self::Nothing,
             // A session without the terminal would never get it back.
-            (Self::Session | Self::Group, _) => Self::Group,
+            (Self::Session, true) => Self::Group,
+            (led, _) => led,
         }
     }
 
@@ -83,15 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_reaches_whoever_it_is_waited_for() {
+    fn who_is_waited_for_has_the_terminal() {
         for led in [Lead::Group, Lead::Session] {
-            assert_eq!(led.again(Terminal::Foreground, true), Lead::Nothing);
-            assert_eq!(led.again(Terminal::Foreground, false), Lead::Group);
-            assert_eq!(led.again(Terminal::Background, true), Lead::Group);
-            assert_eq!(led.again(Terminal::None, true), led);
-            assert_eq!(led.again(Terminal::None, false), led);
+            assert_eq!(led.again(true, true), Lead::Nothing);
+            assert_eq!(led.again(true, false), Lead::Group);
+            assert_eq!(led.again(false, true), led);
+            assert_eq!(led.again(false, false), led);
         }
-        for terminal in [Terminal::None, Terminal::Background, Terminal::Foreground] {
+        for terminal in [false, true] {
             assert_eq!(Lead::Nothing.again(terminal, false), Lead::Nothing);
         }
     }

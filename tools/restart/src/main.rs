@@ -57,7 +57,6 @@ use crate::feed::Feed;
 use crate::gauge::Gauge;
 use crate::gauge::Shown;
 use crate::group::Lead;
-use crate::group::Terminal;
 use crate::handover::Replace;
 use crate::image::Image;
 use crate::launch::Plan;
@@ -151,7 +150,7 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
         image,
         pid,
         new_pids: args.new_pids,
-        lead: led.again(Terminal::of_ours(), args.wait),
+        lead: led.again(group::has_terminal(), args.wait),
         root: args.root,
         user,
     };

@@ -9,7 +9,6 @@ use std::process::Stdio;
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
-use ckpt_guest::sys;
 
 use crate::scene::ended;
 use crate::scene::Scene;
@@ -42,17 +41,18 @@ pub fn leads_its_group() -> Case {
     let scene = Scene::new("group");
     let pid = image(&scene, &[])?;
     scene.finish();
-    let session = sys::plain(libc::SYS_getsid, &[0]).map_err(|e| format!("getsid: {e}"))? as i32;
     for (options, inside) in [("", false), ("--pidns", true)] {
         std::fs::write(scene.dir.join("out"), "").map_err(|e| e.to_string())?;
-        scene.succeeds(&format!("restart -i image --wait {options}"), 7)?;
-        // The session is outside of the namespace.
-        let want = (pid, if inside { 0 } else { session });
-        let ids = scene.pids()?;
-        if ids != want {
-            return Err(format!(
-                "{options}: group and session {ids:?}, not {want:?}"
-            ));
+        // The tests may have a terminal.
+        scene.succeeds(
+            &format!("setsid --wait restart -i image --wait {options}"),
+            7,
+        )?;
+        // The session is that of the command, and outside of the namespace.
+        let (group, session) = scene.pids()?;
+        if group != pid || session == pid || inside != (session == 0) {
+            let ids = (group, session);
+            return Err(format!("{pid} {options}: group and session {ids:?}"));
         }
     }
     pass_with(format!("group {pid}"))
@@ -63,7 +63,6 @@ pub fn leads_its_session() -> Case {
     let scene = Scene::new("session");
     let pid = image(&scene, &["/usr/bin/setsid", "--wait"])?;
     scene.finish();
-    // The tests may have a terminal.
     scene.succeeds("setsid --wait restart -i image --wait", 7)?;
     match scene.pids()? {
         ids if ids == (pid, pid) => pass_with(format!("session {pid}")),
@@ -71,9 +70,9 @@ pub fn leads_its_session() -> Case {
     }
 }
 
-/// In the foreground of a terminal it is with the command that waits for it.
-pub fn in_the_foreground() -> Case {
-    let scene = Scene::new("foreground");
+/// At a terminal it is with the command that waits for it.
+pub fn at_a_terminal() -> Case {
+    let scene = Scene::new("at-a-terminal");
     let pid = image(&scene, &[])?;
     scene.finish();
     // Nobody has its group: its signal does not come.

@@ -140,7 +140,7 @@ fn main() -> ExitCode {
         ("stopped", stopped),
         ("leads-its-group", groups::leads_its_group),
         ("leads-its-session", groups::leads_its_session),
-        ("in-the-foreground", groups::in_the_foreground),
+        ("at-a-terminal", groups::at_a_terminal),
         ("terminal-gone", terminals::terminal_gone),
         ("terminal-handed-over", terminals::terminal_handed_over),
         ("tree-killed-and-restarted", trees::killed_and_restarted),
