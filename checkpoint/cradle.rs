@@ -19,6 +19,7 @@ use crate::error::Outcome;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::birth::Kind;
+use crate::kapi::fs;
 use crate::kapi::park::Baton;
 use crate::kapi::park::Fate;
 use crate::kapi::park::Host;
@@ -129,6 +130,11 @@ impl Host for Cradle {
         // memory that it is about to leave: they come first.
         if more && Visit::send(visit, current!()).is_ok() {
             return Fate::GoOn;
+        }
+        // Its maker has given it nothing yet that would have to wait for that. The table of a
+        // thread is that of its process.
+        if task::is_first_thread() {
+            fs::close_inherited();
         }
         let mut built = Built::Nothing;
         while let Some(order) = visit.next_order() {

@@ -19,6 +19,7 @@ use crate::kapi::birth;
 use crate::kapi::fs::NewFiles;
 use crate::kapi::fs::NewFs;
 use crate::kapi::fs::OldFiles;
+use crate::kapi::mmswitch::OldMm;
 use crate::kapi::sharing;
 use crate::kapi::sharing::Table;
 use crate::kapi::sharing::View;
@@ -257,7 +258,7 @@ impl Process {
     pub(crate) fn commit(self: KBox<Self>) -> (isize, Open) {
         let mut process = KBox::into_inner(self);
         process.segments.forget();
-        process.mm.commit();
+        let mm = process.mm.commit();
         let files = process.files.commit();
         process.fs.commit();
         // What was used counts for the limits of the image, not for those of before, nor
@@ -272,18 +273,21 @@ impl Process {
             birth::own_autogroup();
         }
         process.task.commit(process.creds);
-        let open = Open(process.task.dumpable(), files);
+        let open = Open(process.task.dumpable(), Left(files, mm));
         (process.cpu.commit(), open)
     }
 }
 
 /// Whether others may look at a process. Whoever shares its memory may still have the
-/// one of the caller, to which they have no right. And what the caller had open.
-pub(crate) struct Open(task::Dumpable, OldFiles);
+/// one of the caller, to which they have no right.
+pub(crate) struct Open(task::Dumpable, Left);
+
+/// What the caller had open, and its memory: they go when nobody waits for that any more.
+pub(crate) struct Left(#[expect(dead_code)] OldFiles, #[expect(dead_code)] OldMm);
 
 impl Open {
-    /// Cannot fail. What it returns is closed when all go on.
-    pub(crate) fn commit(self) -> OldFiles {
+    /// Cannot fail. What it returns is for when all go on.
+    pub(crate) fn commit(self) -> Left {
         task::set_dumpable(self.0);
         self.1
     }

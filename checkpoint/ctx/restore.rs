@@ -261,9 +261,9 @@ impl Course {
         res::tree::lay_out(forest, &self.births);
         me.leave();
         let (result, open) = me.commit();
-        let files = open.commit();
+        let left = open.commit();
         self.births.go();
-        drop(files);
+        drop(left);
         Ok(result)
     }
 

@@ -128,6 +128,7 @@ pub fn check(
     let is_session = |id: u32| id != 0 && session_of(id) == Some(id);
     ensure(
         founder(task.sid).is_none_or(|founder| founder.sid == task.sid)
+            && (task.sid == 0 || session_of(task.sid).is_none_or(|session| session == task.sid))
             && (!task.is_process() || !is_session(task.pid) || task.sid == task.pid),
         "session has the id of a process in another one",
     )?;

@@ -143,6 +143,14 @@ pub(crate) fn file_of(table: &Table, fd: u32) -> Option<FileRef> {
     file
 }
 
+/// A process that is born for a restart closes what it was born with, as long as nobody else
+/// waits for it; if there is no memory for that, it does so when it is built.
+pub(crate) fn close_inherited() {
+    if let Ok(files) = NewFiles::begin(false) {
+        drop(files.commit());
+    }
+}
+
 impl NewFiles {
     /// Puts an empty table in place, with a way back or without: see [`super::mmswitch`].
     pub(crate) fn begin(goes_back: bool) -> Result<Self> {

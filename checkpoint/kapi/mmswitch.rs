@@ -40,6 +40,44 @@ fn exec_lock() -> *mut bindings::rw_semaphore {
     unsafe { &raw mut (*task::signal_ptr()).exec_update_lock }
 }
 
+/// Ticks that a task which was killed still waits for the lock: most readers are brief, and
+/// those who share a robust futex of it hear of its end only if it gets it.
+const PATIENCE: u32 = 50;
+
+/// Takes the lock; false when the task was killed and others keep it.
+fn lock_or_give_up() -> bool {
+    // SAFETY: As above; who gets it releases it.
+    if unsafe { bindings::down_write_killable(exec_lock()) } == 0 {
+        return true;
+    }
+    (0..PATIENCE).any(|_| {
+        super::sched::sleep_tick();
+        // SAFETY: As above.
+        unsafe { bindings::down_write_trylock(exec_lock()) != 0 }
+    })
+}
+
+/// An address space that a task has left, and what says who may look at it, if there are any.
+/// To unmap files may wait for those who serve them, which nobody can end.
+///
+/// # Invariants
+///
+/// The value owns a reference to both, unless they are null.
+#[must_use]
+pub(crate) struct OldMm(*mut bindings::mm_struct, *mut bindings::task_exec_state);
+
+impl Drop for OldMm {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: The invariants give us the references.
+            unsafe {
+                bindings::mmput(self.0);
+                bindings::put_task_exec_state(self.1);
+            }
+        }
+    }
+}
+
 impl NewMm {
     /// Switches to a fresh, empty address space, with a way back or without.
     ///
@@ -75,7 +113,7 @@ impl NewMm {
             // Who dumps core.
             bindings::set_binfmt((*this.old).__bindgen_anon_1.binfmt);
             if !goes_back {
-                this.release();
+                drop(this.release());
             }
             Ok(this)
         }
@@ -99,7 +137,7 @@ impl NewMm {
         // SAFETY: Those who share the memory stand still: nobody waits at a futex.
         to_result(unsafe { bindings::ckpt_mm_share() })?;
         if !goes_back {
-            joined.release();
+            drop(joined.release());
         }
         Ok(joined)
     }
@@ -147,31 +185,33 @@ impl NewMm {
     }
 
     /// Gives up the way back.
-    fn release(&mut self) {
+    fn release(&mut self) -> OldMm {
         if self.released {
-            return;
+            return OldMm(core::ptr::null_mut(), core::ptr::null_mut());
         }
         self.released = true;
-        // SAFETY: The invariants give us both references, and `released` says that they are
-        // gone. The task runs on the new address space.
+        // SAFETY: The invariants give us both references, which the result takes over. The
+        // task runs on the new address space, and has no way back to the returns of probes
+        // in the old one.
         unsafe {
             bindings::ckpt_rseq_reset();
+            bindings::ckpt_uprobe_free();
             bindings::ckpt_set_hiwater(self.old);
             bindings::ckpt_mm_update_next_owner(self.old);
-            bindings::mmput(self.old);
-            bindings::put_task_exec_state(self.old_state);
         }
+        OldMm(self.old, self.old_state)
     }
 
     /// Runs what exec runs on the old one: robust futexes, clear_child_tid, and the parent
-    /// that waits in vfork. A task that was killed does without, as its end wakes the parent.
+    /// that waits in vfork. A task that was killed does without when the lock does not come,
+    /// as its end wakes the parent. Behind the detour it waits in any case.
     fn leave_old(&mut self) {
         let tsk = task::current_ptr();
         // SAFETY: The invariants say which address space is which. What runs
         // writes to user memory through the task's `mm`, so that the
         // old one is current for its time.
         unsafe {
-            if bindings::down_write_killable(exec_lock()) != 0 {
+            if !lock_or_give_up() {
                 return;
             }
             bindings::sched_mm_cid_before_execve(tsk);
@@ -187,14 +227,15 @@ impl NewMm {
         }
     }
 
-    /// Lets go of the old address space. Cannot fail.
-    pub(crate) fn commit(mut self) {
+    /// Leaves the old address space, which goes with the result. Cannot fail.
+    pub(crate) fn commit(mut self) -> OldMm {
         if !self.released {
             self.leave_old();
-            self.release();
         }
+        let old = self.release();
         // SAFETY: Acts on the current task.
         unsafe { bindings::ckpt_mm_cid_settle() };
+        old
     }
 }
 
@@ -208,10 +249,10 @@ impl Drop for NewMm {
         // away with the reference that mm_alloc() gave. Who was killed ends on the new one,
         // where nothing is at the addresses that it had registered.
         unsafe {
-            if bindings::down_write_killable(exec_lock()) != 0 {
+            if !lock_or_give_up() {
                 bindings::ckpt_robust_list_set(core::ptr::null_mut());
                 (*tsk).clear_child_tid = core::ptr::null_mut();
-                return self.release();
+                return drop(self.release());
             }
             bindings::sched_mm_cid_before_execve(tsk);
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);

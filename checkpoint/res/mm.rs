@@ -28,6 +28,7 @@ use crate::kapi::common::Space;
 use crate::kapi::file;
 use crate::kapi::mm;
 use crate::kapi::mmswitch::NewMm;
+use crate::kapi::mmswitch::OldMm;
 use crate::kapi::task;
 use crate::kapi::vma;
 use kernel::bindings as b;
@@ -187,10 +188,10 @@ impl Drop for Personality {
 }
 
 impl Built {
-    /// Lets go of the caller's address space. Cannot fail.
-    pub(crate) fn commit(mut self) {
+    /// Leaves the caller's address space, which goes with the result. Cannot fail.
+    pub(crate) fn commit(mut self) -> OldMm {
         self._personality.committed = true;
-        self.mm.commit();
+        self.mm.commit()
     }
 }
 

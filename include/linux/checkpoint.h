@@ -146,6 +146,7 @@ void ckpt_raise_hiwater(struct mm_struct *mm, unsigned long rss, unsigned long v
 unsigned long ckpt_hiwater_rss(struct mm_struct *mm);
 void ckpt_set_hiwater(struct mm_struct *mm);
 void ckpt_mm_update_next_owner(struct mm_struct *mm);
+void ckpt_uprobe_free(void);
 int ckpt_mm_users(struct mm_struct *mm);
 void ckpt_mm_cid_settle(void);
 void ckpt_exec_state_hold(struct task_exec_state *state);

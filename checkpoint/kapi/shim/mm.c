@@ -7,6 +7,7 @@
 #include <linux/rmap.h>
 #include <linux/secretmem.h>
 #include <linux/security.h>
+#include <linux/uprobes.h>
 
 #include "../../../mm/internal.h"
 
@@ -238,6 +239,12 @@ void ckpt_set_hiwater(struct mm_struct *mm)
 void ckpt_mm_update_next_owner(struct mm_struct *mm)
 {
 	mm_update_next_owner(mm);
+}
+
+/* What exec does on the way to another address space. */
+void ckpt_uprobe_free(void)
+{
+	uprobe_free_utask(current);
 }
 
 int ckpt_mm_users(struct mm_struct *mm)

@@ -152,6 +152,20 @@ fn a_forest_as_a_whole() {
             ],
             "session has the id of a process in another one",
         ),
+        // A session is no group of another one.
+        (
+            vec![
+                first,
+                with(child, |r| {
+                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 7, 0, 0)
+                }),
+                with(child, |r| {
+                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 7, 8);
+                    (r.flags, r.exit_code) = (0, 0);
+                }),
+            ],
+            "session has the id of a process in another one",
+        ),
         (
             vec![
                 with(first, |r| (r.sid, r.pgid) = (102, 50)),
