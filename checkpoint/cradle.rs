@@ -44,6 +44,8 @@ const MOURNING_ALL: u32 = MOURNING * 4;
 
 /// What the caller wants of a new task.
 pub(crate) enum Order {
+    /// Close what was inherited: before it is given anything that would have to wait for it.
+    Settle,
     /// Build the process at this place of the forest.
     Build(Baton<RestoreCtx>, usize),
     /// Build this thread.
@@ -58,6 +60,8 @@ pub(crate) enum Order {
 
 /// What a new task has to say.
 pub(crate) enum Report {
+    /// Nothing is open any more that it was born with.
+    Settled,
     /// The process is built, with its threads, or has failed.
     Built(Baton<RestoreCtx>, Outcome<Births>),
     /// The thread is built, or has failed.
@@ -131,14 +135,13 @@ impl Host for Cradle {
         if more && Visit::send(visit, current!()).is_ok() {
             return Fate::GoOn;
         }
-        // Its maker has given it nothing yet that would have to wait for that. The table of a
-        // thread is that of its process.
-        if task::is_first_thread() {
-            fs::close_inherited();
-        }
         let mut built = Built::Nothing;
         while let Some(order) = visit.next_order() {
             match order {
+                Order::Settle => {
+                    fs::close_inherited();
+                    visit.report(Report::Settled);
+                }
                 Order::Build(Baton(ctx), place) => visit.report(built.build(ctx, place)),
                 Order::Load(Baton(ready)) => visit.report(built.load(ready)),
                 Order::Commit => {

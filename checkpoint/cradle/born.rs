@@ -67,6 +67,12 @@ impl Born {
         &self,
         ctx: KBox<RestoreCtx>,
     ) -> (Option<KBox<RestoreCtx>>, Outcome<Births>) {
+        self.visit.order(Order::Settle);
+        match self.visit.next_report() {
+            Ok(Report::Settled) => {}
+            Ok(_) => return (Some(ctx), Err(killed())),
+            Err(errno) => return (Some(ctx), Err(errno.into())),
+        }
         self.visit.order(Order::Build(Baton(ctx), self.place));
         match self.visit.next_report() {
             Ok(Report::Built(Baton(ctx), done)) => (Some(ctx), done),

@@ -128,6 +128,9 @@ impl Started {
             }
             if signalled {
                 ended_by = hand_on(self.child, signals, self.is_init).or(ended_by);
+                if has_ended(self.child) {
+                    break;
+                }
             }
             if let Some(shown) = &shown {
                 shown.look();
@@ -135,9 +138,13 @@ impl Started {
         }
         // The terminal belongs to the process now.
         drop(shown);
-        let mut bytes = Vec::new();
-        self.status.read_to_end(&mut bytes).map_err(unknown)?;
-        let Some(mut trouble) = Trouble::from_bytes(&bytes).or_else(|| killed(self.child)) else {
+        // Those that it has made may have the pipe, and wait for a file server: not for them.
+        sys::do_not_wait(self.status.as_fd())
+            .map_err(|errno| Trouble::new(Step::Unknown, errno))?;
+        let mut bytes = [0; 16];
+        let len = self.status.read(&mut bytes).unwrap_or(0);
+        let told = bytes.get(..len).unwrap_or_default();
+        let Some(mut trouble) = Trouble::from_bytes(told).or_else(|| killed(self.child)) else {
             return Ok(self.child);
         };
         if let Some(signal) = ended_by.filter(|_| trouble.step == Step::Killed) {
@@ -161,6 +168,12 @@ fn hand_on(child: Pid, signals: &Signals, is_init: bool) -> Option<Signal> {
         let _ = kill(child, caught.signal);
     }
     None
+}
+
+/// Has a child ended? It can still be waited for.
+fn has_ended(child: Pid) -> bool {
+    let news = sys::news(Some(child), false);
+    matches!(news, Ok(Some((_, Change::Killed(_) | Change::Exited(_)))))
 }
 
 /// The signal that has killed a child which was not restarted yet: the pipe ends

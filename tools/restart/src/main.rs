@@ -40,6 +40,7 @@ use std::io;
 use std::io::ErrorKind;
 use std::io::PipeReader;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
@@ -222,7 +223,8 @@ fn failed(
 ) -> u8 {
     let Asked { pid, name, root } = asked;
     let mut lines = Vec::new();
-    // Up to the end: nobody who could write is left.
+    // All is written. Those that were made may still have the pipe, and wait for others.
+    let _ = sys::do_not_wait(log.as_fd());
     let _ = log.read_to_end(&mut lines);
     let reason = String::from_utf8_lossy(&lines).into_owned();
     // If the image could not be read, or not be changed, that is the cause of all else.

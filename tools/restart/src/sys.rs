@@ -16,6 +16,7 @@ use std::os::fd::RawFd;
 use nix::errno::Errno;
 use nix::fcntl::fcntl;
 use nix::fcntl::FcntlArg;
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::Pid;
 
@@ -164,6 +165,15 @@ pub fn high(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
         .or_else(|_| fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(0)))?;
     // SAFETY: The descriptor is new, and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Reads of this pipe take what is there.
+///
+/// # Errors
+///
+/// Those of fcntl(2).
+pub fn do_not_wait(pipe: BorrowedFd<'_>) -> Result<(), Errno> {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
 }
 
 /// Is it a descriptor that whoever called this tool has given it?

@@ -44,8 +44,8 @@ const ANSWER: usize = 16;
 /// What the server and the test tell each other, in shared memory.
 #[repr(C)]
 struct Board {
-    /// Whose file is closed at once.
-    caller: AtomicU64,
+    /// Whose files are closed at once: the caller, and the command that has made it.
+    callers: [AtomicU64; 2],
     /// How many others wait for that.
     waiting: AtomicU64,
 }
@@ -59,6 +59,13 @@ impl Board {
         let map = Map::new(spec).map_err(|e| format!("mmap: {e}"))?;
         // SAFETY: the mapping is zeros, stays for good, and is used for this alone.
         Ok(unsafe { &*(map.addr as *const Self) })
+    }
+}
+
+impl Board {
+    fn is_caller(&self, pid: u32) -> bool {
+        let is_it = |caller: &AtomicU64| caller.load(Ordering::SeqCst) == u64::from(pid);
+        self.callers.iter().any(is_it)
     }
 }
 
@@ -79,7 +86,7 @@ fn attributes(node: u64) -> Vec<u8> {
 fn answer(board: &Board, opcode: u32, node: u64, pid: u32) -> Option<Result<Vec<u8>, i32>> {
     let bytes = match opcode {
         FORGET | FORGETS | INTERRUPT => return None,
-        FLUSH if u64::from(pid) != board.caller.load(Ordering::SeqCst) => {
+        FLUSH if !board.is_caller(pid) => {
             board.waiting.fetch_add(1, Ordering::SeqCst);
             return None;
         }
@@ -172,27 +179,55 @@ fn ends_within(pid: i32, limit: Duration) -> bool {
     true
 }
 
+/// Makes the call, or has the command make it.
+fn restart(board: &Board, dir: &Path, image: &Path, command: bool) -> i32 {
+    board.callers[0].store(sys::getpid() as u64, Ordering::SeqCst);
+    let file = sys::open(&life::c_path(&dir.join("file")), libc::O_RDWR, 0);
+    let path = life::c_path(image);
+    let image = sys::open(&path, libc::O_RDONLY, 0);
+    let (Ok(_), Ok(image)) = (file, image) else {
+        println!("open: {file:?}, {image:?}");
+        return 1;
+    };
+    if !command {
+        return sys::restart(0, image, 0, 0).0;
+    }
+    let _ = sys::close(image);
+    let program = life::c_path(&Path::new(&life::variable("CKPT_BIN")).join("restart"));
+    let args = [
+        program.as_ptr(),
+        c"--input".as_ptr(),
+        path.as_ptr(),
+        std::ptr::null(),
+    ];
+    // SAFETY: strings of C, and the last one is null.
+    unsafe { libc::execv(program.as_ptr(), args.as_ptr()) };
+    1
+}
+
 /// The caller is killed while those that it has made wait for the server.
-fn unserved() -> Case {
+fn unserved(command: bool) -> Case {
     if !Path::new("/dev/fuse").exists() {
         return skip("this kernel has no FUSE");
     }
     // Whoever loses a parent comes here, and its id is free when it has ended.
     let adopt = |on: usize| sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[on]);
     adopt(1).map_err(|e| format!("prctl: {e}"))?;
-    let done = caller_is_killed();
+    let done = is_ended(command);
     let _ = adopt(0);
     done
 }
 
-fn caller_is_killed() -> Case {
+fn is_ended(command: bool) -> Case {
     let scene = Scene::new("tree-unserved");
     let beginning = processes();
     let victim = scene.start(two)?;
     scene.until_there()?;
     let image = victim.checkpoint("image", sys::KILL)?;
     victim.end();
-    while !newcomers(&beginning).is_empty() {
+    let limit = Duration::from_secs(10 * pace::factor());
+    let start = Instant::now();
+    while !newcomers(&beginning).is_empty() && start.elapsed() < limit {
         reap();
         scene.pause(5);
     }
@@ -200,34 +235,34 @@ fn caller_is_killed() -> Case {
     let (board, dir) = (Board::new()?, scene.dir.join("mount"));
     std::fs::create_dir_all(&dir).map_err(|e| format!("mkdir: {e}"))?;
     let server = mount(board, &dir)?;
+    if command {
+        // The process that it makes has the id of the image.
+        board.callers[1].store(victim.pid as u64, Ordering::SeqCst);
+    }
     let caller = sys::fork().map_err(|e| format!("fork: {e}"))?;
     if caller == 0 {
-        board.caller.store(sys::getpid() as u64, Ordering::SeqCst);
-        let file = sys::open(&life::c_path(&dir.join("file")), libc::O_RDWR, 0);
-        let image = sys::open(&life::c_path(&image), libc::O_RDONLY, 0);
-        let errno = match (file, image) {
-            (Ok(_), Ok(image)) => sys::restart(0, image, 0, 0),
-            other => {
-                println!("open: {other:?}");
-                sys::Errno(1)
-            }
-        };
-        sys::exit(errno.0);
+        sys::exit(restart(board, &dir, &image, command));
     }
-    let limit = Duration::from_secs(10 * pace::factor());
     let start = Instant::now();
     while board.waiting.load(Ordering::SeqCst) == 0 && start.elapsed() < limit {
         scene.pause(1);
     }
     let reached = board.waiting.load(Ordering::SeqCst) > 0;
-    let kill = |pid: i32| sys::plain(libc::SYS_kill, &[pid as usize, libc::SIGKILL as usize]);
-    let _ = kill(caller);
+    let send = |pid: i32, signal: i32| sys::plain(libc::SYS_kill, &[pid as usize, signal as usize]);
+    let _ = send(
+        caller,
+        if command {
+            libc::SIGTERM
+        } else {
+            libc::SIGKILL
+        },
+    );
     // The kernel waits for those that it has killed as well, but not for long.
     let start = Instant::now();
     let ended = ends_within(caller, Duration::from_secs(60 * pace::factor()));
     let took = start.elapsed();
     // Without the server nobody waits any more.
-    let _ = kill(server);
+    let _ = send(server, libc::SIGKILL);
     let gone = ends_within(server, limit) && (ended || ends_within(caller, limit));
     let at = life::c_path(&dir);
     let args = [at.as_ptr() as usize, libc::MNT_DETACH as usize];
@@ -246,4 +281,7 @@ fn caller_is_killed() -> Case {
 }
 
 /// Cases.
-pub const CASES: &[(&str, Body)] = &[("unserved", unserved)];
+pub const CASES: &[(&str, Body)] = &[
+    ("unserved", || unserved(false)),
+    ("unserved-command", || unserved(true)),
+];
