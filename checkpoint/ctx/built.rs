@@ -299,7 +299,10 @@ impl Thread {
     pub(crate) fn load(ready: KBox<ThreadReady>) -> Outcome<KBox<Self>> {
         let ready = KBox::into_inner(ready);
         let fs = ready.fs.as_ref().map(NewFs::join);
-        let files = ready.files.as_ref().map(|files| NewFiles::join(files, false));
+        let files = ready
+            .files
+            .as_ref()
+            .map(|files| NewFiles::join(files, false));
         let cpu = ready.thread.load()?;
         let creds = ready.creds.prepare()?;
         creds.check_files(ready.tied_to_caller)?;

@@ -172,7 +172,10 @@ impl NewFiles {
     /// Closes the old table at once unless the task goes back to it when it fails.
     fn only(mut self, goes_back: bool) -> Self {
         if !goes_back {
-            drop(OldFiles(core::mem::replace(&mut self.old, core::ptr::null_mut())));
+            drop(OldFiles(core::mem::replace(
+                &mut self.old,
+                core::ptr::null_mut(),
+            )));
         }
         self
     }
