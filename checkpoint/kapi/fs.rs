@@ -112,9 +112,9 @@ pub(crate) fn next_fd(fd: u32) -> Option<(u32, FileRef, bool)> {
 /// # Invariants
 ///
 /// `old` is the table that the task had, and the value owns the task's
-/// reference to it; it is null where there is no way back. The task's table is `new`: who may trace the task can look into it
-/// (under the task lock) and take files out of it by pidfd_getfd(2), while it is still
-/// being filled.
+/// reference to it; it is null where there is no way back. The task's table is `new`: who
+/// may trace the task can look into it (under the task lock) and take files out of it by
+/// pidfd_getfd(2), while it is still being filled.
 pub(crate) struct NewFiles {
     old: *mut bindings::files_struct,
     new: *mut bindings::files_struct,

@@ -13,7 +13,8 @@
 //!
 //! Locks: `exec_update_lock` is held for writing around each switch and never
 //! while the new address space is filled, because that reads the image. Others hold it for
-//! reading, and may do so for long: whoever is killed does not wait for it.
+//! reading, and may do so for long: whoever is killed gives up, but on the way out of the
+//! detour of the commit.
 
 use super::common::Space;
 use super::task;
@@ -46,13 +47,13 @@ const PATIENCE: u32 = 50;
 
 /// Takes the lock; false when the task was killed and others keep it.
 fn lock_or_give_up() -> bool {
-    // SAFETY: As above; who gets it releases it.
+    // SAFETY: The signal structure of the current task has the lock; who gets it releases it.
     if unsafe { bindings::down_write_killable(exec_lock()) } == 0 {
         return true;
     }
     (0..PATIENCE).any(|_| {
         super::sched::sleep_tick();
-        // SAFETY: As above.
+        // SAFETY: As above: the lock is that of the current task's signal structure.
         unsafe { bindings::down_write_trylock(exec_lock()) != 0 }
     })
 }
@@ -247,7 +248,7 @@ impl Drop for NewMm {
         let tsk = task::current_ptr();
         // SAFETY: The invariants say which address space is which; `new` goes
         // away with the reference that mm_alloc() gave. Who was killed ends on the new one,
-        // where nothing is at the addresses that it had registered.
+        // and forgets what it had registered in the old one. The fields are the task's own.
         unsafe {
             if !lock_or_give_up() {
                 bindings::ckpt_robust_list_set(core::ptr::null_mut());

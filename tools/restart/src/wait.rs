@@ -22,8 +22,9 @@ use nix::unistd::Pid;
 use crate::sys;
 use crate::sys::Change;
 
-/// Signals that are handed on; and the one that tells of children.
-pub const WATCHED: [Signal; 16] = [
+/// Signals that are handed on; and the one that tells of children. Those of timers are not:
+/// an alarm that was set before this program began ends it.
+pub const WATCHED: [Signal; 12] = [
     Signal::SIGCHLD,
     Signal::SIGINT,
     Signal::SIGTERM,
@@ -33,10 +34,6 @@ pub const WATCHED: [Signal; 16] = [
     Signal::SIGUSR2,
     Signal::SIGCONT,
     Signal::SIGTSTP,
-    Signal::SIGALRM,
-    Signal::SIGVTALRM,
-    Signal::SIGPROF,
-    Signal::SIGIO,
     Signal::SIGPWR,
     Signal::SIGURG,
     Signal::SIGWINCH,

@@ -74,6 +74,15 @@ fn a_forest_as_a_whole() {
         change(&mut of);
         of
     };
+    // The processes 102 and 103, by their sessions and groups.
+    let two = |(sid, pgid), (other_sid, other_pgid)| {
+        let (mut one, mut other) = (child, child);
+        (one.parent, one.sid, one.pgid, one.flags, one.exit_code) = (100, sid, pgid, 0, 0);
+        (other.parent, other.sid, other.pgid) = (100, other_sid, other_pgid);
+        (other.pid, other.tgid, other.flags, other.exit_code) = (103, 103, 0, 0);
+        vec![first, one, other]
+    };
+    let founder = "session has the id of a process in another one";
     let no_parent = "parent does not stand before its child";
     let no_first = "first task is not a living process without parent";
     let no_leader = "thread does not follow its process";
@@ -99,73 +108,13 @@ fn a_forest_as_a_whole() {
             "process group is in two sessions",
         ),
         // The founder of a group is in its session, before and behind the members.
-        (
-            vec![
-                first,
-                with(child, |r| {
-                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 9, 0, 0)
-                }),
-                with(child, |r| {
-                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 8, 102);
-                    (r.flags, r.exit_code) = (0, 0);
-                }),
-            ],
-            "process group is in two sessions",
-        ),
-        (
-            vec![
-                first,
-                with(child, |r| {
-                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 8, 103, 0, 0)
-                }),
-                with(child, |r| {
-                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 9, 9);
-                    (r.flags, r.exit_code) = (0, 0);
-                }),
-            ],
-            "process group is in two sessions",
-        ),
-        (
-            vec![
-                first,
-                with(child, |r| {
-                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 9, 0, 0)
-                }),
-                with(child, |r| {
-                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 102, 7);
-                    (r.flags, r.exit_code) = (0, 0);
-                }),
-            ],
-            "session has the id of a process in another one",
-        ),
-        // The same where the member stands before it, in a group of its own.
-        (
-            vec![
-                first,
-                with(child, |r| {
-                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 103, 7, 0, 0)
-                }),
-                with(child, |r| {
-                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 9, 9);
-                    (r.flags, r.exit_code) = (0, 0);
-                }),
-            ],
-            "session has the id of a process in another one",
-        ),
+        (two((9, 9), (8, 102)), "process group is in two sessions"),
+        (two((8, 103), (9, 9)), "process group is in two sessions"),
+        // So is the one of a session.
+        (two((9, 9), (102, 7)), founder),
+        (two((103, 7), (9, 9)), founder),
         // A session is no group of another one.
-        (
-            vec![
-                first,
-                with(child, |r| {
-                    (r.parent, r.sid, r.pgid, r.flags, r.exit_code) = (100, 9, 7, 0, 0)
-                }),
-                with(child, |r| {
-                    (r.parent, r.pid, r.tgid, r.sid, r.pgid) = (100, 103, 103, 7, 8);
-                    (r.flags, r.exit_code) = (0, 0);
-                }),
-            ],
-            "session has the id of a process in another one",
-        ),
+        (two((9, 7), (7, 8)), founder),
         (
             vec![
                 with(first, |r| (r.sid, r.pgid) = (102, 50)),
