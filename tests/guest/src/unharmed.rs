@@ -42,14 +42,24 @@ struct State {
 pub struct Unharmed {
     maps: [Text; 2],
     before: State,
-    except: [i32; 2],
+    except: [i32; 4],
 }
 
 impl Unharmed {
     /// Takes the state now. The positions of `except` may change.
     ///
     /// Keep the result in a local variable: heap memory is part of the state.
-    pub fn take(except: [i32; 2]) -> Self {
+    pub fn take([image, log]: [i32; 2]) -> Self {
+        Self::take_but([image, log, -1, -1])
+    }
+
+    /// The same of a process beside which others write to the same output and error
+    /// output: those move the positions of both at any time.
+    pub fn take_beside_others([image, log]: [i32; 2]) -> Self {
+        Self::take_but([image, log, libc::STDOUT_FILENO, libc::STDERR_FILENO])
+    }
+
+    fn take_but(except: [i32; 4]) -> Self {
         let mut this = Self {
             maps: [Text::with_room(1 << 18), Text::with_room(1 << 18)],
             before: State::empty(),

@@ -255,7 +255,7 @@ impl Engine {
 
     /// Tries the images from `first` on.
     fn child(&self, list: &List<'_>, first: usize) -> i32 {
-        let mut caller = Unharmed::take([self.file, self.log]);
+        let mut caller = Unharmed::take_beside_others([self.file, self.log]);
         let (sum, fds) = (self.sample_sum(), fds());
         for index in first..list.count {
             let attempt = (list.make)(index);
