@@ -18,15 +18,20 @@ pub struct Act {
     pub play: fn(&Scene) -> Result<(), String>,
     /// How long it lives, in milliseconds, as far as it waits.
     pub waits: u64,
-    /// Whether it announces where it is to be stopped first.
-    pub there: bool,
+    /// So many of its tasks announce that they are where it is to be stopped first.
+    pub there: u64,
 }
 
 impl Act {
     /// It announces where it is to be stopped first.
     pub const fn there(self) -> Self {
+        self.all_there(1)
+    }
+
+    /// So many of its tasks do.
+    pub const fn all_there(self, count: u64) -> Self {
         Self {
-            there: true,
+            there: count,
             ..self
         }
     }
@@ -59,9 +64,7 @@ fn play_once(act: &Act, seed: u64) -> Case {
     let scene = Scene::new(act.name);
     let victim = scene.start(act.play)?;
     let mut images = Vec::new();
-    if act.there {
-        scene.until_there()?;
-    }
+    scene.until_all_there(act.there)?;
     for i in 0..TIMES {
         scene.pause(1 + rng.below(waits / 8));
         match victim.checkpoint(&format!("{}.{i}", act.name), 0) {

@@ -331,6 +331,16 @@ pub enum Ended {
     Hung,
 }
 
+/// Has this child ended? It can still be waited for.
+pub fn has_ended(pid: i32) -> bool {
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes into a zeroed structure.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, how) != 0 || info.si_pid() != 0
+    }
+}
+
 /// Waits for a child, at most `seconds` of a fast kernel; kills it then.
 pub fn wait_for(pid: i32, seconds: u64) -> Ended {
     let seconds = seconds * crate::pace::factor();

@@ -3,7 +3,9 @@
 //! A victim, and where it plays.
 
 use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +48,10 @@ impl Scene {
         let dir = std::env::temp_dir().join("outside").join(name);
         let _ = std::fs::remove_dir_all(&dir);
         let _ = std::fs::create_dir_all(&dir);
+        // Any user may announce something.
+        let there = dir.join("there");
+        let _ = std::fs::write(&there, "");
+        let _ = std::fs::set_permissions(there, Permissions::from_mode(0o666));
         Self { dir }
     }
 
@@ -59,9 +65,9 @@ impl Scene {
         let _ = std::fs::write(self.dir.join("finish"), "");
     }
 
-    /// Whether the victim shall end.
+    /// Whether the victim shall end: also when the test is over that has failed.
     pub fn finished(&self) -> bool {
-        self.dir.join("finish").exists()
+        self.dir.join("finish").exists() || !self.dir.exists()
     }
 
     /// For a victim that does nothing but wait for its end.
@@ -114,10 +120,7 @@ impl Scene {
 
     /// The victim is where the test wants it.
     pub fn announce(&self) {
-        let mark = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.dir.join("there"));
+        let mark = OpenOptions::new().append(true).open(self.dir.join("there"));
         let _ = mark.and_then(|mut mark| mark.write_all(b"."));
     }
 

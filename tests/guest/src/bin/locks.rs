@@ -6,6 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ckpt_guest::caps;
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
@@ -225,28 +226,31 @@ fn in_the_way() -> Case {
     pass_with(said.join(" | "))
 }
 
-/// A failure behind the descriptors gives all locks back.
+/// A failure behind the locks gives all of them back: the scheduling is the very last of all.
 fn given_back() -> Case {
+    const RIGHTS: u64 = caps::SYS_NICE | caps::SYS_ADMIN;
     let desk = Desk::open("back");
     let path = new_file("back")?;
     desk.make(|| {
+        let _ = sys::plain(libc::SYS_setpriority, &[0, 0, -15i32 as usize]);
+        let _ = caps::give_up(RIGHTS);
         let fd = open(&path);
-        let _ = lock(fd, libc::F_SETLK, libc::F_WRLCK, 0, 0);
+        let _ = lock(fd, libc::F_SETLK, libc::F_WRLCK, 0, 4);
+        let _ = lock(fd, F_OFD_SETLK, libc::F_WRLCK, 4, 4);
         let _ = flock(fd, libc::LOCK_EX);
     })?;
-    let bytes = std::fs::metadata(&desk.path)
-        .map_err(|e| e.to_string())?
-        .len();
-    // Without its last record.
-    let cut = std::fs::OpenOptions::new().write(true).open(&desk.path);
-    let cut = cut.and_then(|file| file.set_len(bytes - 8));
-    cut.map_err(|e| e.to_string())?;
+    // Whoever may do that has all of them.
+    desk.restarts()?;
+    caps::give_up(RIGHTS).map_err(|e| format!("capset: {e}"))?;
     let (errno, said) = desk.refuses()?;
+    if errno.0 != libc::EPERM || !said.contains("the scheduling of the image is not allowed") {
+        return Err(format!("{errno}: {said}"));
+    }
     let probe = open(&path);
     if found(probe, 0, 0).is_some() || free(probe) != (true, true) {
         return Err(format!("the file is locked after {errno}: {said}"));
     }
-    pass()
+    pass_with(said)
 }
 
 /// What was changed while nobody had it locked is not what the program has read.
@@ -307,7 +311,8 @@ fn main() -> ExitCode {
     cases.run("of-open-files", of_open_files);
     cases.run("all-on-one", all_on_one);
     cases.run("in-the-way", in_the_way);
-    cases.run("given-back", given_back);
+    // It gives rights up.
+    cases.run_in_child("given-back", 60, given_back);
     cases.run("changed", changed);
     cases.run("given-back-soon", given_back_soon);
     cases.verdict()

@@ -192,6 +192,8 @@ fn verify(a: &Arranged) {
     take("long packet", a.packets[0], &long[..PAGE]);
     take("its end", a.packets[0], &long[PAGE..]);
     take("behind the packets", a.packets[0], b"stream");
+    put(a.packets[1], b"more");
+    take("behind all of it", a.packets[0], b"more");
 
     check::same("poll of a full pipe", &0, &sys::poll(a.full[1], output));
     check::same("write to a full pipe", &AGAIN, &sys::write(a.full[1], b"x"));
@@ -204,6 +206,8 @@ fn verify(a: &Arranged) {
     );
     (0..4).for_each(|i| take("small packet", a.tiny[0], &[i]));
     take("large pipe", a.big[0], &bytes(BIG));
+    put(a.big[1], b"more");
+    take("behind the large pipe", a.big[0], b"more");
 
     let hup = input | libc::POLLHUP;
     check::same("poll without writer", &hup, &sys::poll(a.no_writer, input));
@@ -228,6 +232,8 @@ fn verify(a: &Arranged) {
     take("the first end", reader, b"x");
 
     take("spliced pages", a.spliced[0], &bytes(6000));
+    check::need("close", sys::close(a.spliced[1]));
+    take("behind the last writer", a.spliced[0], b"");
 }
 
 fn main() -> ExitCode {
@@ -237,8 +243,14 @@ fn main() -> ExitCode {
 
     let back: Back = life.checkpoint();
 
-    for (fd, is) in table() {
-        check::same(&format!("descriptor {fd}"), &before.get(&fd), &Some(&is));
+    let now = table();
+    check::same(
+        "descriptors",
+        &Vec::from_iter(before.keys()),
+        &Vec::from_iter(now.keys()),
+    );
+    for (fd, is) in &now {
+        check::same(&format!("descriptor {fd}"), &before.get(fd), &Some(is));
     }
     verify(&arranged);
     check::detail(format!("{back:?}, {} descriptors", before.len()));

@@ -34,6 +34,7 @@ fn child(scene: &Scene, name: &str, arrange: impl FnOnce()) -> Result<i32, Strin
     }
     arrange();
     let before = who();
+    scene.announce();
     scene.wait();
     let done = same(name, &before);
     if let Err(why) = &done {
@@ -55,6 +56,7 @@ fn daemon(scene: &Scene) -> Result<(), String> {
         child(scene, "odd", become_odd)?,
         child(scene, "capable", || set_caps(0, BIND | SETPCAP, 0))?,
     ];
+    scene.announce();
     scene.wait();
     finish(&pids)?;
     same("root", &before)
@@ -65,6 +67,7 @@ fn upside_down(scene: &Scene) -> Result<(), String> {
     let pid = child(scene, "root", || ())?;
     become_odd();
     let before = who();
+    scene.announce();
     scene.wait();
     finish(&[pid])?;
     same("odd", &before)
@@ -88,12 +91,14 @@ fn threads(scene: &Scene) -> Result<(), String> {
                 prctl(libc::PR_SET_PDEATHSIG, &[10]);
                 there.wait();
                 let before = who();
+                scene.announce();
                 scene.wait();
                 same("thread", &before)
             })
         });
         there.wait();
         let undumpable = who();
+        scene.announce();
         scene.wait();
         for other in others {
             other.join().map_err(|_| "it panicked".to_string())??;
@@ -105,29 +110,19 @@ fn threads(scene: &Scene) -> Result<(), String> {
     })
 }
 
+const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
+    Act {
+        name,
+        play,
+        waits: 100,
+        there: 0,
+    }
+}
+
+/// Victims; all of their tasks have arranged what they are before an image is taken.
 pub const ACTS: &[Act] = &[
-    Act {
-        name: "openers",
-        play: openers,
-        waits: 100,
-        there: false,
-    },
-    Act {
-        name: "daemon",
-        play: daemon,
-        waits: 100,
-        there: false,
-    },
-    Act {
-        name: "upside-down",
-        play: upside_down,
-        waits: 100,
-        there: false,
-    },
-    Act {
-        name: "threads",
-        play: threads,
-        waits: 100,
-        there: false,
-    },
+    act("openers", openers).all_there(4),
+    act("daemon", daemon).all_there(5),
+    act("upside-down", upside_down).all_there(2),
+    act("threads", threads).all_there(5),
 ];

@@ -81,6 +81,7 @@ fn child(
         // Two descriptors of one open file are that again.
         // SAFETY: duplicates a descriptor of ours.
         let twin = unsafe { libc::dup(files[0].as_raw_fd()) };
+        scene.announce();
         scene.wait();
         show(&files, all)?;
         // SAFETY: moves the position of a descriptor of ours.
@@ -131,6 +132,7 @@ pub fn openers(scene: &Scene) -> Result<(), String> {
         child(scene, heir, true)?,
         child(scene, opened_by_user, false)?,
     ];
+    scene.announce();
     scene.wait();
     finish(&pids)?;
     show(&files, true)

@@ -40,6 +40,7 @@ fn strict(scene: &Scene) -> Result<(), String> {
     let mut byte = [0u8];
     say(7)?;
     sys::read(answer[0], &mut byte).map_err(text)?;
+    scene.announce();
     scene.wait();
     say(41)?;
     sys::read(answer[0], &mut byte).map_err(text)?;
@@ -67,6 +68,7 @@ fn family(scene: &Scene) -> Result<(), String> {
         } else {
             add(GROUP, errno, bpf::LOG)
         };
+        scene.announce();
         scene.wait();
         let done = added.and_then(|_| sees("child", wanted));
         if let Err(why) = &done {
@@ -80,6 +82,7 @@ fn family(scene: &Scene) -> Result<(), String> {
         child(44, [42, 44, 0]),
     ];
     add(USER, 45, 0)?;
+    scene.announce();
     scene.wait();
     for pid in pids {
         match sys::wait_for(pid?, 20) {
@@ -121,6 +124,7 @@ fn threads(scene: &Scene) -> Result<(), String> {
         let tid = reports.recv().unwrap_or(0);
         others.push((tell, other, tid));
     }
+    scene.announce();
     scene.wait();
     for (tell, _, tid) in &others {
         let _ = tell.send(());
@@ -153,23 +157,18 @@ fn threads(scene: &Scene) -> Result<(), String> {
     }
 }
 
+const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act {
+    Act {
+        name,
+        play,
+        waits: 100,
+        there: 0,
+    }
+}
+
+/// Victims; all of their filters are there before an image is taken.
 pub const ACTS: &[Act] = &[
-    Act {
-        name: "strict",
-        play: strict,
-        waits: 100,
-        there: false,
-    },
-    Act {
-        name: "family",
-        play: family,
-        waits: 100,
-        there: false,
-    },
-    Act {
-        name: "threads",
-        play: threads,
-        waits: 100,
-        there: false,
-    },
+    act("strict", strict).there(),
+    act("family", family).all_there(4),
+    act("threads", threads).there(),
 ];

@@ -230,7 +230,7 @@ impl Engine {
         }
         let start = Instant::now();
         let limit = Duration::from_secs(60 * pace::factor());
-        while !has_ended(pid) && start.elapsed() < limit {
+        while !sys::has_ended(pid) && start.elapsed() < limit {
             std::thread::sleep(Duration::from_micros(500));
         }
         // Until it is waited for, it has its name.
@@ -283,16 +283,6 @@ impl Engine {
             self.cell(counter).fetch_add(1, Ordering::Relaxed);
         }
         DONE
-    }
-}
-
-/// Has this child ended? It can still be waited for.
-fn has_ended(pid: i32) -> bool {
-    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the kernel writes into a zeroed structure.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, how) != 0 || info.si_pid() != 0
     }
 }
 

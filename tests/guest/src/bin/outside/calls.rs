@@ -256,7 +256,7 @@ pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> 
         name,
         play,
         waits: SLEEP,
-        there: false,
+        there: 0,
     }
 }
 

@@ -145,8 +145,8 @@ fn netlink_receives(scene: &Scene) -> Result<(), String> {
     receives(scene, made(libc::SYS_socket, &args)?)
 }
 
-/// The sockets are in no image, nor what was interrupted.
-const WORD: &str = "not supported";
+/// The sockets are in no image, which is found before what was interrupted.
+const WORD: &str = "sockets other than local ones are not supported";
 
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[

@@ -33,13 +33,16 @@ pub struct Wait {
     counts: bool,
     /// How many times its duration it may last.
     patience: u64,
+    /// It sleeps by time that processors have worked: more of them, more time.
+    of_processors: bool,
 }
 
 const fn counted(name: &'static str) -> Wait {
     Wait {
         name,
-        counts: true,
         patience: 2,
+        counts: true,
+        of_processors: false,
     }
 }
 
@@ -47,8 +50,9 @@ const fn counted(name: &'static str) -> Wait {
 const fn kept(name: &'static str) -> Wait {
     Wait {
         name,
-        counts: false,
         patience: 2,
+        counts: false,
+        of_processors: false,
     }
 }
 
@@ -63,6 +67,7 @@ pub const WAITS: &[Wait] = &[
     // Its images are looked at elsewhere. A processor may be busy with others.
     Wait {
         patience: 20,
+        of_processors: true,
         ..kept("remaining-sleep-cpu")
     },
     counted("remaining-poll"),
@@ -201,10 +206,11 @@ pub fn goes_on(wait: &Wait) -> Case {
 /// How many times longer those sleep that are restarted late.
 const LONGER: u64 = 5;
 
-/// A victim that is killed when most of its sleep is over, and restarted. It must not
-/// sleep as long as all of it once more.
+/// A victim that is killed when most of its sleep is over, and restarted later. It must not
+/// sleep as long as all of it once more, nor less than what was left of it.
 fn late(wait: &Wait) -> Result<(), String> {
     let scene = Scene::new(&format!("late-{}", wait.name));
+    let begun = Instant::now();
     let victim = scene.start(wait.act()?.play)?;
     scene.pause(duration() / 4 * 3);
     // Killed, so that only one of both sleeps.
@@ -213,9 +219,21 @@ fn late(wait: &Wait) -> Result<(), String> {
         Ended::Signal(libc::SIGKILL) => {}
         other => return Err(format!("the victim ended with {other:?}")),
     }
+    // Those who know the end, and those with what was left.
+    scene.pause(duration() / 16);
     let start = Instant::now();
     scene.restart(&image, wait.patience * duration())?;
     let passed = start.elapsed();
+    let least = match remaining(&image)? {
+        Some(left) if wait.counts => left,
+        None if wait.counts => return Err("the image does not tell what is left".into()),
+        _ if wait.of_processors => Duration::ZERO,
+        // The pause, too, is over for those who know the end.
+        _ => Duration::from_millis(duration()).saturating_sub(start - begun),
+    };
+    if passed + JIFFIES < least {
+        return Err(format!("restarted, it lasted {passed:?}, not {least:?}"));
+    }
     if passed >= Duration::from_millis(wait.patience * duration() / 2) {
         return Err(format!("restarted, it lasted {passed:?}"));
     }

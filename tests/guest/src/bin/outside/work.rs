@@ -127,7 +127,7 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: BUSY,
-        there: false,
+        there: 0,
     }
 }
 

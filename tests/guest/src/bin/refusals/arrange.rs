@@ -297,7 +297,11 @@ pub const THINGS: &[Thing] = &[
     thing("fd-fifo-unlinked", unlinked_fifo, &["unlinked"]),
     thing("fd-epoll-shared", shared_epoll, &["epoll is also held"]),
     thing("fd-epoll-busy", busy_epoll, &["polls devices busily"]),
-    thing("fd-epoll-socket", epoll_of_socket, &["socket"]),
+    thing(
+        "fd-epoll-socket",
+        epoll_of_socket,
+        &["a local socket that is not one of a pair"],
+    ),
     thing(
         "fd-epoll-closed-file",
         epoll_of_a_closed_file,
@@ -348,7 +352,7 @@ pub const THINGS: &[Thing] = &[
     thing(
         "fd-message-queue",
         message_queue,
-        &["queue", "refusals", "file system"],
+        &["has no path in a file system"],
     ),
     Thing {
         errnos: &[libc::EDEADLK],
@@ -362,6 +366,14 @@ pub const THINGS: &[Thing] = &[
             &["is to read it"],
         )
     },
-    thing("fd-device", device, &["kmsg", "device"]),
-    thing("fd-block-device", block_device, &["zram0", "device"]),
+    thing(
+        "fd-device",
+        device,
+        &["this character device is not supported"],
+    ),
+    thing(
+        "fd-block-device",
+        block_device,
+        &["block devices are not supported"],
+    ),
 ];

@@ -69,6 +69,6 @@ pub const THINGS: &[Thing] = &[
     thing(
         "fd-memfd-hugetlb",
         memfd_huge,
-        &["memfd", "unlinked", "deleted", "no path"],
+        &["the file has been unlinked"],
     ),
 ];

@@ -92,8 +92,14 @@ fn main() -> ExitCode {
 
     let back: Back = life.checkpoint();
 
-    for (fd, is) in table() {
-        check::same(&format!("descriptor {fd}"), &before.get(&fd), &Some(&is));
+    let now = table();
+    check::same(
+        "descriptors",
+        &Vec::from_iter(before.keys()),
+        &Vec::from_iter(now.keys()),
+    );
+    for (fd, is) in &now {
+        check::same(&format!("descriptor {fd}"), &before.get(fd), &Some(is));
     }
     verify(&arranged);
     check::detail(format!("{back:?}, {} descriptors", before.len()));

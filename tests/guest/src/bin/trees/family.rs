@@ -103,6 +103,7 @@ fn generations(scene: &Scene) -> Result<(), String> {
             0 => None,
             _ => Some(child(|| generation(scene, left - 1))?),
         };
+        scene.announce();
         scene.wait();
         same("process id", sys::getpid(), me)?;
         // The first one was restarted under another id.
@@ -127,6 +128,7 @@ fn children_of_threads(scene: &Scene) -> Result<(), String> {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
             let pid = child(|| {
+                scene.announce();
                 scene.wait();
                 Ok(())
             })?;
@@ -138,6 +140,7 @@ fn children_of_threads(scene: &Scene) -> Result<(), String> {
             }
         });
         let pid = child(|| {
+            scene.announce();
             scene.wait();
             Ok(())
         })?;
@@ -206,6 +209,7 @@ fn groups(scene: &Scene) -> Result<(), String> {
         child(|| {
             body()?;
             let (g, s) = (group(), session());
+            scene.announce();
             scene.wait();
             same(&format!("{what}: group"), group(), g)?;
             same(&format!("{what}: session"), session(), s)
@@ -241,6 +245,7 @@ fn groups(scene: &Scene) -> Result<(), String> {
     ends_well(without)?;
     scene.pause(60);
     ends_well(gone)?;
+    scene.announce();
     scene.wait();
     // Nobody stands in for those that are gone.
     for pid in [gone, without] {
@@ -362,7 +367,7 @@ fn crowd(scene: &Scene, size: usize) -> Result<(), String> {
         child(|| {
             scene.announce();
             while !scene.finished() {
-                scene.pause(if size > 100 { 200 * pace::factor() } else { 2 });
+                scene.pause(if size > 100 { 200 * pace::factor() } else { 20 });
             }
             Ok(())
         })
@@ -377,19 +382,19 @@ pub const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> 
         name,
         play,
         waits: TIME,
-        there: false,
+        there: 0,
     }
 }
 
 /// Victims with children.
 pub const ACTS: &[Act] = &[
     act("children", children),
-    act("generations", generations),
-    act("children-of-threads", children_of_threads),
+    act("generations", generations).all_there(5),
+    act("children-of-threads", children_of_threads).all_there(2),
     act("zombies", zombies).there(),
-    act("groups-and-sessions", groups_below_a_subreaper),
+    act("groups-and-sessions", groups_below_a_subreaper).all_there(6),
     act("forks", forks),
     act("spawns", spawns),
     act("ping-pong", ping_pong),
-    act("children-many", many),
+    act("children-many", many).all_there(100),
 ];

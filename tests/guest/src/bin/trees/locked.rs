@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ckpt_guest::act::Act;
 use ckpt_guest::life::c_path;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
 
@@ -82,6 +83,8 @@ fn waited_for(scene: &Scene) -> Result<(), String> {
     })?;
     scene.announce();
     scene.wait();
+    // One that has got a lock has the time to end.
+    scene.pause(100 * pace::factor());
     for pid in [ranged, wholly] {
         // SAFETY: looks at a child of ours, and stores nothing.
         let ended = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };

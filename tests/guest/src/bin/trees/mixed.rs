@@ -37,6 +37,7 @@ fn lose_parent(scene: &Scene) -> Result<(), String> {
                 let _ = ask.send(());
                 (parent(), answered.recv().unwrap_or(-1))
             };
+            scene.announce();
             scene.wait();
             let before = both();
             if before != (mother, mother) {
@@ -84,6 +85,7 @@ fn directory(scene: &Scene) -> Result<(), String> {
     thread::scope(|scope| {
         let (first, second) = (&first, &second);
         let other = scope.spawn(move || {
+            scene.announce();
             scene.wait();
             is("the thread", first)?;
             match mask(0o22) {
@@ -95,6 +97,7 @@ fn directory(scene: &Scene) -> Result<(), String> {
             let _ = asked.recv();
             is("the thread, later,", first)
         });
+        scene.announce();
         scene.wait();
         if answered.recv().is_ok() {
             is("the process", second)?;
@@ -128,6 +131,7 @@ fn ignored(scene: &Scene) -> Result<(), String> {
                 sys::plain(libc::SYS_tkill, &[me, signal as usize])
                     .map_err(|e| format!("tkill: {e}"))?;
             }
+            scene.announce();
             scene.wait();
             let got = [wait(), wait()];
             let want = [libc::SIGURG, libc::SIGWINCH].map(|s| Ok(s as usize));
@@ -143,7 +147,7 @@ fn ignored(scene: &Scene) -> Result<(), String> {
 
 /// Victims with both.
 pub const ACTS: &[Act] = &[
-    act("threads-lose-parent", lose_parent),
-    act("threads-directory", directory),
-    act("threads-ignored-signal", ignored),
+    act("threads-lose-parent", lose_parent).there(),
+    act("threads-directory", directory).all_there(2),
+    act("threads-ignored-signal", ignored).there(),
 ];

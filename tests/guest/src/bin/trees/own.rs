@@ -180,6 +180,8 @@ fn set_process(nr: u64) -> Result<(), String> {
 /// Has them until the end.
 fn keeps(scene: &Scene, who: &str) -> Result<(), String> {
     let before = values();
+    // Not before: whoever reads procfs has a file that is in no image.
+    scene.announce();
     scene.wait();
     for (name, now) in values() {
         if before.get(name) != Some(&now) {
@@ -252,6 +254,7 @@ fn interval_timers(scene: &Scene) -> Result<(), String> {
             let args = [which, set.as_ptr() as usize, 0];
             had("setitimer", plain(libc::SYS_setitimer, &args))?;
         }
+        scene.announce();
         scene.wait();
         for which in TIMERS {
             let [value, interval] = interval_timer(which)?;
@@ -296,10 +299,12 @@ fn sequences(scene: &Scene) -> Result<(), String> {
         thread::scope(|scope| {
             let other = scope.spawn(move || {
                 has_sequences("before")?;
+                scene.announce();
                 scene.wait();
                 has_sequences(who)
             });
             has_sequences("before")?;
+            scene.announce();
             scene.wait();
             has_sequences(who)?;
             other.join().map_err(|_| "it panicked")?
@@ -321,6 +326,7 @@ fn reaper_below(scene: &Scene) -> Result<(), String> {
         let middle = child(|| {
             let mother = sys::getpid();
             child(|| {
+                scene.announce();
                 // Its mother ends at the end of the victim.
                 while parent() == mother {
                     scene.pause(1);
@@ -344,15 +350,15 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: TIME,
-        there: false,
+        there: 0,
     }
 }
 
 /// Victims whose tasks have something for themselves.
 pub const ACTS: &[Act] = &[
     act("own-registers", registers).there(),
-    act("own-values", own_values),
-    act("own-interval-timers", interval_timers),
-    act("own-sequences", sequences),
-    act("reaper-below", reaper_below),
+    act("own-values", own_values).all_there(4),
+    act("own-interval-timers", interval_timers).there(),
+    act("own-sequences", sequences).all_there(4),
+    act("reaper-below", reaper_below).there(),
 ];

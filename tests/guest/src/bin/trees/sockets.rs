@@ -111,6 +111,7 @@ fn heirs(scene: &Scene) -> Result<(), String> {
         let me = sys::getpid();
         child(|| {
             one.write_all(b"from me").map_err(io)?;
+            scene.announce();
             scene.wait();
             while parent() == me {
                 scene.pause(1);
@@ -137,4 +138,7 @@ fn heirs(scene: &Scene) -> Result<(), String> {
 }
 
 /// Victims with sockets.
-pub const ACTS: &[Act] = &[act("sockets-talk", talk), act("sockets-heirs", heirs)];
+pub const ACTS: &[Act] = &[
+    act("sockets-talk", talk),
+    act("sockets-heirs", heirs).there(),
+];

@@ -65,7 +65,7 @@ fn states(pid: i32) -> String {
 }
 
 /// A moment after a checkpoint a task is on its way back to where it stood.
-fn is_stopped(pid: i32, threads: usize) -> Result<(), String> {
+pub fn is_stopped(pid: i32, threads: usize) -> Result<(), String> {
     let mut now = String::new();
     for _ in 0..20_000 {
         now = states(pid);
@@ -150,6 +150,7 @@ fn children(scene: &Scene) -> Result<(), String> {
     // One that comes while it is stopped waits.
     signal(asked, libc::SIGUSR1).and(signal(continued, libc::SIGCONT))?;
     would_tell(continued, libc::WCONTINUED);
+    scene.announce();
     scene.wait();
     // A second time, as long as nobody else has asked.
     is_stopped(asked, 1)?;
@@ -247,7 +248,7 @@ fn first() -> Case {
 
 /// Victims with children that are stopped.
 pub const ACTS: &[Act] = &[
-    act("stopped-children", children),
+    act("stopped-children", children).there(),
     act("stopped-often", often),
 ];
 

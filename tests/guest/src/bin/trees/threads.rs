@@ -331,7 +331,7 @@ fn crowd(scene: &Scene, size: u64) -> Result<(), String> {
             let body = move || {
                 scene.announce();
                 while !scene.finished() {
-                    scene.pause(if size > 100 { 200 * pace::factor() } else { 2 });
+                    scene.pause(if size > 100 { 200 * pace::factor() } else { 20 });
                 }
                 sum.fetch_add(nr, Ordering::Relaxed);
             };
@@ -352,7 +352,7 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: TIME,
-        there: false,
+        there: 0,
     }
 }
 
@@ -364,9 +364,9 @@ pub const ACTS: &[Act] = &[
         name: "threads-sleep",
         play: sleepers,
         waits: 900,
-        there: false,
+        there: 0,
     },
     act("threads-signals", signals).there(),
     act("threads-short-lived", short_lived),
-    act("threads-many", many),
+    act("threads-many", many).all_there(100),
 ];

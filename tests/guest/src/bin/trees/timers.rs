@@ -132,6 +132,7 @@ fn process(scene: &Scene) -> Result<(), String> {
         timer::block(bit(signo())).map_err(|e| format!("block: {e}"))?;
         let id = make(SIGEV_SIGNAL, 0, 0)?;
         start(id, MILLI, MILLI)?;
+        scene.announce();
         let mut left = 3;
         while left > 0 {
             // By its own time: the clock goes on where there is only an image.
@@ -162,6 +163,7 @@ fn children(scene: &Scene) -> Result<(), String> {
             return Err(format!("{who}: timers {long} and {id}"));
         }
         start(id, MILLI, millis * MILLI)?;
+        scene.announce();
         listen(scene, who, id, value)?;
         runs(who, long, (800 + value) * SECOND)
     };
@@ -227,16 +229,16 @@ const fn act(name: &'static str, play: fn(&Scene) -> Result<(), String>) -> Act 
         name,
         play,
         waits: TIME,
-        there: false,
+        there: 0,
     }
 }
 
 /// Victims with timers.
 pub const ACTS: &[Act] = &[
-    act("timers-of-threads", threads),
-    act("timers-of-a-process", process),
-    act("timers-of-children", children),
-    act("timers-of-threads-of-children", threads_of_a_child),
+    act("timers-of-threads", threads).there(),
+    act("timers-of-a-process", process).there(),
+    act("timers-of-children", children).all_there(2),
+    act("timers-of-threads-of-children", threads_of_a_child).all_there(2),
 ];
 
 /// Cases.

@@ -279,6 +279,7 @@ fn timers(scene: &Scene) -> Result<(), String> {
         };
         // SAFETY: reads a structure of ours.
         unsafe { libc::setrlimit(libc::RLIMIT_CPU, &limit) };
+        scene.announce();
         never_less(scene)?;
         for (nr, armed) in armed.into_iter().enumerate() {
             let (id, at) = armed.map_err(|e| format!("timer {nr}: {e}"))?;
@@ -304,6 +305,6 @@ fn timers_of_a_child(scene: &Scene) -> Result<(), String> {
 pub const ACTS: &[Act] = &[
     act("times", times).there(),
     act("times-of-the-ended", ended).there(),
-    act("times-of-timers", timers),
-    act("times-of-a-child", timers_of_a_child),
+    act("times-of-timers", timers).there(),
+    act("times-of-a-child", timers_of_a_child).there(),
 ];

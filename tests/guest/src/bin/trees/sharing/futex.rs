@@ -51,6 +51,7 @@ fn is_asleep(pid: i32) -> bool {
 /// the two is made. That is when the kernel would otherwise choose where they wait.
 pub fn at_a_futex(scene: &Scene) -> Result<(), String> {
     let pid = start_on_memory(waiter, VM)?;
+    scene.announce();
     scene.wait();
     GO.store(1, SeqCst);
     until(scene, "the waiter", || WAITS.load(SeqCst) == 1)?;

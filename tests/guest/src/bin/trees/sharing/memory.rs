@@ -19,6 +19,7 @@ use super::FS;
 use super::HANDLERS;
 use super::VM;
 use crate::family::ends_well;
+use crate::stops::is_stopped;
 
 /// What processes with the same memory say to each other.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
@@ -117,7 +118,9 @@ pub fn stopped(scene: &Scene) -> Result<(), String> {
     // SAFETY: an int of ours.
     unsafe { libc::waitpid(last, &mut status, libc::WUNTRACED) };
     send(last, libc::SIGUSR2)?;
+    scene.announce();
     scene.wait();
+    is_stopped(last, 1)?;
     if HANDLED.load(SeqCst) != 0 {
         return Err("the signal did not wait".to_string());
     }
@@ -170,6 +173,7 @@ pub fn on_memory(scene: &Scene, flags: i32) -> Result<(), String> {
             nap();
         }
     });
+    scene.announce();
     scene.wait();
     let rounds = ROUNDS.load(SeqCst);
     until(scene, "a round", || ROUNDS.load(SeqCst) > rounds + 4)?;

@@ -61,29 +61,34 @@ fn nap() {
 
 /// Victims that share.
 pub const ACTS: &[Act] = &[
-    act("shared-descriptors", descriptors),
-    act("shared-directories", directories),
-    act("shared-by-a-thread", of_a_thread),
-    act("shared-memory", |scene| on_memory(scene, VM)),
-    act("shared-handlers", |scene| on_memory(scene, VM | HANDLERS)),
-    act("shared-handlers-stopped", stopped),
-    act("shared-memory-futex", at_a_futex),
+    act("shared-descriptors", descriptors).all_there(3),
+    act("shared-directories", directories).all_there(3),
+    act("shared-by-a-thread", of_a_thread).all_there(4),
+    act("shared-memory", |scene| on_memory(scene, VM)).there(),
+    act("shared-handlers", |scene| on_memory(scene, VM | HANDLERS)).there(),
+    act("shared-handlers-stopped", stopped).there(),
+    act("shared-memory-futex", at_a_futex).there(),
     act("shared-memory-descriptors", |scene| {
         on_memory(scene, VM | FILES)
-    }),
-    act("shared-memory-umask", |scene| on_memory(scene, VM | FS)),
+    })
+    .there(),
+    act("shared-memory-umask", |scene| on_memory(scene, VM | FS)).there(),
     act("shared-memory-descriptors-umask", |scene| {
         on_memory(scene, VM | FILES | FS)
-    }),
+    })
+    .there(),
     act("shared-handlers-descriptors", |scene| {
         on_memory(scene, VM | HANDLERS | FILES)
-    }),
+    })
+    .there(),
     act("shared-handlers-umask", |scene| {
         on_memory(scene, VM | HANDLERS | FS)
-    }),
+    })
+    .there(),
     act("shared-all", |scene| {
         on_memory(scene, VM | HANDLERS | FILES | FS)
-    }),
+    })
+    .there(),
 ];
 
 /// Sharing with those who are not in the image.

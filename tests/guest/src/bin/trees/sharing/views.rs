@@ -47,20 +47,27 @@ fn answer(scene: &Scene) -> Result<(), String> {
 
 /// A table that two processes have, and a third one has not.
 pub fn descriptors(scene: &Scene) -> Result<(), String> {
+    let asked = sys::pipe(0).map_err(|e| format!("pipe: {e}"))?;
     let other = clone(0, || {
-        scene.wait();
-        scene.pause(50);
+        // Nobody else is left to write when the first process fails.
+        let _ = sys::close(asked[1]);
+        scene.announce();
+        // By then the others have it.
+        sys::read(asked[0], &mut [0]).map_err(|e| format!("read: {e}"))?;
         match is_open(ASKED) {
             true => Err("a descriptor of others".to_string()),
             false => Ok(()),
         }
     })?;
     let with = clone(FILES, || {
+        scene.announce();
         scene.wait();
         answer(scene)
     })?;
+    scene.announce();
     scene.wait();
     ask(scene)?;
+    sys::write(asked[1], b"x").map_err(|e| format!("write: {e}"))?;
     ends_well(with)?;
     ends_well(other)
 }
@@ -83,6 +90,7 @@ pub fn directories(scene: &Scene) -> Result<(), String> {
     umask(0o022);
     let with = clone(FS, || {
         let third = clone(FILES, || {
+            scene.announce();
             scene.wait();
             let mask = umask(0);
             if mask != 0o022 {
@@ -90,12 +98,14 @@ pub fn directories(scene: &Scene) -> Result<(), String> {
             }
             answer(scene)
         })?;
+        scene.announce();
         scene.wait();
         until(scene, "the directory", || here().ends_with(b"/below"))?;
         ask(scene)?;
         umask(0o027);
         ends_well(third)
     })?;
+    scene.announce();
     scene.wait();
     std::env::set_current_dir(&below).map_err(|e| format!("chdir: {e}"))?;
     ends_well(with)?;
@@ -118,10 +128,12 @@ pub fn of_a_thread(scene: &Scene) -> Result<(), String> {
             std::env::set_current_dir(&below).map_err(|e| format!("chdir: {e}"))?;
             sys::dup_to(1, 80, libc::O_CLOEXEC).map_err(|e| format!("dup: {e}"))?;
             let child = clone(FILES | FS, || {
+                scene.announce();
                 scene.wait();
                 answer(scene)?;
                 until(scene, "the directory", || !here().ends_with(b"/own"))
             })?;
+            scene.announce();
             scene.wait();
             if !here().ends_with(b"/own") || !closes_on_exec(80) {
                 return Err("the thread has lost what it had".to_string());
@@ -133,12 +145,14 @@ pub fn of_a_thread(scene: &Scene) -> Result<(), String> {
         let other = scope.spawn(|| {
             unshare(FS)?;
             umask(0o011);
+            scene.announce();
             scene.wait();
             match umask(0) {
                 0o011 => Ok(()),
                 mask => Err(format!("the mask {mask:o}")),
             }
         });
+        scene.announce();
         scene.wait();
         for thread in [own, other] {
             thread.join().map_err(|_| "it panicked")??;
