@@ -25,6 +25,7 @@ use crate::kapi::sched;
 use crate::kapi::tree;
 use crate::kapi::tree::Seen;
 use crate::kapi::tree::State;
+use crate::res::seccomp;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::aref::ARef;
@@ -162,6 +163,12 @@ fn admit(task: &Seen, top: u32) -> Outcome {
         !park::has_io_uring(&task.task),
         EOPNOTSUPP,
         "io_uring is not supported",
+    )?;
+    // What it has asked would be asked once more.
+    ensure(
+        !park::has_seccomp_listener(&task.task),
+        EOPNOTSUPP,
+        seccomp::LISTENER,
     )?;
     // The parent of the first process may be anywhere: it is no part of the image.
     ensure(

@@ -288,6 +288,12 @@ pub(crate) fn has_io_uring(task: &Task) -> bool {
     unsafe { bindings::ckpt_has_io_uring(task.as_ptr()) }
 }
 
+/// Does somebody listen to what a filter of system calls of the task asks?
+pub(crate) fn has_seccomp_listener(task: &Task) -> bool {
+    // SAFETY: The task is held; the call takes the lock that its filters need.
+    unsafe { bindings::ckpt_has_seccomp_listener(task.as_ptr()) }
+}
+
 /// May the current task trace this one?
 pub(crate) fn may_trace(task: &Task) -> bool {
     // SAFETY: The task is held.

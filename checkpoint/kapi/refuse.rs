@@ -24,6 +24,9 @@ pub(crate) fn unsupported() -> Option<&'static str> {
         if bindings::ckpt_shares_io() {
             return Some("an I/O context shared with another task is not supported");
         }
+        if bindings::ckpt_traces_others() {
+            return Some("a task that traces another one is not supported");
+        }
         if bindings::ckpt_has_sem_undo() {
             return Some("undo lists of System V semaphores are not supported");
         }
@@ -75,6 +78,9 @@ pub(crate) fn in_the_way() -> Option<&'static str> {
             Some("the caller uses io_uring")
         } else if bindings::ckpt_syscall_dispatch() {
             Some("the caller uses system call user dispatch")
+        } else if bindings::ckpt_traces_others() {
+            // The program of the image would not know whom it traces.
+            Some("the caller traces another task")
         } else if bindings::ckpt_other_child_ns() {
             Some("children of the caller would enter another namespace")
         } else if bindings::ckpt_has_keyrings() {

@@ -31,6 +31,9 @@ use crate::kapi::task;
 use crate::objhash::Restored;
 use kernel::prelude::*;
 
+/// Why a filter that asks somebody is refused, also before its task stands still.
+pub(crate) const LISTENER: &str = "a listener of a seccomp filter is not supported";
+
 /// Refuses what cannot be saved.
 pub(crate) fn check() -> Outcome {
     ensure(
@@ -40,11 +43,7 @@ pub(crate) fn check() -> Outcome {
     )?;
     for filter in &seccomp::chain()? {
         let state = filter.state();
-        ensure(
-            !state.listener,
-            EOPNOTSUPP,
-            "a listener of a seccomp filter is not supported",
-        )?;
+        ensure(!state.listener, EOPNOTSUPP, LISTENER)?;
         ensure(
             !state.code.is_empty(),
             EOPNOTSUPP,

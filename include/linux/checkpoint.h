@@ -225,6 +225,8 @@ bool ckpt_rseq_slice(void);
 bool ckpt_has_mempolicy(void);
 bool ckpt_has_spec_ctrl(void);
 bool ckpt_has_io_uring(const struct task_struct *task);
+bool ckpt_traces_others(void);
+bool ckpt_has_seccomp_listener(struct task_struct *task);
 bool ckpt_in_execve(const struct task_struct *task);
 bool ckpt_has_sem_undo(void);
 bool ckpt_syscall_dispatch(void);

@@ -136,6 +136,7 @@ const struct sock_fprog_kern *seccomp_filter_state(struct seccomp_filter *filter
 struct seccomp_filter *seccomp_filter_new(const struct sock_fprog_kern *kprog,
 					  struct seccomp_filter *prev, bool log);
 void seccomp_filter_install(struct seccomp_filter *filter);
+bool seccomp_has_listener(struct task_struct *task);
 
 /* kernel/futex/core.c: has the current process chosen its private hash? */
 #ifdef CONFIG_FUTEX_PRIVATE_HASH

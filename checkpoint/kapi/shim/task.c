@@ -170,6 +170,20 @@ bool ckpt_has_io_uring(const struct task_struct *task)
 #endif
 }
 
+bool ckpt_traces_others(void)
+{
+	return !list_empty_careful(&current->ptraced);
+}
+
+bool ckpt_has_seccomp_listener(struct task_struct *task)
+{
+#ifdef CONFIG_SECCOMP_FILTER
+	return seccomp_has_listener(task);
+#else
+	return false;
+#endif
+}
+
 /* Only to tell why it does not stand still: the task itself changes the bits beside. */
 bool ckpt_in_execve(const struct task_struct *task)
 {

@@ -12,6 +12,7 @@ pub const LOG: usize = 2;
 pub const LONGEST: usize = 4096;
 
 const ALLOW: u64 = 0x7fff_0000;
+const ASK: u64 = 0x7fc0_0000;
 const ERRNO: u64 = 0x0005_0000;
 /// Loads the number of the system call.
 const LOAD: u64 = 0x20;
@@ -27,6 +28,16 @@ pub fn failing(calls: &[(libc::c_long, i32)]) -> Vec<u64> {
     }
     code.push(RETURN | ALLOW << 32);
     code
+}
+
+/// A filter that has whoever listens answer this call, and allows all others.
+pub fn asking(nr: libc::c_long) -> Vec<u64> {
+    vec![
+        LOAD,
+        0x15 | 1 << 24 | (nr as u64) << 32,
+        RETURN | ASK << 32,
+        RETURN | ALLOW << 32,
+    ]
 }
 
 /// A filter that lets a call fail whose argument of this number has this value.

@@ -19,6 +19,7 @@ mod refused;
 mod remaining;
 mod rights;
 mod sockets;
+mod supervised;
 mod toomany;
 mod unsaved;
 mod waits;
@@ -52,6 +53,7 @@ fn all(cases: &mut Cases, seed: u64) {
         .iter()
         .chain(cpu::CASES)
         .chain(refused::CASES)
+        .chain(supervised::CASES)
         .chain(rights::CASES)
         .chain(changing::CASES)
         .chain(unsaved::CASES)

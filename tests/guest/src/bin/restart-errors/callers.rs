@@ -58,6 +58,22 @@ pub fn child_namespace() -> Case {
     with("child-namespace", arrange, "would enter another namespace")
 }
 
+/// Who traces one of its children, which ends with it.
+pub fn tracer() -> Case {
+    let arrange = || {
+        let tracee = sys::fork()?;
+        if tracee == 0 {
+            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, &[libc::SIGKILL as usize]);
+            loop {
+                thread::park();
+            }
+        }
+        let args = [libc::PTRACE_SEIZE as usize, tracee as usize, 0, 0];
+        sys::plain(libc::SYS_ptrace, &args)
+    };
+    with("tracer", arrange, "traces another task")
+}
+
 pub fn keyrings() -> Case {
     with("keyring", odd::keyring, "keyrings of its thread or process")
 }
