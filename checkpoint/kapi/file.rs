@@ -188,16 +188,27 @@ pub(crate) fn write_back(file: &FileRef) -> Result {
             return Ok(());
         }
         let told = bindings::ckpt_file_wb_err(file.as_ptr());
-        // Errors from long ago, which nobody was told yet by this file, do not count.
+        let unseen = bindings::ckpt_file_unseen_wb_err(file.as_ptr());
+        // Errors from long ago, which nobody was told yet by this file, do not count here.
         let _ = bindings::file_check_and_advance_wb_err(file.as_ptr());
         let done = to_result(bindings::vfs_fsync(file.as_ptr(), 1));
         bindings::ckpt_file_set_wb_err(file.as_ptr(), told);
+        if unseen != 0 && done.is_ok() {
+            // That was no program: whoever opens it next is still to be told.
+            bindings::ckpt_file_renew_wb_err(file.as_ptr(), unseen);
+        }
         match done {
             // A file system that has nothing to write back.
             Err(EINVAL) => Ok(()),
             done => done,
         }
     }
+}
+
+/// Has writing back failed of which the program would be told by the next fsync(2)?
+pub(crate) fn has_untold_error(file: &FileRef) -> bool {
+    // SAFETY: The reference keeps the file and its pages; two words that may change.
+    unsafe { bindings::ckpt_file_untold_wb_err(file.as_ptr()) != 0 }
 }
 
 /// Sets the position as lseek(2) does, with the checks of the file system.

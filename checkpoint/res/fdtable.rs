@@ -36,12 +36,14 @@ pub(crate) fn check(ctx: &mut SaveCtx) -> Outcome {
         if file::identity(&file) == ctx.image {
             continue;
         }
-        let refuse = |errno, why| {
-            let failure = Failure::new(errno, why).at(Place::Fd(fd));
-            Err(failure
+        let named = |failure: Failure| {
+            let failure = failure.at(Place::Fd(fd));
+            failure
                 .about(&path::display_name(&file))
-                .of(crate::format::FILE))
+                .of(crate::format::FILE)
         };
+        let refuse = |errno, why| Err(named(Failure::new(errno, why)));
+        super::file::check_told(&file).map_err(named)?;
         if let Some(why) = super::filekind::refuse_early(&file) {
             return refuse(EOPNOTSUPP, why);
         }

@@ -162,6 +162,16 @@ fn write(ctx: &mut SaveCtx, file: &FileRef, objref: u32, fd: Option<u32>, mapped
     }
 }
 
+/// Refuses a file of which the next fsync(2) or msync(2) would tell that writing it back has
+/// failed: who opens it again would not be told, and hold its data for written.
+pub(super) fn check_told(file: &FileRef) -> Outcome {
+    ensure(
+        !(file::may_write(file) && file::has_untold_error(file)),
+        EIO,
+        "writing a file back has failed, and the program does not know it",
+    )
+}
+
 fn describe(
     ctx: &SaveCtx,
     file: &FileRef,

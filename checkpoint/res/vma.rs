@@ -29,6 +29,7 @@ use crate::format::mm::GUARD_CHUNK;
 use crate::format::IntoBytes;
 use crate::image::Written;
 use crate::kapi::common;
+use crate::kapi::path;
 use crate::kapi::vma;
 use crate::kapi::vma::bit;
 use crate::kapi::vma::Info;
@@ -106,6 +107,7 @@ fn save_at(ctx: &mut SaveCtx, mm: u32, vdso: u64, info: &Info) -> Outcome {
                 rec.how = vma_kind::SHARED;
                 let may_write = info.flags & bit(b::VMA_MAYWRITE_BIT) != 0;
                 super::shmem::check_mapping(file, may_write)?;
+                super::file::check_told(file).map_err(|f| f.about(&path::display_name(file)))?;
                 rec.file = super::file::save_shared(ctx, file).map_err(Failure::of_mapping)?;
             } else {
                 rec.how = vma_kind::FILE;

@@ -255,6 +255,25 @@ void ckpt_file_set_wb_err(struct file *file, errseq_t err)
 	spin_unlock(&file->f_lock);
 }
 
+/* An error that nobody at all has been told of */
+int ckpt_file_unseen_wb_err(struct file *file)
+{
+	errseq_t *err = &file->f_mapping->wb_err;
+
+	return errseq_sample(err) ? 0 : errseq_check(err, 0);
+}
+
+/* As if it happened now: all are told once more */
+void ckpt_file_renew_wb_err(struct file *file, int err)
+{
+	filemap_set_wb_err(file->f_mapping, err);
+}
+
+int ckpt_file_untold_wb_err(struct file *file)
+{
+	return filemap_check_wb_err(file->f_mapping, READ_ONCE(file->f_wb_err));
+}
+
 int ckpt_may_search(struct file *file)
 {
 	return file_permission(file, MAY_EXEC | MAY_CHDIR);

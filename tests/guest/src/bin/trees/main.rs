@@ -9,6 +9,7 @@ mod census;
 mod common;
 mod execs;
 mod family;
+mod fuse;
 mod killed;
 mod lent;
 mod locked;

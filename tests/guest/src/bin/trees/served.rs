@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files of a server in user space that does not answer: whoever restarts a tree has such a
-//! file, and so have those that are born for it, which close it. The restart can be ended.
+//! Files of a server in user space. One loses what is written to it. Another one does not
+//! answer: whoever restarts a tree has such a file, and so have those that are born for it,
+//! which close it. The restart can be ended.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -13,8 +13,6 @@ use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::life;
-use ckpt_guest::mem::Map;
-use ckpt_guest::mem::Spec;
 use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
@@ -23,136 +21,11 @@ use crate::census::newcomers;
 use crate::census::processes;
 use crate::family::child;
 use crate::family::ends_well;
+use crate::fuse::mount;
+use crate::fuse::unmount;
+use crate::fuse::Board;
 use crate::killed::reap;
 use crate::stress::Body;
-
-/// Requests of the FUSE protocol, as far as one file needs them.
-const LOOKUP: u32 = 1;
-const FORGET: u32 = 2;
-const GETATTR: u32 = 3;
-const OPEN: u32 = 14;
-const RELEASE: u32 = 18;
-const FLUSH: u32 = 25;
-const INIT: u32 = 26;
-const ACCESS: u32 = 34;
-const INTERRUPT: u32 = 36;
-const FORGETS: u32 = 42;
-/// Bytes in front of a request, and of an answer.
-const HEAD: usize = 40;
-const ANSWER: usize = 16;
-
-/// What the server and the test tell each other, in shared memory.
-#[repr(C)]
-struct Board {
-    /// Whose files are closed at once: the caller, and the command that has made it.
-    callers: [AtomicU64; 2],
-    /// How many others wait for that.
-    waiting: AtomicU64,
-}
-
-impl Board {
-    fn new() -> Result<&'static Self, String> {
-        let spec = Spec {
-            flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            ..Spec::default()
-        };
-        let map = Map::new(spec).map_err(|e| format!("mmap: {e}"))?;
-        // SAFETY: the mapping is zeros, stays for good, and is used for this alone.
-        Ok(unsafe { &*(map.addr as *const Self) })
-    }
-}
-
-impl Board {
-    fn is_caller(&self, pid: u32) -> bool {
-        let is_it = |caller: &AtomicU64| caller.load(Ordering::SeqCst) == u64::from(pid);
-        self.callers.iter().any(is_it)
-    }
-}
-
-/// The attributes of the root, or of the one file.
-fn attributes(node: u64) -> Vec<u8> {
-    let mode = if node == 1 {
-        libc::S_IFDIR | 0o755
-    } else {
-        libc::S_IFREG | 0o666
-    };
-    let words = [node, 0, 0, 0, 0, 0].map(u64::to_ne_bytes).concat();
-    // Nanoseconds, mode, links, owners, device, block size, flags.
-    let halves = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0];
-    [words, halves.map(u32::to_ne_bytes).concat()].concat()
-}
-
-/// What the server says to a request: an errno, or bytes. None: nothing.
-fn answer(board: &Board, opcode: u32, node: u64, pid: u32) -> Option<Result<Vec<u8>, i32>> {
-    let bytes = match opcode {
-        FORGET | FORGETS | INTERRUPT => return None,
-        FLUSH if !board.is_caller(pid) => {
-            board.waiting.fetch_add(1, Ordering::SeqCst);
-            return None;
-        }
-        FLUSH | RELEASE | ACCESS => Vec::new(),
-        // Version 7.31, and room for writes of a page.
-        INIT => [7, 31, 4096, 0, 0, 4096, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-            .map(u32::to_ne_bytes)
-            .concat(),
-        // Node, generation, and times for which all this holds.
-        LOOKUP => {
-            let entry = [2, 0, 60, 60, 0].map(u64::to_ne_bytes).concat();
-            [entry, attributes(2)].concat()
-        }
-        GETATTR => [[60, 0].map(u64::to_ne_bytes).concat(), attributes(node)].concat(),
-        OPEN => [1, 0].map(u64::to_ne_bytes).concat(),
-        _ => return Some(Err(libc::ENOSYS)),
-    };
-    Some(Ok(bytes))
-}
-
-/// Serves the file until the descriptor says that it is over.
-fn serve(board: &Board, fuse: i32) -> Result<(), String> {
-    let mut request = vec![0u8; 1 << 16];
-    loop {
-        let len = match sys::read(fuse, &mut request) {
-            Ok(len) if len >= HEAD => len,
-            Err(errno) if errno.0 == libc::EINTR || errno.0 == libc::ENOENT => continue,
-            Err(errno) if errno.0 == libc::ENODEV => return Ok(()),
-            other => return Err(format!("request: {other:?}")),
-        };
-        let half = |at: usize| {
-            let bytes = request[..len][at..at + 4].try_into().unwrap_or_default();
-            u32::from_ne_bytes(bytes)
-        };
-        let node = u64::from(half(16));
-        let Some(said) = answer(board, half(4), node, half(32)) else {
-            continue;
-        };
-        let (errno, bytes) = match said {
-            Ok(bytes) => (0, bytes),
-            Err(errno) => (-errno, Vec::new()),
-        };
-        let size = (ANSWER + bytes.len()) as u32;
-        let head = [&size.to_ne_bytes(), &errno.to_ne_bytes(), &request[8..16]].concat();
-        // Who was killed does not wait for it any more.
-        let _ = sys::write(fuse, &[head, bytes].concat());
-    }
-}
-
-/// Mounts the file system of a server, which is a child.
-fn mount(board: &Board, dir: &Path) -> Result<i32, String> {
-    let fuse = sys::open(c"/dev/fuse", libc::O_RDWR, 0).map_err(|e| format!("/dev/fuse: {e}"))?;
-    let options = format!("fd={fuse},rootmode=40000,user_id=0,group_id=0\0");
-    let (at, kind) = (life::c_path(dir), c"fuse".as_ptr() as usize);
-    let args = [
-        kind,
-        at.as_ptr() as usize,
-        kind,
-        0,
-        options.as_ptr() as usize,
-    ];
-    sys::plain(libc::SYS_mount, &args).map_err(|e| format!("mount: {e}"))?;
-    let server = child(|| serve(board, fuse))?;
-    sys::close(fuse).map_err(|e| format!("close: {e}"))?;
-    Ok(server)
-}
 
 /// A process with a child.
 fn two(scene: &Scene) -> Result<(), String> {
@@ -262,11 +135,8 @@ fn is_ended(command: bool) -> Case {
     let ended = ends_within(caller, Duration::from_secs(60 * pace::factor()));
     let took = start.elapsed();
     // Without the server nobody waits any more.
-    let _ = send(server, libc::SIGKILL);
+    unmount(server, &dir)?;
     let gone = ends_within(server, limit) && (ended || ends_within(caller, limit));
-    let at = life::c_path(&dir);
-    let args = [at.as_ptr() as usize, libc::MNT_DETACH as usize];
-    sys::plain(libc::SYS_umount2, &args).map_err(|e| format!("umount: {e}"))?;
     let start = Instant::now();
     while !newcomers(&before).is_empty() && start.elapsed() < limit {
         reap();
@@ -280,8 +150,84 @@ fn is_ended(command: bool) -> Case {
     }
 }
 
+/// Writes a page, and is told by fsync(2) in the end that it is lost.
+fn writes(scene: &Scene) -> Result<(), String> {
+    let path = life::c_path(&scene.dir.join("mount/file"));
+    let fd = sys::open(&path, libc::O_RDWR, 0).map_err(|e| format!("open: {e}"))?;
+    let written = sys::write(fd, &[7; 4096]);
+    if written != Ok(4096) {
+        return Err(format!("write: {written:?}"));
+    }
+    scene.announce();
+    while !scene.dir.join("ask").exists() {
+        scene.pause(1);
+    }
+    let told = sys::plain(libc::SYS_fsync, &[fd as usize]);
+    if told != Err(LOST) {
+        return Err(format!("fsync: {told:?}"));
+    }
+    scene.announce();
+    scene.wait();
+    Ok(())
+}
+
+/// What the server answers.
+const LOST: sys::Errno = sys::Errno(libc::ENOSPC);
+
+/// A file whose contents could not be written back, which its program would be told by its
+/// next fsync(2): it is refused until then.
+fn unwritten() -> Case {
+    if !Path::new("/dev/fuse").exists() {
+        return skip("this kernel has no FUSE");
+    }
+    let scene = Scene::new("tree-unwritten");
+    let (board, dir) = (Board::new()?, scene.dir.join("mount"));
+    board.no_write.store(LOST.0 as u64, Ordering::SeqCst);
+    std::fs::create_dir_all(&dir).map_err(|e| format!("mkdir: {e}"))?;
+    let server = mount(board, &dir)?;
+    let done = is_refused(&scene, board);
+    unmount(server, &dir)?;
+    let gone = ends_within(server, Duration::from_secs(10 * pace::factor()));
+    match done {
+        Ok(said) if gone => pass_with(said),
+        Ok(_) => Err("the server does not end".to_string()),
+        Err(why) => Err(why),
+    }
+}
+
+fn is_refused(scene: &Scene, board: &Board) -> Result<String, String> {
+    let victim = scene.start(writes)?;
+    let refused = scene.until_there().and_then(|()| {
+        // SAFETY: no memory is involved.
+        unsafe { libc::sync() };
+        for _ in 0..10_000 * pace::factor() {
+            if board.writes.load(Ordering::SeqCst) > 0 {
+                break;
+            }
+            scene.pause(1);
+        }
+        if board.writes.load(Ordering::SeqCst) == 0 {
+            return Err("nothing is written back".to_string());
+        }
+        victim.refuses(libc::EIO, "writing a file back has failed")
+    });
+    let saved = refused.and_then(|said| {
+        std::fs::write(scene.dir.join("ask"), "").map_err(|e| format!("ask: {e}"))?;
+        scene.until_all_there(2)?;
+        victim.checkpoint("told", 0)?;
+        Ok(said)
+    });
+    if saved.is_err() {
+        victim.end();
+        return saved;
+    }
+    victim.ends_well(0)?;
+    saved
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("unserved", || unserved(false)),
     ("unserved-command", || unserved(true)),
+    ("refused-unwritten", unwritten),
 ];
