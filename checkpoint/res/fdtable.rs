@@ -31,6 +31,7 @@ pub(crate) fn check(ctx: &mut SaveCtx) -> Outcome {
     let mut next = 0;
     while let Some((fd, file, _)) = fs::next_fd(next) {
         ctx.pipes.look(&file)?;
+        ctx.sockets.look(&file)?;
         next = fd.saturating_add(1);
         crate::kapi::sched::breathe()?;
         if file::identity(&file) == ctx.image {

@@ -23,6 +23,7 @@ use crate::objhash::Saved;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 
+pub(super) const WATCHED_ONLY: &str = "an epoll watches a file that no process of the image has";
 pub(super) const PIPE_HELD: &str = "a pipe is also held by a process that is not saved";
 
 /// A pipe that is saved: ends that there are, and ends that were met.
@@ -151,10 +152,7 @@ impl Met {
             return fail(held.why, held.fd, &held.name, format::FILE);
         }
         match self.watched.values().next() {
-            Some((fd, name)) => {
-                let why = "an epoll watches a file that no process of the image has";
-                fail(why, *fd, name, format::FILE)
-            }
+            Some((fd, name)) => fail(WATCHED_ONLY, *fd, name, format::FILE),
             None => Ok(()),
         }
     }

@@ -41,11 +41,13 @@ use crate::kapi::skb::Queue;
 use crate::kapi::socket;
 use crate::kapi::socket::Sock;
 use crate::kapi::socket::State;
+use crate::objhash::Saved;
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 
 const WHY: &str = "a socket is also held by a process that is not saved";
+const ELSEWHERE: &str = "the other end of a socket is held by a process that is not saved";
 const CHANGED: &str = "a socket has changed during the checkpoint, by another process";
 const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
 const OOB: &str = "out-of-band data in a socket is not supported";
@@ -86,6 +88,8 @@ pub(crate) struct Met {
     seen: RBTree<usize, (Seen, u32, KVec<u8>)>,
     /// Ends that no descriptor has led to yet.
     missing: RBTree<usize, ()>,
+    /// All that processes of the image have as a descriptor.
+    known: Saved,
 }
 
 impl Met {
@@ -94,7 +98,16 @@ impl Met {
         Self {
             seen: RBTree::new(),
             missing: RBTree::new(),
+            known: Saved::new(),
         }
+    }
+
+    /// A descriptor, before the first byte is written.
+    pub(super) fn look(&mut self, file: &FileRef) -> Result {
+        if let Some(sock) = Sock::of(file) {
+            self.known.refer(sock.identity())?;
+        }
+        Ok(())
     }
 
     /// Takes note of a socket that is at descriptor `fd` of a process, behind `end`.
@@ -111,8 +124,7 @@ impl Met {
     pub(crate) fn check(&self) -> Outcome {
         for (address, (seen, fd, name)) in &self.seen {
             let (errno, why) = if self.missing.get(address).is_some() {
-                let why = "the other end of a socket is held by a process that is not saved";
-                (EOPNOTSUPP, why)
+                (EOPNOTSUPP, ELSEWHERE)
             } else if seen.is_still()? {
                 continue;
             } else {
@@ -155,6 +167,10 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
 #[inline(never)]
 fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> Outcome {
     let refuse = |why| Err(Failure::new(EOPNOTSUPP, why));
+    if !ctx.sockets.known.knows(sock.identity()) {
+        // What waits in it is somebody else's, too: only an epoll has it here.
+        return refuse(WATCHED_ONLY);
+    }
     if let Some(why) = sock.odd() {
         return refuse(why);
     }
@@ -172,6 +188,10 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
         )?;
         if let Some(why) = peer.odd() {
             return refuse(why);
+        }
+        // What waits there is not for this process to read, and others would.
+        if !ctx.sockets.known.knows(peer.identity()) {
+            return refuse(ELSEWHERE);
         }
         let (number, new) = ctx.objects.refer(peer.identity())?;
         ensure(new, EBUSY, CHANGED)?;

@@ -8,12 +8,14 @@ use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::life;
+use ckpt_guest::rng;
 use ckpt_guest::sys;
 use ckpt_guest::victim::Scene;
 use ckpt_guest::victim::Victim;
 
 use crate::kills::Body;
 use crate::refused::Play;
+use crate::sockets::pair;
 
 /// The other user.
 pub const OTHER: u32 = 1234;
@@ -142,8 +144,16 @@ fn until(scene: &Scene, name: &str) {
 const END: i32 = 70;
 
 fn pipe_of_an_epoll(scene: &Scene) -> Result<(), String> {
+    of_an_epoll(scene, sys::pipe(0).map_err(|e| format!("pipe: {e}"))?)
+}
+
+fn socket_of_an_epoll(scene: &Scene) -> Result<(), String> {
+    of_an_epoll(scene, pair(libc::SOCK_STREAM)?.map(|fd| fd as i32))
+}
+
+/// The first end is watched by an epoll, and closed when somebody else has it.
+fn of_an_epoll(scene: &Scene, ends: [i32; 2]) -> Result<(), String> {
     let text = |what: &'static str| move |e: sys::Errno| format!("{what}: {e}");
-    let ends = sys::pipe(0).map_err(text("pipe"))?;
     sys::write(ends[1], SECRET.as_bytes()).map_err(text("write"))?;
     sys::dup_to(ends[0], END, 0).map_err(text("dup"))?;
     let epoll = sys::plain(libc::SYS_epoll_create1, &[0]).map_err(text("epoll"))?;
@@ -163,29 +173,31 @@ fn pipe_of_an_epoll(scene: &Scene) -> Result<(), String> {
     writer(scene, epoll as i32)
 }
 
-/// Only an epoll of the process knows the pipe; somebody else has its end.
-fn known_to_an_epoll() -> Case {
-    let scene = Scene::new("refused-pipe-of-an-epoll");
-    let victim = scene.start(pipe_of_an_epoll)?;
+/// Only an epoll of the process knows the pipe, or the socket; somebody else has its end.
+fn known_to_an_epoll(name: &'static str, play: Play, refusal: (i32, &str)) -> Case {
+    let scene = Scene::new(name);
+    let victim = scene.start(play)?;
     until(&scene, "made");
     let end = victim.descriptor(END)?;
     std::fs::write(scene.dir.join("taken"), "").map_err(|e| e.to_string())?;
     scene.until_there()?;
-    let done = is_not_told(&scene, &victim);
+    let done = is_not_told(&scene, &victim, refusal);
     let _ = sys::close(end);
     done
 }
+
+const UNREADABLE: (i32, &str) = (libc::EACCES, "can be read by no process of the image");
 
 /// An image must not tell more than its processes could see.
 fn unreadable(name: &'static str, play: Play) -> Case {
     let scene = Scene::new(name);
     let victim = scene.start(play)?;
     scene.until_there()?;
-    is_not_told(&scene, &victim)
+    is_not_told(&scene, &victim, UNREADABLE)
 }
 
-fn is_not_told(scene: &Scene, victim: &Victim<'_>) -> Case {
-    let said = victim.refuses(libc::EACCES, "can be read by no process of the image")?;
+fn is_not_told(scene: &Scene, victim: &Victim<'_>, (errno, word): (i32, &str)) -> Case {
+    let said = victim.refuses(errno, word)?;
     let image = std::fs::read(scene.dir.join("refused.img")).map_err(|e| e.to_string())?;
     if image
         .windows(SECRET.len())
@@ -281,8 +293,35 @@ fn saved(name: &'static str, play: Play) -> Case {
     pass()
 }
 
+/// What others have sent by the victim's end of a pair of sockets waits for somebody outside.
+/// The victim could not read it, and no byte of it may be in an image.
+fn unread_outside() -> Case {
+    let scene = Scene::new("refused-unread-outside");
+    let [end, outside] = pair(libc::SOCK_STREAM)?.map(|fd| fd as i32);
+    sys::dup_to(end, END, 0).map_err(|e| format!("dup: {e}"))?;
+    let victim = scene.start(|scene| {
+        scene.wait();
+        Ok(())
+    });
+    // Made when the victim has its own memory already.
+    let mut secret = [0u8; 64];
+    rng::Rng::new(u64::from(std::process::id())).fill(&mut secret);
+    let sent = sys::write(END, &secret);
+    let _ = (sys::close(END), sys::close(end));
+    let victim = victim?;
+    let said = victim.refuses(libc::EOPNOTSUPP, "the other end of a socket is held");
+    let _ = sys::close(outside);
+    victim.ends_well(0)?;
+    let image = std::fs::read(scene.dir.join("refused.img")).map_err(|e| e.to_string())?;
+    if sent != Ok(secret.len()) || image.windows(secret.len()).any(|part| part == secret) {
+        return Err(format!("sent {sent:?}, and it is in the image"));
+    }
+    pass_with(said?.trim())
+}
+
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
+    ("refused-unread-outside", unread_outside),
     ("refused-not-ours", || {
         not_ours("refused-not-ours", |scene| {
             scene.announce();
@@ -299,7 +338,14 @@ pub const CASES: &[(&str, Body)] = &[
         saved("empty-pipe-to-write", empty_pipe)
     }),
     ("dumpable-by-root", dumps_of_root),
-    ("refused-pipe-of-an-epoll", known_to_an_epoll),
+    ("refused-pipe-of-an-epoll", || {
+        known_to_an_epoll("refused-pipe-of-an-epoll", pipe_of_an_epoll, UNREADABLE)
+    }),
+    ("refused-socket-of-an-epoll", || {
+        let word = "an epoll watches a file that no process of the image has";
+        let refusal = (libc::EOPNOTSUPP, word);
+        known_to_an_epoll("refused-socket-of-an-epoll", socket_of_an_epoll, refusal)
+    }),
     ("refused-memory-to-write", || {
         unreadable("refused-memory-to-write", memory_to_write)
     }),
