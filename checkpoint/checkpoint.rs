@@ -30,6 +30,8 @@
 #[cfg(CONFIG_CHECKPOINT)]
 #[path = "../arch/x86/checkpoint/arch.rs"]
 mod arch;
+#[cfg_attr(not(CONFIG_CHECKPOINT), allow(dead_code))]
+mod charge;
 #[cfg(CONFIG_CHECKPOINT)]
 mod cradle;
 #[cfg(CONFIG_CHECKPOINT)]

@@ -14,6 +14,7 @@ use crate::ctx::save::Part;
 use crate::ctx::save::SaveCtx;
 use crate::error::Failure;
 use crate::error::Outcome;
+use crate::kapi::common::Known;
 use crate::kapi::imagefile::ImageFile;
 use crate::kapi::pages::PageBatch;
 use crate::kapi::park;
@@ -135,6 +136,10 @@ impl Host for Berth {
                         failure
                     }
                 });
+                if sched::is_killed() {
+                    // The caller may take its time, and what is dead holds no memory.
+                    ctx.known = Known::new(true);
+                }
                 visit.report(Report::Done(ctx, done));
             }
         }

@@ -8,6 +8,7 @@
 //! for it. Both maps are balanced trees, so that the price of one object does
 //! not grow with their number.
 
+use crate::charge::charged;
 use kernel::prelude::*;
 use kernel::rbtree::Entry;
 use kernel::rbtree::RBTree;
@@ -49,7 +50,7 @@ impl Saved {
             Entry::Vacant(place) => {
                 let objref = self.next;
                 let next = objref.checked_add(1).ok_or(EOVERFLOW)?;
-                place.insert(objref, RBTreeNodeReservation::new(GFP_KERNEL)?);
+                place.insert(objref, RBTreeNodeReservation::new(charged())?);
                 self.next = next;
                 Ok((objref, true))
             }
@@ -72,7 +73,7 @@ impl<T> Restored<T> {
     pub(crate) fn insert(&mut self, objref: u32, object: T) -> Result {
         match self.map.entry(objref) {
             Entry::Vacant(place) if objref != 0 => {
-                place.insert(object, RBTreeNodeReservation::new(GFP_KERNEL)?);
+                place.insert(object, RBTreeNodeReservation::new(charged())?);
                 Ok(())
             }
             _ => Err(EINVAL),

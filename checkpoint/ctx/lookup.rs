@@ -4,6 +4,7 @@
 //! What kinds of state ask a restart for: strings, files and processes of the image.
 
 use super::restore::RestoreCtx;
+use crate::charge::charged;
 use crate::cradle::killed;
 use crate::error::ensure;
 use crate::error::Failure;
@@ -134,7 +135,7 @@ impl RestoreCtx {
     pub(crate) fn any_string(&mut self, parent: u32) -> Outcome<KVec<u8>> {
         let len = self.reader.string(parent, &mut self.text)?;
         let mut text = KVec::new();
-        text.extend_from_slice(self.text.get(..len).unwrap_or_default(), GFP_KERNEL)?;
+        text.extend_from_slice(self.text.get(..len).unwrap_or_default(), charged())?;
         Ok(text)
     }
 

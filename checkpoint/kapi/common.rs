@@ -15,17 +15,11 @@ use super::pages::PAGE;
 use super::walk;
 use super::walk::Entry;
 use super::walk::Range;
-use kernel::alloc::Flags;
+use crate::charge::charged;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
-
-/// For memory that the process that is saved is charged for. It may be near the limit of its
-/// group, and must not be killed for this.
-fn charged() -> Flags {
-    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN
-}
 
 /// Where a page is: an address in the address space with this object reference.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +114,7 @@ impl Known {
             // The members of the checkpoint keep their mappings until it is over. One that
             // is killed may leave a wrong hint: a restart looks at each page.
             self.origins
-                .try_create_and_insert(own as usize, mm, GFP_KERNEL)?;
+                .try_create_and_insert(own as usize, mm, charged())?;
         }
         Ok(origin)
     }

@@ -142,7 +142,8 @@ pub(super) unsafe fn written(
     // SAFETY: By the contract it is a string in the buffer, which is still there.
     let text = unsafe { CStr::from_char_ptr(text) };
     let mut name = KVec::new();
-    name.extend_from_slice(text.to_bytes(), GFP_KERNEL)?;
+    // It may be kept for each open file.
+    name.extend_from_slice(text.to_bytes(), crate::charge::charged())?;
     Ok(name)
 }
 

@@ -8,6 +8,7 @@
 //! that was set to a point in time of the wall clock. Like pipes, counters and
 //! timers must not be those of a process that is not saved, too.
 
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -187,7 +188,7 @@ pub(super) fn restore(ctx: &mut RestoreCtx, file: &File) -> Outcome<FileRef> {
             } else {
                 timer.left = rec.value as i64;
             }
-            ctx.timers.push((new.clone(), timer), GFP_KERNEL)?;
+            ctx.timers.push((new.clone(), timer), charged())?;
             Ok(new)
         }
     }

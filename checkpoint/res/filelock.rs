@@ -12,6 +12,7 @@
 //! changed: what was locked was to be changed by nobody else. If it fails later, closing the
 //! files gives the locks back.
 
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -88,7 +89,7 @@ impl Told {
         if !filelock::may_be_locked(file) || self.0.get(&identity).is_some() {
             return Ok(KVVec::new());
         }
-        self.0.try_create_and_insert(identity, (), GFP_KERNEL)?;
+        self.0.try_create_and_insert(identity, (), charged())?;
         if !filelock::is_locked(file) {
             return Ok(KVVec::new());
         }

@@ -6,6 +6,7 @@
 //! While an image is written, the ends and descriptors that are met are counted against
 //! those that the kernel knows. Once everything has been written, nothing may be left.
 
+use crate::charge::charged;
 use crate::error::ensure;
 use crate::error::Failure;
 use crate::error::Outcome;
@@ -112,7 +113,7 @@ impl Met {
     pub(super) fn watch(&mut self, file: &FileRef, fd: u32) -> Result {
         let about = (fd, path::display_name(file));
         self.watched
-            .try_create_and_insert(file::identity(file), about, GFP_KERNEL)?;
+            .try_create_and_insert(file::identity(file), about, charged())?;
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl Met {
             references: file::references(file).wrapping_sub(1),
         };
         self.ends
-            .try_create_and_insert(file::identity(file), held, GFP_KERNEL)?;
+            .try_create_and_insert(file::identity(file), held, charged())?;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::filekind::S_IFMT;
 use super::holders::Ends;
 use super::holders::PIPE_HELD;
 use super::namedfile;
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -84,7 +85,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, end: &FileRef, fd: u32) -> Outcome<u32> {
         };
         ctx.pipes
             .pipes
-            .try_create_and_insert(pipe.identity(), ends, GFP_KERNEL)?;
+            .try_create_and_insert(pipe.identity(), ends, charged())?;
         describe(ctx, end, &pipe, objref, &state).map_err(|failure| failure.of(format::PIPE))?;
     }
     let mut first = fd;
@@ -275,7 +276,7 @@ pub(super) fn open(ctx: &mut RestoreCtx, rec: &File) -> Outcome<FileRef> {
     }
     if rec.flags & file_flags::UNSEEN != 0 {
         ensure(named, EINVAL, "file has flags of a FIFO")?;
-        built.unseen.push(end.clone(), GFP_KERNEL)?;
+        built.unseen.push(end.clone(), charged())?;
     }
     Ok(end)
 }

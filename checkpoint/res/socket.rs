@@ -15,8 +15,10 @@
 //! for the size of the send buffer), cookies, times, the inode number; who has made a pair
 //! when the image does not have that process.
 
+use super::holders::WATCHED_ONLY;
 use super::sockmsg;
 use super::sockopt;
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -116,7 +118,7 @@ impl Met {
         let identity = seen.sock.identity();
         let entry = (seen, fd, path::display_name(end));
         self.seen
-            .try_create_and_insert(identity, entry, GFP_KERNEL)?;
+            .try_create_and_insert(identity, entry, charged())?;
         Ok(())
     }
 
@@ -219,7 +221,7 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
         ctx.sockets.see(other, fd, end)?;
         ctx.sockets
             .missing
-            .try_create_and_insert(identity, (), GFP_KERNEL)?;
+            .try_create_and_insert(identity, (), charged())?;
     }
     ctx.sockets.see(one, fd, end)
 }

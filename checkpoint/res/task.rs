@@ -6,6 +6,7 @@
 //! What it has used is counted on top of what the new task has. Process ids are those of
 //! the forest, see [`super::tree`].
 
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::References;
 use crate::ctx::save::SaveCtx;
@@ -200,7 +201,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, entry: &Tree) -> Outcome<(u32, Ready
     if rec.ioprio != limits::ioprio() {
         limits::may_set_ioprio(rec.ioprio).blame("the I/O priority of the image is not allowed")?;
     }
-    let mut affinity = KVec::from_elem(0, rec.affinity_len as usize, GFP_KERNEL)?;
+    let mut affinity = KVec::from_elem(0, rec.affinity_len as usize, charged())?;
     if !affinity.is_empty() {
         ctx.reader
             .bytes(format::AFFINITY, rec.objref, &mut affinity)?;

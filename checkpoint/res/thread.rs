@@ -5,6 +5,7 @@
 //! the kernel.
 
 use crate::arch;
+use crate::charge::charged;
 use crate::ctx::restore::RestoreCtx;
 use crate::ctx::save::SaveCtx;
 use crate::error::ensure;
@@ -101,7 +102,7 @@ impl Records {
             cpu: Cpu::zeroed(),
             call: None,
         };
-        Ok(KBox::new(none, GFP_KERNEL)?)
+        Ok(KBox::new(none, charged())?)
     }
 }
 
@@ -124,7 +125,7 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, task: u32) -> Outcome<Ready> {
         EINVAL,
         "FPU state has another size than the header says",
     )?;
-    let mut fpu = KVec::from_elem(0, size as usize, GFP_KERNEL)?;
+    let mut fpu = KVec::from_elem(0, size as usize, charged())?;
     ctx.reader.bytes(format::FPU, task, &mut fpu)?;
     if records.cpu.nr_restart != 0 {
         records.call = Some(ctx.reader.record(task)?);
