@@ -367,7 +367,7 @@ fn crowd(scene: &Scene, size: usize) -> Result<(), String> {
         child(|| {
             scene.announce();
             while !scene.finished() {
-                scene.pause(if size > 100 { 200 * pace::factor() } else { 20 });
+                scene.pause(size as u64 / 5 * pace::factor());
             }
             Ok(())
         })

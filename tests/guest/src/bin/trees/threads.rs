@@ -331,7 +331,7 @@ fn crowd(scene: &Scene, size: u64) -> Result<(), String> {
             let body = move || {
                 scene.announce();
                 while !scene.finished() {
-                    scene.pause(if size > 100 { 200 * pace::factor() } else { 20 });
+                    scene.pause(size / 5 * pace::factor());
                 }
                 sum.fetch_add(nr, Ordering::Relaxed);
             };
