@@ -191,7 +191,7 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
         if let Some(why) = peer.odd() {
             return refuse(why);
         }
-        // What waits there is not for this process to read, and others would.
+        // What waits there no process of the image could read.
         if !ctx.sockets.known.knows(peer.identity()) {
             return refuse(ELSEWHERE);
         }
