@@ -212,7 +212,7 @@ pub const TIMED: &[Program] = &[
 ];
 
 /// Programs with files that come and go: each image is restarted in place of what it was
-/// taken of.
+/// taken of, and after a reboot with the files of that moment.
 pub const CHANGING: &[Program] = &[
     (
         "make",
@@ -257,5 +257,16 @@ pub const CHANGING: &[Program] = &[
     ),
 ];
 
+/// Of those, the files that outlive a reboot.
+const COMING_AND_GOING: &[(&str, &[&str])] = &[
+    ("make", &["c/out"]),
+    ("sqlite3-file", &["db", "db-journal"]),
+];
 /// Those with files that do not outlive a reboot.
 pub const IN_MEMORY: &[&str] = &["sqlite3-locks"];
+
+/// Files of a program that come and go, and outlive a reboot.
+pub fn coming_and_going(program: &Program) -> &'static [&'static str] {
+    let entry = COMING_AND_GOING.iter().find(|entry| entry.0 == program.0);
+    entry.map_or(&[], |entry| entry.1)
+}

@@ -21,7 +21,7 @@ use crate::Stage;
 use crate::SECONDS;
 
 /// Checkpoints of one run, and which of the images are restarted at once.
-const MOMENTS: usize = 20;
+pub const MOMENTS: usize = 20;
 const EVERY: usize = 5;
 /// The least number of them.
 const FEWEST: usize = 5;
@@ -40,14 +40,14 @@ fn most_kills() -> u64 {
 
 impl Stage {
     /// The image of a moment, which outlives a reboot.
-    fn image(&self, moment: usize) -> PathBuf {
+    pub fn image(&self, moment: usize) -> PathBuf {
         self.file(&format!("{moment}.img"))
     }
 
     /// Checkpoints a run at its moments, until it has ended; returns the images.
     fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
         // Those of a run before are of another process.
-        (0..MOMENTS).for_each(|moment| drop(std::fs::remove_file(self.image(moment))));
+        self.forget_kept()?;
         let mut images = Vec::new();
         while images.len() < MOMENTS {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
@@ -115,7 +115,7 @@ impl Stage {
             step /= 4;
         };
         self.ends(pid)?;
-        std::fs::write(self.file("pid"), pid.to_string()).map_err(|e| e.to_string())?;
+        self.write_pid(pid)?;
         self.same("went on")?;
         Ok(images)
     }
@@ -140,7 +140,7 @@ impl Stage {
             .filter_map(|image| std::fs::metadata(image).ok())
             .map(|meta| meta.len())
             .sum();
-        let (kills, _) = self.killed(time, &mut rng)?;
+        let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
             "{} ms, {count} checkpoints, {restarts} restarts, {kills} of {} times killed and \
              restarted, {} refused, images of {} KiB",
@@ -152,17 +152,13 @@ impl Stage {
     }
 
     /// Stopped again and again; then killed with the last byte of its image and restarted
-    /// at once, again and again; the last image is for after the reboot.
+    /// at once, again and again. These images, and the files of their moments, are for after
+    /// the reboot.
     pub fn changing(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
         let count = forget(&self.goes_on(time, &mut rng)?);
-        let (kills, step) = self.killed(time, &mut rng)?;
-        let pid = self.start(&self.file("out"))?;
-        match self.kill_at(pid, &self.file("img"), step, &mut rng) {
-            Ok(true) => {}
-            other => return Err(format!("the last one: {other:?}")),
-        }
+        let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
             "{} ms, {count} checkpoints, {kills} of {} times killed and restarted, {} refused",
             time.as_millis(),
@@ -172,9 +168,9 @@ impl Stage {
     }
 
     /// A run that is killed with the last byte of its image and restarted at once, again
-    /// and again, to the right output; how often, and how many microseconds are between.
-    /// A short one is over before it was killed as often as others.
-    fn killed(&self, time: Duration, rng: &mut Rng) -> Result<(u64, u64), String> {
+    /// and again, to the right output; how often. A short one is over before it was killed as
+    /// often as others.
+    fn killed(&self, time: Duration, rng: &mut Rng) -> Result<u64, String> {
         let most = most_kills();
         // So many fit in as a rule, although the machine is not always as fast.
         let mut step = (time.as_micros() as u64 * 2 / (3 * most)).max(1);
@@ -182,7 +178,7 @@ impl Stage {
         loop {
             let kills = self.kills(most, step, rng)?;
             if kills == most || step < 2000 && kills >= FEWEST as u64 {
-                return Ok((kills, step));
+                return Ok(kills);
             }
             step /= 2;
             if step < 200 {
@@ -192,20 +188,36 @@ impl Stage {
     }
 
     /// One run that is killed and restarted so many times, unless it is over before; how
-    /// often. Its output is right in both cases.
+    /// often. Its output is right in both cases. The images of one with files that come and
+    /// go are kept with them.
     fn kills(&self, most: u64, step: u64, rng: &mut Rng) -> Result<u64, String> {
         let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-        // In memory: one after the other, and none outlives a reboot.
-        let image = std::env::temp_dir().join(format!("{}.img", self.program.0));
         let first = self.start(&self.file("out"))?;
+        let keeps = self.keeps();
+        if keeps {
+            self.forget_kept()?;
+            self.write_pid(first)?;
+        }
         let mut pid = first;
         let mut kills = 0;
+        // In memory: one after the other, and none outlives a reboot.
+        let in_memory = std::env::temp_dir().join(format!("{}.img", self.program.0));
         while kills < most {
+            let image = if keeps {
+                self.image(kills as usize)
+            } else {
+                in_memory.clone()
+            };
             let killed = self
                 .kill_at(pid, &image, step, rng)
                 .map_err(|why| format!("kill {}: {why}; {}", kills + 1, log()))?;
             if !killed {
+                // It is no image.
+                let _ = std::fs::remove_file(&image);
                 break;
+            }
+            if keeps {
+                self.keep(kills as usize)?;
             }
             kills += 1;
             // Programs remember who they are.
@@ -215,13 +227,13 @@ impl Stage {
             }
             // It is still reading the image as long as it is this program.
             let name = |of: &str| std::fs::read(format!("/proc/{of}/comm"));
-            while name(&pid.to_string()).ok() == name("self").ok() {
+            while name(&pid.to_string()).ok() == name("self").ok() && !sys::has_ended(pid) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
         self.ends(pid)
             .map_err(|why| format!("restarted {kills} times: {why}: {}", log()))?;
-        let _ = std::fs::remove_file(&image);
+        let _ = std::fs::remove_file(&in_memory);
         self.same("killed and restarted")?;
         Ok(kills)
     }
@@ -243,40 +255,30 @@ impl Stage {
         Ok(true)
     }
 
-    /// The one image of a program with files that change, after a reboot of the guest.
-    pub fn changed_reboot(&self) -> Case {
-        let image = self.file("img");
-        if !image.exists() {
-            return Err("there is no image".to_string());
-        }
-        let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-        match sys::in_child(SECONDS, || self.take_on(&image)) {
-            Ended::Exit(0) => self.same("restarted after a reboot")?,
-            other => return Err(format!("{other:?}: {}", log())),
-        }
-        pass_with("the same output")
-    }
-
     /// The images of all moments, after a reboot of the guest.
     pub fn reboot(&self) -> Case {
-        let images: Vec<_> = (0..MOMENTS).map(|moment| self.image(moment)).collect();
+        let keeps = self.keeps();
         // On a slow kernel, fewer must do.
         let every = if pace::thinning() == 1 { 1 } else { EVERY };
         let mut count = 0;
-        let there = images.iter().filter(|image| image.exists());
-        for image in there.skip(every / 2).step_by(every) {
+        let there = (0..MOMENTS).filter(|moment| self.image(*moment).exists());
+        for moment in there.skip(every / 2).step_by(every) {
             count += 1;
+            let image = self.image(moment);
             let what = format!("restart {count} after a reboot");
-            if TIMED.contains(&self.program) {
-                self.restart_in_time(image, &what)?;
+            if keeps {
+                self.bring_back(moment)?;
+                self.restart_with_output(&image, &what)?;
+            } else if TIMED.contains(&self.program) {
+                self.restart_in_time(&image, &what)?;
             } else {
-                self.restart(image, &what)?;
+                self.restart(&image, &what)?;
             }
         }
         if count == 0 {
             return Err("there are no images".into());
         }
-        forget(&images);
+        self.forget_kept()?;
         pass_with(format!("{count} times the same output"))
     }
 }

@@ -36,11 +36,11 @@ impl Stage {
             while text.len() < 2 << 20 {
                 text.push_str(&format!("{:016x} line {}\n", rng.next_u64(), text.len()));
             }
+            let bc = "scale=700\na(1)*4\ne(1)\nsqrt(2)\nquit\n";
+            std::fs::write(self.dir.join("bc"), bc).map_err(|e| format!("input: {e}"))?;
             std::fs::write(&path, text).map_err(|e| format!("input: {e}"))?;
             self.trees(&path).map_err(|e| format!("input: {e}"))?;
         }
-        let bc = self.dir.join("bc");
-        let _ = std::fs::write(bc, "scale=700\na(1)*4\ne(1)\nsqrt(2)\nquit\n");
         Ok(path)
     }
 
@@ -103,6 +103,11 @@ impl Stage {
         Ok(child.id() as i32)
     }
 
+    /// Notes the process that the images are of, for whoever restarts them.
+    pub fn write_pid(&self, pid: i32) -> Result<(), String> {
+        std::fs::write(self.file("pid"), pid.to_string()).map_err(|e| e.to_string())
+    }
+
     pub fn ends(&self, pid: i32) -> Result<(), String> {
         match sys::wait_for(pid, SECONDS) {
             Ended::Exit(0) => Ok(()),
@@ -146,9 +151,16 @@ impl Stage {
             .map_err(|errno| (errno, std::fs::read_to_string(&log).unwrap_or_default()))
     }
 
+    /// Restarts an image of a program that has come to its end; the last byte of its output
+    /// is another one before.
     pub fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
-        let log = self.file("restart");
         self.spoil()?;
+        self.restart_with_output(image, what)
+    }
+
+    /// Restarts an image with the output that is there.
+    pub fn restart_with_output(&self, image: &Path, what: &str) -> Result<(), String> {
+        let log = self.file("restart");
         // Programs remember who they are: asyncio finds no loop in another process.
         let pid = std::fs::read_to_string(self.file("pid")).unwrap_or_default();
         let pid: i32 = pid.parse().map_err(|_| "it has left no process id")?;

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files that come and go while a program runs, as they were when it was checkpointed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::list::coming_and_going;
+use crate::runs::MOMENTS;
+use crate::Stage;
+
+impl Stage {
+    /// Has it files that come and go, and outlive a reboot?
+    pub fn keeps(&self) -> bool {
+        !coming_and_going(&self.program).is_empty()
+    }
+
+    /// Where the files of a moment are, which outlives a reboot.
+    fn kept(&self, moment: usize) -> PathBuf {
+        self.file(&format!("{moment}.kept"))
+    }
+
+    /// What comes and goes, and the output: paths in the test's directory.
+    fn paths(&self) -> Vec<PathBuf> {
+        let own = coming_and_going(&self.program).iter().map(PathBuf::from);
+        let out = self.file("out");
+        let out = out.file_name().map(PathBuf::from);
+        own.chain(out).collect()
+    }
+
+    /// Keeps the files of a program that was killed at this moment, with all attributes.
+    pub fn keep(&self, moment: usize) -> Result<(), String> {
+        let to = self.kept(moment);
+        std::fs::create_dir(&to).map_err(|e| format!("{}: {e}", to.display()))?;
+        let mut paths = self.paths();
+        paths.retain(|path| self.dir.join(path).exists());
+        let mut command = Command::new("/bin/cp");
+        command.args(["-a", "--parents"]).args(paths).arg(&to);
+        self.in_dir(command)
+    }
+
+    /// Puts the files of this moment in the place of those that are there.
+    pub fn bring_back(&self, moment: usize) -> Result<(), String> {
+        let mut command = Command::new("/bin/rm");
+        command.arg("-rf").args(self.paths());
+        self.in_dir(command)?;
+        let mut command = Command::new("/bin/cp");
+        command.arg("-a").arg(self.kept(moment).join(".")).arg(".");
+        self.in_dir(command)
+    }
+
+    /// Removes all images, and the files that were kept with them.
+    pub fn forget_kept(&self) -> Result<(), String> {
+        let moments = 0..MOMENTS;
+        let both = moments.flat_map(|moment| [self.image(moment), self.kept(moment)]);
+        let mut command = Command::new("/bin/rm");
+        command.arg("-rf").args(both);
+        self.in_dir(command)
+    }
+
+    /// Runs a command in the test's directory.
+    fn in_dir(&self, mut command: Command) -> Result<(), String> {
+        let output = command.current_dir(&self.dir).output();
+        let output = output.map_err(|e| format!("{command:?}: {e}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{command:?}: {}: {said}", output.status))
+    }
+}
