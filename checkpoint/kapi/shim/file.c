@@ -140,25 +140,40 @@ bool ckpt_path_is_ours(const struct path *path)
 }
 
 /*
- * Does a name lead to this place, from a root? What cannot be told without asking a file
- * system does not. The rights are the kernel's: nothing is learned but that it is so.
+ * Does an absolute name, without "." and "..", lead to this place, from a root? No file
+ * system is asked, which may stand still: all on the way to a place that is held is in
+ * the cache. Nothing is learned but that it is so, and rights are not looked at: a
+ * security module may have to sleep for that.
  */
 bool ckpt_path_is_named(const struct path *path, const struct path *root, const char *name)
 {
-	const unsigned int flags = LOOKUP_CACHED | LOOKUP_NO_SYMLINKS;
-	struct path found;
-	int err, tries = 0;
-	bool same;
+	struct path at = *root;
+	bool same = false;
 
-	do {
-		/* Somebody may rename or mount something in this moment. */
-		scoped_with_kernel_creds()
-			err = vfs_path_lookup(root->dentry, root->mnt, name, flags, &found);
-	} while (err == -EAGAIN && ++tries < 10);
-	if (err)
-		return false;
-	same = found.dentry == path->dentry;
-	path_put(&found);
+	path_get(&at);
+	for (;;) {
+		const char *end;
+		struct dentry *next;
+		struct qstr part;
+
+		while (*name == '/')
+			name++;
+		if (!*name) {
+			same = at.dentry == path->dentry;
+			break;
+		}
+		end = strchrnul(name, '/');
+		part = (struct qstr)QSTR_INIT(name, end - name);
+		next = d_can_lookup(at.dentry) ? d_hash_and_lookup(at.dentry, &part) : NULL;
+		if (IS_ERR_OR_NULL(next))
+			break;
+		dput(at.dentry);
+		at.dentry = next;
+		while (d_mountpoint(at.dentry) && follow_down_one(&at))
+			;
+		name = end;
+	}
+	path_put(&at);
 	return same;
 }
 
