@@ -181,8 +181,9 @@ pub(crate) fn is_left_below(file: &FileRef, st: &Stat) -> bool {
 ///
 /// Those of fdatasync(2). The next one of the program gets them, too.
 pub(crate) fn write_back(file: &FileRef) -> Result {
-    // SAFETY: The reference keeps the file. The word that remembers which errors
-    // were told is written under its lock, as fsync(2) does.
+    // SAFETY: The reference keeps the file and its inode. The word that remembers which
+    // errors were told is written under the file's lock, as fsync(2) does, and that of the
+    // inode by compare-and-exchange.
     unsafe {
         if is_served_elsewhere(file) {
             return Ok(());

@@ -2,6 +2,7 @@
 
 //! Checks that go on after a failure, so that a run tells all that differs.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
@@ -33,6 +34,19 @@ pub fn that(good: bool, what: impl AsRef<str>) {
 pub fn same<T: PartialEq + Debug + ?Sized>(what: &str, before: &T, after: &T) {
     if before != after {
         fail(format!("{what}: was {before:?}, is {after:?}"));
+    }
+}
+
+/// Reports what differs between two tables of descriptors: contents, and what only one has.
+pub fn same_table<T: PartialEq + Debug>(before: &BTreeMap<i32, T>, after: &BTreeMap<i32, T>) {
+    for (fd, was) in before {
+        match after.get(fd) {
+            None => fail(format!("descriptor {fd} is gone: {was:?}")),
+            Some(is) => same(&format!("descriptor {fd}"), was, is),
+        }
+    }
+    for (fd, is) in after.iter().filter(|(fd, _)| !before.contains_key(fd)) {
+        fail(format!("descriptor {fd} is new: {is:?}"));
     }
 }
 

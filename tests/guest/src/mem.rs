@@ -185,6 +185,22 @@ impl Map {
     }
 }
 
+/// A value, all zeros, that the process and the children it makes have in common for good.
+///
+/// # Safety
+///
+/// Zeros must be a valid `T`, which is used through atomics only.
+pub unsafe fn shared<T>() -> Result<&'static T, String> {
+    let spec = Spec {
+        flags: libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        ..Spec::default()
+    };
+    assert!(size_of::<T>() <= spec.len && align_of::<T>() <= PAGE);
+    let map = Map::new(spec).map_err(|e| format!("mmap: {e}"))?;
+    // SAFETY: the mapping has room for it, and stays; the rest is the caller's promise.
+    Ok(unsafe { &*(map.addr as *const T) })
+}
+
 /// The page that belongs to `seed`.
 pub fn page_of(seed: u64) -> [u8; PAGE] {
     let mut page = [0; PAGE];

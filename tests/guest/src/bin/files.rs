@@ -199,16 +199,7 @@ fn main() -> ExitCode {
 
     let back = life.checkpoint();
 
-    let after = table(&life);
-    for (fd, was) in &before {
-        match after.get(fd) {
-            None => check::fail(format!("descriptor {fd} ({}) is gone", was.link)),
-            Some(is) => check::same(&format!("descriptor {fd}"), was, is),
-        }
-    }
-    for fd in after.keys().filter(|fd| !before.contains_key(fd)) {
-        check::fail(format!("descriptor {fd} is new: {:?}", after.get(fd)));
-    }
+    check::same_table(&before, &table(&life));
     check::same("terminals", &terminals, &devices(&arranged.terminals));
     positions_are_shared(&arranged);
     contents(&life, &arranged);

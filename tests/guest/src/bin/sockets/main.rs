@@ -92,15 +92,7 @@ fn main() -> ExitCode {
 
     let back: Back = life.checkpoint();
 
-    let now = table();
-    check::same(
-        "descriptors",
-        &Vec::from_iter(before.keys()),
-        &Vec::from_iter(now.keys()),
-    );
-    for (fd, is) in &now {
-        check::same(&format!("descriptor {fd}"), &before.get(fd), &Some(is));
-    }
+    check::same_table(&before, &table());
     verify(&arranged);
     check::detail(format!("{back:?}, {} descriptors", before.len()));
     check::verdict()
