@@ -54,6 +54,8 @@ pub(crate) struct RestoreCtx {
     pub(super) processes: KVVec<Option<tree::Process>>,
     /// The tasks that are made take any ids.
     pub(crate) new_pids: bool,
+    /// The process id behind which the namespace has to go on.
+    pub(crate) last_pid: u32,
     /// Open files by reference.
     pub(crate) files: Restored<res::file::Opened>,
     /// Timers of files, which run when all else is done.
@@ -129,6 +131,7 @@ impl RestoreCtx {
             forest: Forest::none(),
             processes: KVVec::new(),
             new_pids,
+            last_pid: 0,
             files: Restored::new(),
             timers: KVVec::new(),
             pipes: Restored::new(),
@@ -250,6 +253,9 @@ impl Course {
 
         // COMMIT: nothing below can fail.
         self.births.be_certain();
+        if !ctx.new_pids {
+            birth::go_on_behind(ctx.last_pid);
+        }
         birth::link(forest.adopts(), &links, &mut orphans, unused);
         for (place, ended) in core::mem::replace(&mut self.zombies, KVVec::new()) {
             self.births.end(place, ended);

@@ -4,6 +4,7 @@
 //! Start and end of an image: header, trailer, error record.
 
 use super::ensure;
+use super::tree::PID_LIMIT;
 use super::tree::TASKS_MAX;
 use super::wire;
 use super::Record;
@@ -47,8 +48,8 @@ wire! {
         crid: u32,
         /// Number of tasks, and of TREE records that follow the header.
         nr_tasks: u32,
-        /// Zero.
-        reserved: u32,
+        /// The process id that was given out last in the PID namespace. Varies.
+        last_pid: u32,
         /// Unknown bits may be ignored by readers.
         compat: u64,
         /// Unknown bits may be ignored by tools, not by restart.
@@ -82,7 +83,7 @@ impl Record for Head {
             "number of tasks is out of range",
         )?;
         ensure(self.crid != 0, "image identifier is zero")?;
-        ensure(self.reserved == 0, "reserved field is not zero")?;
+        ensure(self.last_pid < PID_LIMIT, "last process id is out of range")?;
         ensure(self.flags <= 5, "image was made with unknown flags")
     }
 }

@@ -134,6 +134,22 @@ pub(crate) fn is_zombie(task: &Task) -> bool {
     state == bindings::EXIT_ZOMBIE as i32
 }
 
+/// The process id that was given out last in the current namespace.
+pub(crate) fn last_pid() -> u32 {
+    // SAFETY: Reads one word of the namespace, which lives with the current task.
+    unsafe { bindings::ckpt_last_pid() }
+}
+
+/// Has the current namespace give out the ids behind this one, unless it is there already.
+///
+/// Programs remember processes that have ended, as a shell does its jobs: nobody else may
+/// get such an id before all others have been given out. Only whoever may choose ids can
+/// have that; for others, and if there is no such id here, nothing changes.
+pub(crate) fn go_on_behind(pid: u32) {
+    // SAFETY: Writes one word of the namespace, which lives with the current task.
+    unsafe { bindings::ckpt_skip_pids(pid) };
+}
+
 /// A process id that no task has: of a group or a session whose leader is gone.
 ///
 /// # Invariants

@@ -217,6 +217,8 @@ void ckpt_tasklist_write_unlock(void);
 pid_t ckpt_pid_nr(struct task_struct *task, enum pid_type type);
 int ckpt_exit_code(struct task_struct *task);
 struct pid_namespace *ckpt_pid_ns(void);
+u32 ckpt_last_pid(void);
+void ckpt_skip_pids(u32 last);
 bool ckpt_other_child_ns(void);
 struct pid *ckpt_group(void);
 bool ckpt_other_pid_ns(struct task_struct *task);

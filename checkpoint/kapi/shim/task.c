@@ -111,6 +111,29 @@ struct pid_namespace *ckpt_pid_ns(void)
 	return task_active_pid_ns(current);
 }
 
+u32 ckpt_last_pid(void)
+{
+	/* As kernel.ns_last_pid is read */
+	return max_t(int, idr_get_cursor(&ckpt_pid_ns()->idr) - 1, 0);
+}
+
+void ckpt_skip_pids(u32 last)
+{
+	struct pid_namespace *ns = ckpt_pid_ns();
+	struct user_namespace *owner = ns->user_ns;
+
+	/* As checkpoint_restore_ns_capable(): but to be refused is nothing to report */
+	if (!ns_capable_noaudit(owner, CAP_CHECKPOINT_RESTORE) &&
+	    !ns_capable_noaudit(owner, CAP_SYS_ADMIN))
+		return;
+	/*
+	 * As kernel.ns_last_pid is written: whoever gets an id at this moment
+	 * may take that back, which is as if there had been no restart.
+	 */
+	if (last < READ_ONCE(ns->pid_max) && idr_get_cursor(&ns->idr) <= last)
+		idr_set_cursor(&ns->idr, last + 1);
+}
+
 bool ckpt_other_child_ns(void)
 {
 	return current->nsproxy->pid_ns_for_children != task_active_pid_ns(current) ||

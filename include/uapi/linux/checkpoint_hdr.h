@@ -120,7 +120,8 @@ struct cr_hdr_head {
 	__u32 crid;
 	/* Number of tasks, and of TREE records that follow the header */
 	__u32 nr_tasks;
-	__u32 reserved;			/* Zero */
+	/* The process id that was given out last in the PID namespace. Varies */
+	__u32 last_pid;
 	__u64 compat;			/* Unknown bits may be ignored by readers */
 	/* Unknown bits may be ignored by tools, not by restart */
 	__u64 ro_compat;

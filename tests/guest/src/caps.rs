@@ -11,6 +11,9 @@ pub const SYS_NICE: u64 = 1 << 23;
 /// Much, among it real-time I/O priorities.
 pub const SYS_ADMIN: u64 = 1 << 21;
 
+/// What who restarts others needs: to choose process ids.
+pub const CHECKPOINT_RESTORE: u64 = 1 << 40;
+
 /// Gives capabilities up, for good.
 pub fn give_up(gone: u64) -> sys::Ret {
     let (mut header, mut data) = ([0x2008_0522u32, 0], [0u32; 6]);

@@ -70,7 +70,10 @@ fn head() {
                 "number of tasks is out of range",
             ),
             (|r| r.crid = 0, "image identifier is zero"),
-            (|r| r.reserved = 1, RESERVED),
+            (
+                |r| r.last_pid = tree::PID_LIMIT,
+                "last process id is out of range",
+            ),
             (|r| r.flags = 6, "image was made with unknown flags"),
             (|r| r.flags = 8, "image was made with unknown flags"),
             (|r| r.flags = u32::MAX, "image was made with unknown flags"),

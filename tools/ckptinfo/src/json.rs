@@ -160,6 +160,7 @@ fn head(model: &Model) -> Value {
         "machine": escape(&model.machine),
         "page_size": head.page_size,
         "nr_tasks": head.nr_tasks,
+        "last_pid": head.last_pid,
         "written": time::utc(head.realtime_ns),
         "realtime_ns": head.realtime_ns.to_string(),
         "monotonic_ns": head.monotonic_ns.to_string(),

@@ -106,6 +106,7 @@ fn image(tree: &mut Tree<'_>, model: &Model) {
     );
     tree.line(1, "written", time::utc(head.realtime_ns));
     tree.line(1, "boottime", time::seconds(head.boottime_ns));
+    tree.line(1, "last id", head.last_pid.to_string());
     let kernel = [&model.release, &model.version, &model.machine].map(|s| escape(s));
     tree.line(1, "kernel", kernel.join(" ").trim());
     tree.join(1, "made with", &text::checkpoint_flags(head.flags));

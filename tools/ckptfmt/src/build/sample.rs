@@ -113,6 +113,7 @@ impl Image {
         self.head.minor = 3;
         self.head.nr_strings = 3;
         self.head.crid = 1;
+        self.head.last_pid = 120;
         self.arch.xfeatures = 3;
     }
 

@@ -147,6 +147,7 @@ fn main() -> ExitCode {
         ("tree-pid-namespace", trees::pid_namespace),
         ("tree-new-pids", trees::new_pids),
         ("tree-signalled", trees::signalled),
+        ("ids-of-ended", trees::ids_of_ended),
         ("info", info::shows),
         ("info-error", info::explains),
         ("refused", options::refused),

@@ -130,3 +130,23 @@ pub fn signalled() -> Case {
     }
     pass_with("exit status 9, twice")
 }
+
+/// A shell remembers its jobs by their ids; none of its new ones gets such an id, although
+/// all are free in a new namespace.
+pub fn ids_of_ended() -> Case {
+    let scene = Scene::new("ids-of-ended");
+    let out = std::fs::File::create(scene.dir.join("out")).map_err(|e| e.to_string())?;
+    let script = "(exit 5) & job=$!; for ((i = 0; i < 50; i++)); do (:); done; : > there; \
+                  until [ -e finish ]; do :; done; (:) & echo $job $!; wait $job";
+    let child = scene.start_script(script, Stdio::null(), out)?;
+    let pid = child.id() as i32;
+    scene.until_begun("there")?;
+    scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
+    let _ = ended(child)?;
+    scene.finish();
+    scene.succeeds("restart -i image --pidns --wait", 5)?;
+    match scene.pids()? {
+        (job, next) if next > job + 50 => pass_with(format!("{job}, then {next}")),
+        other => Err(format!("its first job and its last one are {other:?}")),
+    }
+}

@@ -7,6 +7,7 @@
 
 mod census;
 mod common;
+mod ended;
 mod execs;
 mod family;
 mod fuse;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         .iter()
         .chain(timers::CASES)
         .chain(common::CASES)
+        .chain(ended::CASES)
         .chain(sharing::CASES)
         .chain(served::CASES);
     for (name, case) in special.chain(stress::CASES) {
