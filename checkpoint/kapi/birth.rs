@@ -140,11 +140,12 @@ pub(crate) fn last_pid() -> u32 {
     unsafe { bindings::ckpt_last_pid() }
 }
 
-/// Has the current namespace give out the ids behind this one, unless it is there already.
+/// Has the current namespace go on some way behind this id, unless it has come so far.
 ///
 /// Programs remember processes that have ended, as a shell does its jobs: nobody else may
 /// get such an id before all others have been given out. Only whoever may choose ids can
-/// have that; for others, and if there is no such id here, nothing changes.
+/// have that; for others, and if there is no such id here, nothing changes. Numbers are
+/// compared: a namespace whose ids have begun anew since the image has not come so far.
 pub(crate) fn go_on_behind(pid: u32) {
     // SAFETY: Writes one word of the namespace, which lives with the current task.
     unsafe { bindings::ckpt_skip_pids(pid) };

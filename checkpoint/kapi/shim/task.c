@@ -113,25 +113,32 @@ struct pid_namespace *ckpt_pid_ns(void)
 
 u32 ckpt_last_pid(void)
 {
-	/* As kernel.ns_last_pid is read */
-	return max_t(int, idr_get_cursor(&ckpt_pid_ns()->idr) - 1, 0);
+	/* As kernel.ns_last_pid is read; it may have been set to any number up to the limit */
+	return clamp_t(int, idr_get_cursor(&ckpt_pid_ns()->idr) - 1, 0, PID_MAX_LIMIT - 1);
 }
 
 void ckpt_skip_pids(u32 last)
 {
 	struct pid_namespace *ns = ckpt_pid_ns();
-	struct user_namespace *owner = ns->user_ns;
+	u32 max = READ_ONCE(ns->pid_max);
+	u32 next = last + 1 + max / 16;
 
-	/* As checkpoint_restore_ns_capable(): but to be refused is nothing to report */
-	if (!ns_capable_noaudit(owner, CAP_CHECKPOINT_RESTORE) &&
-	    !ns_capable_noaudit(owner, CAP_SYS_ADMIN))
+	/* To be refused is nothing to report */
+	if (!checkpoint_restore_ns_capable_noaudit(ns->user_ns))
 		return;
 	/*
-	 * As kernel.ns_last_pid is written: whoever gets an id at this moment
-	 * may take that back, which is as if there had been no restart.
+	 * Right behind it are the ids of those who were started next, of whom
+	 * there may be an image as well: they are left free where there are
+	 * others.
 	 */
-	if (last < READ_ONCE(ns->pid_max) && idr_get_cursor(&ns->idr) <= last)
-		idr_set_cursor(&ns->idr, last + 1);
+	if (next >= max)
+		next = last + 1;
+	/*
+	 * Without a lock, as kernel.ns_last_pid is written: of all who set it
+	 * or get an id at this moment, the last one wins.
+	 */
+	if (last < max && idr_get_cursor(&ns->idr) <= last)
+		idr_set_cursor(&ns->idr, next);
 }
 
 bool ckpt_other_child_ns(void)

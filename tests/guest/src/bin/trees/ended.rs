@@ -87,8 +87,11 @@ fn ids() -> Case {
     let last = number(&scene.dir.join("last"))?;
     for gone in [0, caps::SYS_ADMIN, caps::CHECKPOINT_RESTORE] {
         let next = next(&scene, &image, 0, gone)?;
-        if next <= last {
-            return Err(format!("without {gone:#x}, {next} is not behind {last}"));
+        // The ids in between are of those who were started behind the image.
+        if next <= last + 1000 {
+            return Err(format!(
+                "without {gone:#x}, {next} is not far behind {last}"
+            ));
         }
     }
     let both = caps::SYS_ADMIN | caps::CHECKPOINT_RESTORE;
