@@ -136,7 +136,8 @@ pub(crate) fn is_zombie(task: &Task) -> bool {
 
 /// The process id that was given out last in the current namespace.
 pub(crate) fn last_pid() -> u32 {
-    // SAFETY: Reads one word of the namespace, which lives with the current task.
+    // SAFETY: The namespace lives with the current task; of it one word is read, which
+    // others may change at any time.
     unsafe { bindings::ckpt_last_pid() }
 }
 
@@ -147,7 +148,8 @@ pub(crate) fn last_pid() -> u32 {
 /// have that; for others, and if there is no such id here, nothing changes. Numbers are
 /// compared: a namespace whose ids have begun anew since the image has not come so far.
 pub(crate) fn go_on_behind(pid: u32) {
-    // SAFETY: Writes one word of the namespace, which lives with the current task.
+    // SAFETY: The namespace lives with the current task; of it one word is written as a
+    // whole, as kernel.ns_last_pid does, without a lock.
     unsafe { bindings::ckpt_skip_pids(pid) };
 }
 
