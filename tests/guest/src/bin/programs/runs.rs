@@ -25,6 +25,9 @@ pub const MOMENTS: usize = 20;
 const EVERY: usize = 5;
 /// The least number of them.
 const FEWEST: usize = 5;
+/// How often a run may be over too soon although its steps are the shortest: how long it
+/// takes varies with what else the host does.
+const TRIES: usize = 5;
 /// Most refusals of a case that a program's start may explain: it is but a part of a run.
 const MOST_REFUSED: usize = 2 * MOMENTS;
 /// The reason of such a refusal.
@@ -101,6 +104,7 @@ impl Stage {
     /// returns the images. On a slow kernel, fewer must do.
     fn goes_on(&self, time: Duration, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
         let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
+        let mut tries = TRIES;
         let (pid, images) = loop {
             let pid = self.start(&self.file("out"))?;
             let images = self.moments(pid, step, rng)?;
@@ -109,10 +113,14 @@ impl Stage {
                 break (pid, images);
             }
             self.ends(pid)?;
-            if step < 50 {
+            if step >= 50 {
+                step /= 4;
+                continue;
+            }
+            tries -= 1;
+            if tries == 0 {
                 return Err(format!("it is over after {} checkpoints", images.len()));
             }
-            step /= 4;
         };
         self.ends(pid)?;
         self.write_pid(pid)?;
@@ -174,14 +182,19 @@ impl Stage {
         let most = most_kills();
         // So many fit in as a rule, although the machine is not always as fast.
         let mut step = (time.as_micros() as u64 * 2 / (3 * most)).max(1);
-        // Shorter steps if it was over before: how long it takes varies with the host.
+        let mut tries = TRIES;
+        // Shorter steps if it was over before.
         loop {
             let kills = self.kills(most, step, rng)?;
             if kills == most || step < 2000 && kills >= FEWEST as u64 {
                 return Ok(kills);
             }
-            step /= 2;
-            if step < 200 {
+            if step >= 400 {
+                step /= 2;
+                continue;
+            }
+            tries -= 1;
+            if tries == 0 {
                 return Err(format!("it is over after it was killed {kills} times"));
             }
         }
