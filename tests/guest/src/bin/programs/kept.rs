@@ -2,11 +2,13 @@
 
 //! Files that come and go while a program runs, as they were when it was checkpointed.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::list::coming_and_going;
 use crate::runs::MOMENTS;
+use crate::runs::MOST;
 use crate::Stage;
 
 impl Stage {
@@ -18,6 +20,11 @@ impl Stage {
     /// Where the files of a moment are, which outlives a reboot.
     fn kept(&self, moment: usize) -> PathBuf {
         self.file(&format!("{moment}.kept"))
+    }
+
+    /// Is there if all output may have been written before the image of a moment.
+    pub fn written(&self, moment: usize) -> PathBuf {
+        self.file(&format!("{moment}.written"))
     }
 
     /// What comes and goes, and the output: paths in the test's directory.
@@ -49,12 +56,42 @@ impl Stage {
         self.in_dir(command)
     }
 
+    /// The image of a moment, and all that is kept with it.
+    fn all_of(&self, moment: usize) -> [PathBuf; 3] {
+        [self.image(moment), self.kept(moment), self.written(moment)]
+    }
+
+    /// Of so many images keeps [`MOMENTS`], from the first to the last one; how many there are
+    /// now.
+    pub fn thin(&self, count: usize) -> Result<usize, String> {
+        if count <= MOMENTS {
+            return Ok(count);
+        }
+        for moment in 0..MOMENTS {
+            // Never before it: what is there has had its turn.
+            let from = moment * (count - 1) / (MOMENTS - 1);
+            if from == moment {
+                continue;
+            }
+            self.forget(self.all_of(moment))?;
+            for (from, to) in self.all_of(from).iter().zip(self.all_of(moment)) {
+                if from.exists() {
+                    std::fs::rename(from, to).map_err(|e| format!("{}: {e}", from.display()))?;
+                }
+            }
+        }
+        self.forget((MOMENTS..count).flat_map(|moment| self.all_of(moment)))?;
+        Ok(MOMENTS)
+    }
+
     /// Removes all images, and the files that were kept with them.
     pub fn forget_kept(&self) -> Result<(), String> {
-        let moments = 0..MOMENTS;
-        let both = moments.flat_map(|moment| [self.image(moment), self.kept(moment)]);
+        self.forget((0..MOST).flat_map(|moment| self.all_of(moment)))
+    }
+
+    fn forget(&self, paths: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<(), String> {
         let mut command = Command::new("/bin/rm");
-        command.arg("-rf").args(both);
+        command.arg("-rf").args(paths);
         self.in_dir(command)
     }
 

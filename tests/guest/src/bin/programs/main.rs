@@ -2,11 +2,11 @@
 
 //! Programs that nobody here wrote, stopped at moments chosen by chance.
 //!
-//! Each runs once undisturbed. Then it runs again and is checkpointed twenty times
-//! on its way; its output must be the same. Some of the images are restarted; then it is
-//! killed with the last byte of its image and restarted at once, up to twenty times; and
-//! all images once more after a reboot of the guest: each must end with the
-//! same output, whose end was spoilt before. Files outlive the reboot, so that they are in the
+//! Each runs once undisturbed. Then it runs again and is checkpointed twenty times or more,
+//! from its start to its end; its output must be the same. Some of the images are restarted;
+//! then it is killed with the last byte of its image and restarted at once, again and again
+//! until it is over; and twenty of the images once more after a reboot of the guest: each must
+//! end with the same output, whose end was spoilt before unless it had been written. Files outlive the reboot, so that they are in the
 //! test's directory. Those with timers go on in a time namespace then. Of programs with files
 //! that come and go the images behind the reboot are those that were killed with their last
 //! byte, and the files are as they were then.

@@ -20,9 +20,11 @@ use crate::list::TIMED;
 use crate::Stage;
 use crate::SECONDS;
 
-/// Checkpoints of one run, and which of the images are restarted at once.
+/// Images of one run that are kept, and which of them are restarted at once.
 pub const MOMENTS: usize = 20;
 const EVERY: usize = 5;
+/// Most checkpoints of one run: it is left alone then.
+pub const MOST: usize = 3 * MOMENTS;
 /// The least number of them.
 const FEWEST: usize = 5;
 /// How often a run may be over too soon although its steps are the shortest: how long it
@@ -47,26 +49,28 @@ impl Stage {
         self.file(&format!("{moment}.img"))
     }
 
-    /// Checkpoints a run at its moments, until it has ended; returns the images.
-    fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
+    /// Checkpoints a run at its moments, until it has ended; returns how often.
+    fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<usize, String> {
         // Those of a run before are of another process.
         self.forget_kept()?;
-        let mut images = Vec::new();
-        while images.len() < MOMENTS {
+        let whole = std::fs::metadata(self.file("want")).map_or(0, |meta| meta.len());
+        for moment in 0..MOST {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
-            let image = self.image(images.len());
+            let image = self.image(moment);
             match self.checkpoint_later(pid, &image, 0) {
-                Ok(()) => images.push(image),
+                Ok(()) => {}
                 Err((errno, _)) if errno.0 == libc::ESRCH => {
                     let _ = std::fs::remove_file(&image);
-                    break;
+                    return Ok(moment);
                 }
-                Err((errno, said)) => {
-                    return Err(format!("moment {}: {errno}: {said}", images.len()))
-                }
+                Err((errno, said)) => return Err(format!("moment {moment}: {errno}: {said}")),
+            }
+            // It may have got so far since.
+            if std::fs::metadata(self.file("out")).is_ok_and(|meta| meta.len() >= whole) {
+                std::fs::write(self.written(moment), "").map_err(|e| e.to_string())?;
             }
         }
-        Ok(images)
+        Ok(MOST)
     }
 
     /// Checkpoints it now, or when what its start explains is over. A socket that is not
@@ -100,52 +104,46 @@ impl Stage {
         Ok(time)
     }
 
-    /// A run that is checkpointed at [`MOMENTS`] moments and goes on to the right output;
-    /// returns the images. On a slow kernel, fewer must do.
-    fn goes_on(&self, time: Duration, rng: &mut Rng) -> Result<Vec<PathBuf>, String> {
+    /// A run that is checkpointed from its start to its end, at [`MOMENTS`] moments or more,
+    /// and comes to the right output; how many there were. On a slow kernel, fewer must do.
+    fn goes_on(&self, time: Duration, rng: &mut Rng) -> Result<usize, String> {
         let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
         let mut tries = TRIES;
-        let (pid, images) = loop {
+        loop {
             let pid = self.start(&self.file("out"))?;
-            let images = self.moments(pid, step, rng)?;
-            // Shorter steps if it was over before.
-            if images.len() == MOMENTS || step < 50 && images.len() >= FEWEST {
-                break (pid, images);
-            }
+            let count = self.moments(pid, step, rng)?;
             self.ends(pid)?;
+            self.same("went on")?;
+            // Shorter steps if it was over before.
+            if count >= MOMENTS || step < 50 && count >= FEWEST {
+                self.write_pid(pid)?;
+                return Ok(count);
+            }
             if step >= 50 {
                 step /= 4;
                 continue;
             }
             tries -= 1;
             if tries == 0 {
-                return Err(format!("it is over after {} checkpoints", images.len()));
+                return Err(format!("it is over after {count} checkpoints"));
             }
-        };
-        self.ends(pid)?;
-        self.write_pid(pid)?;
-        self.same("went on")?;
-        Ok(images)
+        }
     }
 
     /// Undisturbed, then stopped again and again, then restarted.
     pub fn first(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
-        let images = self.goes_on(time, &mut rng)?;
-        // The last one may be from behind the last write: it is not restarted. All others
-        // are once more after the reboot.
-        let (last, before) = images.split_last().ok_or("no image")?;
-        forget(std::slice::from_ref(last));
+        let count = self.goes_on(time, &mut rng)?;
+        // All of these are restarted once more after the reboot.
+        let kept = self.thin(count)?;
         let mut restarts = 0;
-        for image in before.iter().skip(EVERY / 2).step_by(EVERY) {
+        for moment in (0..kept).skip(EVERY / 2).step_by(EVERY) {
             restarts += 1;
-            self.restart(image, &format!("restart {restarts}"))?;
+            self.restart(moment, &format!("restart {restarts}"))?;
         }
-        let count = images.len();
-        let bytes: u64 = before
-            .iter()
-            .filter_map(|image| std::fs::metadata(image).ok())
+        let bytes: u64 = (0..kept)
+            .filter_map(|moment| std::fs::metadata(self.image(moment)).ok())
             .map(|meta| meta.len())
             .sum();
         let kills = self.killed(time, &mut rng)?;
@@ -165,7 +163,8 @@ impl Stage {
     pub fn changing(&self, seed: u64) -> Case {
         let time = self.undisturbed()?;
         let mut rng = Rng::new(seed);
-        let count = forget(&self.goes_on(time, &mut rng)?);
+        let count = self.goes_on(time, &mut rng)?;
+        self.forget_kept()?;
         let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
             "{} ms, {count} checkpoints, {kills} of {} times killed and restarted, {} refused",
@@ -180,13 +179,12 @@ impl Stage {
     /// often as others.
     fn killed(&self, time: Duration, rng: &mut Rng) -> Result<u64, String> {
         let most = most_kills();
-        // So many fit in as a rule, although the machine is not always as fast.
-        let mut step = (time.as_micros() as u64 * 2 / (3 * most)).max(1);
+        let mut step = (time.as_micros() as u64 / most).max(1);
         let mut tries = TRIES;
-        // Shorter steps if it was over before.
+        // Shorter steps if it was over before: the machine is not always as fast.
         loop {
-            let kills = self.kills(most, step, rng)?;
-            if kills == most || step < 2000 && kills >= FEWEST as u64 {
+            let kills = self.kills(2 * most, step, rng)?;
+            if 4 * kills >= 3 * most || step < 2000 && kills >= FEWEST as u64 {
                 return Ok(kills);
             }
             if step >= 400 {
@@ -248,6 +246,9 @@ impl Stage {
             .map_err(|why| format!("restarted {kills} times: {why}: {}", log()))?;
         let _ = std::fs::remove_file(&in_memory);
         self.same("killed and restarted")?;
+        if keeps {
+            self.thin(kills as usize)?;
+        }
         Ok(kills)
     }
 
@@ -277,15 +278,14 @@ impl Stage {
         let there = (0..MOMENTS).filter(|moment| self.image(*moment).exists());
         for moment in there.skip(every / 2).step_by(every) {
             count += 1;
-            let image = self.image(moment);
             let what = format!("restart {count} after a reboot");
             if keeps {
                 self.bring_back(moment)?;
-                self.restart_with_output(&image, &what)?;
+                self.restart_with_output(&self.image(moment), &what)?;
             } else if TIMED.contains(&self.program) {
-                self.restart_in_time(&image, &what)?;
+                self.restart_in_time(moment, &what)?;
             } else {
-                self.restart(&image, &what)?;
+                self.restart(moment, &what)?;
             }
         }
         if count == 0 {
@@ -301,12 +301,4 @@ impl Stage {
 pub fn reap(options: i32) {
     // SAFETY: waits for children of ours, and stores nothing.
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), options) } > 0 {}
-}
-
-/// Removes images; returns how many they were.
-fn forget(images: &[PathBuf]) -> usize {
-    for image in images {
-        let _ = std::fs::remove_file(image);
-    }
-    images.len()
 }

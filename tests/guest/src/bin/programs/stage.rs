@@ -151,11 +151,11 @@ impl Stage {
             .map_err(|errno| (errno, std::fs::read_to_string(&log).unwrap_or_default()))
     }
 
-    /// Restarts an image of a program that has come to its end; the last byte of its output
-    /// is another one before.
-    pub fn restart(&self, image: &Path, what: &str) -> Result<(), String> {
-        self.spoil()?;
-        self.restart_with_output(image, what)
+    /// Restarts the image of a moment of a program that has come to its end; the last byte of
+    /// its output is another one before, unless all was written.
+    pub fn restart(&self, moment: usize, what: &str) -> Result<(), String> {
+        self.spoil(moment)?;
+        self.restart_with_output(&self.image(moment), what)
     }
 
     /// Restarts an image with the output that is there.
@@ -192,14 +192,14 @@ impl Stage {
 
     /// Restarts by the command, with the clocks as they were at the checkpoint: after a reboot
     /// those of the machine begin anew.
-    pub fn restart_in_time(&self, image: &Path, what: &str) -> Result<(), String> {
-        self.spoil()?;
+    pub fn restart_in_time(&self, moment: usize, what: &str) -> Result<(), String> {
+        self.spoil(moment)?;
         let command = Path::new(&life::variable("CKPT_BIN")).join("restart");
         let output = Command::new("/usr/bin/timeout")
             .args(["-k", "5", &(SECONDS * pace::factor()).to_string()])
             .arg(command)
             .args(["--timens", "--pidns", "--wait", "--input"])
-            .arg(image)
+            .arg(self.image(moment))
             .stdin(Stdio::null())
             .output()
             .map_err(|e| format!("{what}: {e}"))?;
@@ -222,7 +222,10 @@ impl Stage {
     }
 
     /// Spoils the end of the output, which the restarted program has still to write.
-    fn spoil(&self) -> Result<(), String> {
+    fn spoil(&self, moment: usize) -> Result<(), String> {
+        if self.written(moment).exists() {
+            return Ok(());
+        }
         let path = self.file("out");
         let mut bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
         let last = bytes.last_mut().ok_or("the output is empty")?;
