@@ -7,9 +7,12 @@ use std::path::Path;
 use ckpt_guest::caps;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::format;
+use ckpt_guest::image::Image;
 use ckpt_guest::life;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
+use ckpt_guest::varies;
 use ckpt_guest::victim::Scene;
 
 use crate::stress::Body;
@@ -17,6 +20,10 @@ use crate::stress::Body;
 /// Children that have ended before the image.
 const GONE: usize = 100;
 const NEW_PIDS: usize = 2;
+/// One more than the highest id that there can be.
+const LIMIT: i32 = 1 << 22;
+/// New ids begin here when all have been given out once.
+const ANEW: i32 = 300;
 
 fn number(path: &Path) -> Result<i32, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -51,18 +58,31 @@ fn victim(scene: &Scene) -> Result<(), String> {
     write("next", child()?)
 }
 
+/// How an image is restarted in a new namespace.
+#[derive(Clone, Copy, Debug, Default)]
+struct How {
+    flags: usize,
+    /// Capabilities that the caller has given up.
+    gone: u64,
+    /// Children that have ended there before.
+    before: usize,
+}
+
 /// Restarts the image in a new namespace; the id that the victim's next child gets.
-fn next(scene: &Scene, image: &Path, flags: usize, gone: u64) -> Result<i32, String> {
+fn next(scene: &Scene, image: &Path, how: How) -> Result<i32, String> {
     let next = scene.dir.join("next");
     let _ = std::fs::remove_file(&next);
     let restarted = || {
         let image = sys::open(&life::c_path(image), libc::O_RDONLY, 0);
-        if let (Ok(image), Ok(_)) = (image, caps::give_up(gone)) {
-            sys::restart(0, image, flags, -1);
+        if let (Ok(image), Ok(_)) = (image, caps::give_up(how.gone)) {
+            sys::restart(0, image, how.flags, -1);
         }
         99
     };
-    let first = || i32::from(sys::in_child(20, restarted) != Ended::Exit(0));
+    let first = || {
+        let there = (0..how.before).all(|_| child().is_ok());
+        i32::from(!there || sys::in_child(20, restarted) != Ended::Exit(0))
+    };
     let ended = sys::in_child(20, || {
         match sys::plain(libc::SYS_unshare, &[libc::CLONE_NEWPID as usize]) {
             Ok(_) => i32::from(sys::in_child(20, first) != Ended::Exit(0)),
@@ -71,7 +91,7 @@ fn next(scene: &Scene, image: &Path, flags: usize, gone: u64) -> Result<i32, Str
     });
     match ended {
         Ended::Exit(0) => number(&next),
-        other => Err(format!("flags {flags}, without {gone:#x}: {other:?}")),
+        other => Err(format!("{how:?}: {other:?}")),
     }
 }
 
@@ -86,7 +106,14 @@ fn ids() -> Case {
     victim.ends_well(0)?;
     let last = number(&scene.dir.join("last"))?;
     for gone in [0, caps::SYS_ADMIN, caps::CHECKPOINT_RESTORE] {
-        let next = next(&scene, &image, 0, gone)?;
+        let next = next(
+            &scene,
+            &image,
+            How {
+                gone,
+                ..How::default()
+            },
+        )?;
         // The ids in between are of those who were started behind the image.
         if next <= last + 1000 {
             return Err(format!(
@@ -96,12 +123,58 @@ fn ids() -> Case {
     }
     let both = caps::SYS_ADMIN | caps::CHECKPOINT_RESTORE;
     for (flags, gone) in [(NEW_PIDS, 0), (0, both)] {
-        let next = next(&scene, &image, flags, gone)?;
+        let how = How {
+            flags,
+            gone,
+            before: 0,
+        };
+        let next = next(&scene, &image, how)?;
         if next > 10 {
-            return Err(format!("flags {flags}, without {gone:#x}: {next}"));
+            return Err(format!("{how:?}: {next}"));
         }
     }
     pass_with(format!("behind {last}"))
 }
 
-pub const CASES: &[(&str, Body)] = &[("ids-of-ended", ids)];
+/// The image says that this id was the last one.
+fn claim(image: &Path, last: i32) -> Result<(), String> {
+    let text = |e: std::io::Error| e.to_string();
+    let mut parsed = Image::parse(&std::fs::read(image).map_err(text)?)?;
+    let field = varies::field(format::HEAD, "last_pid").ok_or("no last_pid")?;
+    let head = parsed.records.first_mut().ok_or("no header")?;
+    head.set(field.at, last as u64);
+    std::fs::write(image, parsed.to_bytes()).map_err(text)
+}
+
+/// Where ids go on behind one that is not known, that has been passed already, or that
+/// leaves no others.
+fn ends() -> Case {
+    let scene = Scene::new("ids-at-ends");
+    let victim = scene.start(victim)?;
+    scene.until_there()?;
+    let image = victim.checkpoint("ids-at-ends", 0)?;
+    victim.ends_well(0)?;
+    let room = LIMIT / 16;
+    for (last, before, next_ids) in [
+        (0, 0, 2..=10),
+        (50, 0, 51 + room..=60 + room),
+        (50, 100, 101..=110),
+        // Where there is no room, right behind it.
+        (LIMIT - 20, 0, LIMIT - 19..=LIMIT - 10),
+        // It was the highest of all.
+        (LIMIT - 1, 0, ANEW..=ANEW + 10),
+    ] {
+        claim(&image, last)?;
+        let how = How {
+            before,
+            ..How::default()
+        };
+        let next = next(&scene, &image, how)?;
+        if !next_ids.contains(&next) {
+            return Err(format!("behind {last}, {how:?}: {next}, not {next_ids:?}"));
+        }
+    }
+    pass_with("5 ids")
+}
+
+pub const CASES: &[(&str, Body)] = &[("ids-of-ended", ids), ("ids-at-ends", ends)];
