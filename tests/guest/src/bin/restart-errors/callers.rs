@@ -4,7 +4,9 @@
 
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
+use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::skip;
 use ckpt_guest::cases::Case;
 use ckpt_guest::desk::Desk;
@@ -89,3 +91,47 @@ pub fn user_event() -> Case {
 pub fn io_ports() -> Case {
     with("io-ports", odd::io_port, "I/O port permissions")
 }
+
+/// A thread on each processor, all of them at work at once, until they have ended.
+fn everywhere() -> Result<(), String> {
+    let cpus = thread::available_parallelism().map_or(1, |count| count.get());
+    thread::scope(|scope| {
+        let threads = (0..cpus).map(|cpu| {
+            scope.spawn(move || {
+                let mask = 1u64 << cpu;
+                let args = [0, 8, (&raw const mask) as usize];
+                sys::plain(libc::SYS_sched_setaffinity, &args).map_err(|e| e.to_string())?;
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(20 * pace::factor()) {
+                    std::hint::spin_loop();
+                }
+                Ok(())
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().try_for_each(|thread| {
+            let done = thread.join();
+            done.map_err(|_| "it panicked".to_string())?
+        })
+    })
+}
+
+/// A caller that had threads, goes back, and has threads again: the ids of concurrency of
+/// those before are free. The kernel would look for one for ever.
+pub fn after_threads() -> Case {
+    let desk = Desk::open("after-threads");
+    desk.make(|| ())?;
+    // Its trailer is not whole.
+    let bytes = std::fs::read(&desk.path).map_err(|e| e.to_string())?;
+    let cut = bytes.get(..bytes.len().saturating_sub(8));
+    std::fs::write(&desk.path, cut.unwrap_or_default()).map_err(|e| e.to_string())?;
+    for _ in 0..ROUNDS {
+        everywhere()?;
+        desk.refuses()?;
+    }
+    everywhere()?;
+    pass_with(format!("{ROUNDS} times"))
+}
+
+/// How often a caller goes back.
+const ROUNDS: usize = 10;

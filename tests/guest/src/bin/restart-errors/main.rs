@@ -360,6 +360,7 @@ fn main() -> ExitCode {
     run("caller-with-a-thread", callers::a_thread);
     run("caller-with-io-uring", callers::io_uring);
     run("caller-with-dispatch", callers::syscall_dispatch);
+    run("caller-after-threads", callers::after_threads);
     run("caller-with-a-tracee", callers::tracer);
     run("caller-with-namespace", callers::child_namespace);
     run("caller-with-keyrings", callers::keyrings);
