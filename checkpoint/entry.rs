@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::error::Outcome;
 use crate::error::Text;
 use crate::herd::Member;
+use crate::kapi::birth;
 use crate::kapi::file;
 use crate::kapi::file::FileRef;
 use crate::kapi::imagefile::ImageFile;
@@ -17,7 +18,6 @@ use crate::kapi::refuse;
 use crate::kapi::task;
 use crate::kapi::tree;
 use kernel::bindings::SIGKILL;
-use kernel::bindings::SIGSTOP;
 use kernel::fmt::Write as _;
 use kernel::prelude::*;
 
@@ -61,15 +61,14 @@ pub(crate) extern "C" fn ckpt_sys_checkpoint(pid: i32, fd: i32, flags: usize, lo
 
 fn checkpoint(pid: i32, image: FileRef, flags: usize) -> Outcome<i32> {
     let then = |members: &[Member]| {
-        let signal = if flags & FLAG_KILL != 0 {
-            SIGKILL
-        } else if flags & FLAG_STOP != 0 {
-            SIGSTOP
-        } else {
-            return;
-        };
+        let myself = birth::myself();
         for member in members.iter().filter(|member| member.entry.is_process()) {
-            park::signal(member.task().unwrap_or(kernel::current!()), signal);
+            let task = member.task().unwrap_or(&myself);
+            if flags & FLAG_KILL != 0 {
+                park::signal(task, SIGKILL);
+            } else if flags & FLAG_STOP != 0 {
+                park::stop(task);
+            }
         }
     };
     let task = if pid == 0 {

@@ -20,6 +20,7 @@ use super::common::Space;
 use super::task;
 use kernel::bindings;
 use kernel::error::to_result;
+use kernel::ffi::c_long;
 use kernel::prelude::*;
 
 /// The current task runs on a new address space; the old one is kept.
@@ -28,11 +29,13 @@ use kernel::prelude::*;
 ///
 /// The task's `mm` is `new`. Unless `released`, `old` is the address space that the task had,
 /// and the value owns the task's reference to it; `old_state` is what says who may look
-/// at the old one, and the value owns the task's reference. The new one has its own.
+/// at the old one, and the value owns the task's reference. The new one has its own, and
+/// until then counts `kept` pages that are of the old one.
 pub(crate) struct NewMm {
     old_state: *mut bindings::task_exec_state,
     old: *mut bindings::mm_struct,
     new: *mut bindings::mm_struct,
+    kept: c_long,
     released: bool,
 }
 
@@ -152,9 +155,8 @@ impl NewMm {
         state: *mut bindings::task_exec_state,
         fresh: bool,
     ) -> Result<Self> {
-        let tsk = task::current_ptr();
         let old = super::mm::current_mm();
-        let old_state;
+        let (old_state, kept);
         // SAFETY: By the contract. The locks are taken in the order of exec_mmap(). Every
         // error path gives `new` back and releases what was taken.
         unsafe {
@@ -170,10 +172,11 @@ impl NewMm {
                 bindings::put_task_exec_state(state);
                 return Err(errno);
             }
-            bindings::sched_mm_cid_before_execve(tsk);
+            bindings::ckpt_mm_cid_before();
             old_state = bindings::exec_switch_mm(new, state, fresh);
             // Threads may join the new one at any time from here on.
-            bindings::sched_mm_cid_after_execve(tsk);
+            bindings::ckpt_mm_cid_after();
+            kept = bindings::ckpt_mm_keep(new, old);
             bindings::ckpt_mmap_read_unlock(old);
             bindings::up_write(exec_lock());
         }
@@ -181,6 +184,7 @@ impl NewMm {
             old_state,
             old,
             new,
+            kept,
             released: false,
         })
     }
@@ -199,6 +203,7 @@ impl NewMm {
             bindings::ckpt_uprobe_free();
             bindings::ckpt_set_hiwater(self.old);
             bindings::ckpt_mm_update_next_owner(self.old);
+            bindings::ckpt_mm_kept(self.new, self.kept);
         }
         OldMm(self.old, self.old_state)
     }
@@ -215,7 +220,7 @@ impl NewMm {
             if !lock_or_give_up() {
                 return;
             }
-            bindings::sched_mm_cid_before_execve(tsk);
+            bindings::ckpt_mm_cid_before();
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);
             bindings::up_write(exec_lock());
             // May wait for whoever serves the task's memory: without the lock.
@@ -223,7 +228,7 @@ impl NewMm {
             bindings::down_write(exec_lock());
             self.old_state = bindings::exec_switch_mm(self.new, state, false);
             bindings::futex_exec_done(tsk);
-            bindings::sched_mm_cid_after_execve(tsk);
+            bindings::ckpt_mm_cid_after();
             bindings::up_write(exec_lock());
         }
     }
@@ -255,13 +260,14 @@ impl Drop for NewMm {
                 (*tsk).clear_child_tid = core::ptr::null_mut();
                 return drop(self.release());
             }
-            bindings::sched_mm_cid_before_execve(tsk);
+            bindings::ckpt_mm_cid_before();
             let state = bindings::exec_switch_mm(self.old, self.old_state, false);
-            bindings::sched_mm_cid_after_execve(tsk);
+            bindings::ckpt_mm_cid_after();
             bindings::ckpt_rseq_force_update();
             bindings::up_write(exec_lock());
             bindings::put_task_exec_state(state);
             bindings::ckpt_mm_update_next_owner(self.new);
+            bindings::ckpt_mm_kept(self.new, self.kept);
             bindings::mmput(self.new);
         }
     }

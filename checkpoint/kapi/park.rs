@@ -313,6 +313,13 @@ pub(crate) fn signal(task: &Task, signal: u32) {
     unsafe { bindings::ckpt_send_signal(task.as_ptr(), signal as c_int) };
 }
 
+/// Stops a process, all of whose threads stand still, as SIGSTOP does: none of them is in user
+/// mode before it has stopped.
+pub(crate) fn stop(task: &Task) {
+    // SAFETY: The task is held; the call takes the locks it needs.
+    unsafe { bindings::ckpt_stop_process(task.as_ptr()) };
+}
+
 /// A namespace of the task that is not the current task's, if there is one.
 ///
 /// The task stands still: nobody else changes its namespaces.

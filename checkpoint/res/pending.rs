@@ -30,6 +30,7 @@ use crate::kapi::pending::Queued;
 use crate::kapi::sched;
 use crate::kapi::task;
 use crate::res::used::Counted;
+use kernel::bindings::SIGSTOP;
 use kernel::prelude::*;
 
 /// Pending signals and timers, at one moment.
@@ -81,6 +82,10 @@ pub(crate) fn look() -> Outcome<Now> {
         signals = again;
         sched::breathe()?;
     };
+    // One more has no effect on a task that is stopped: whoever continues it drops it.
+    if kapi::signal::stop().is_some_and(|stop| stop.signal != 0) {
+        signals.retain(|info| info.signo != SIGSTOP as i32);
+    }
     for info in &signals {
         let place = Place::Number(info.signo as u64);
         ensure(

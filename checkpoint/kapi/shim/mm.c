@@ -253,6 +253,34 @@ int ckpt_mm_users(struct mm_struct *mm)
 }
 
 /*
+ * What is kept of a task while it runs on another address space counts for that one:
+ * the OOM killer looks for it there. As swap, which is part of no high-water mark.
+ */
+long ckpt_mm_keep(struct mm_struct *mm, struct mm_struct *kept)
+{
+	long pages = get_mm_rss_sum(kept) + get_mm_counter_sum(kept, MM_SWAPENTS);
+
+	add_mm_counter(mm, MM_SWAPENTS, pages);
+	return pages;
+}
+
+void ckpt_mm_kept(struct mm_struct *mm, long pages)
+{
+	add_mm_counter(mm, MM_SWAPENTS, -pages);
+}
+
+/* Nothing where there are no concurrency ids. */
+void ckpt_mm_cid_before(void)
+{
+	sched_mm_cid_before_execve(current);
+}
+
+void ckpt_mm_cid_after(void)
+{
+	sched_mm_cid_after_execve(current);
+}
+
+/*
  * A task that takes over an address space with many users gets its concurrency
  * id when it is scheduled, as one that is new.
  */

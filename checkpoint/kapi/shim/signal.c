@@ -74,6 +74,48 @@ void ckpt_send_signal(struct task_struct *task, int sig)
 	do_send_sig_info(sig, SEND_SIG_PRIV, task, PIDTYPE_TGID);
 }
 
+/*
+ * Stops a process whose threads are all parked, or stopped, as SIGSTOP does, but
+ * each of them before it is in user mode again: a signal would be seen by one of
+ * them, and the others would run on until that had begun the stop.
+ */
+void ckpt_stop_process(struct task_struct *task)
+{
+	struct signal_struct *sig = task->signal;
+	struct task_struct *t;
+	struct sigqueue *q, *next;
+	unsigned long flags;
+
+	/* Drops SIGCONT, and is dropped itself by a process that is about to end */
+	do_send_sig_info(SIGSTOP, SEND_SIG_PRIV, task, PIDTYPE_TGID);
+	if (!lock_task_sighand(task, &flags))
+		return;
+	if (!sigismember(&sig->shared_pending.signal, SIGSTOP) || sig->group_exec_task)
+		goto out;
+	/* Nobody has seen it, and nobody is to see it behind the stop */
+	sigdelset(&sig->shared_pending.signal, SIGSTOP);
+	list_for_each_entry_safe(q, next, &sig->shared_pending.list, list) {
+		if (q->info.si_signo == SIGSTOP) {
+			list_del_init(&q->list);
+			__sigqueue_free(q);
+		}
+	}
+	if (sig->flags & SIGNAL_STOP_STOPPED)
+		goto out;
+	/* From here on as do_signal_stop() begins one */
+	sig->group_exit_code = SIGSTOP;
+	sig->group_stop_count = 0;
+	for_each_thread(task, t) {
+		if (task_set_jobctl_pending(t, SIGSTOP | JOBCTL_STOP_PENDING |
+					       JOBCTL_STOP_CONSUME)) {
+			sig->group_stop_count++;
+			signal_wake_up(t, 0);
+		}
+	}
+out:
+	unlock_task_sighand(task, &flags);
+}
+
 void ckpt_frozen_enter(void)
 {
 	cgroup_enter_frozen();
