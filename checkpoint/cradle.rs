@@ -277,7 +277,11 @@ impl Births {
             return (Some(ctx), Err(killed()));
         };
         let (ctx, done) = born.build(ctx);
-        let done = done.and_then(|threads| self.adopt(threads));
+        let done = match done {
+            // What it was doing then has failed, as to read the image.
+            Err(_) if birth::is_dying(born.task()) => Err(killed()),
+            done => done.and_then(|threads| self.adopt(threads)),
+        };
         (ctx, done)
     }
 

@@ -239,8 +239,8 @@ impl RestoreCtx {
 }
 
 impl Process {
-    /// Sets the scheduling. This does not go back: the last step that can fail.
-    pub(crate) fn schedule(&self) -> Outcome {
+    /// Sets the scheduling; returns the way back.
+    pub(crate) fn schedule(&self) -> Outcome<res::task::Before> {
         self.task.schedule()
     }
 

@@ -13,6 +13,7 @@
 //! are complete they become what they built, and when all have done so they go on.
 
 use crate::arch;
+use crate::cradle::killed;
 use crate::cradle::Births;
 use crate::cradle::Born;
 use crate::ctx::built::Process;
@@ -243,20 +244,25 @@ impl Course {
             // A courtesy, as all that is in the log.
             let _ = ImageFile::new(log).write_log(&ctx.notes);
         }
-        // The last steps that can fail. Who dies behind the first dies as one that has gone
-        // on: the second has changed the caller.
+        // The last steps that can fail.
         let ready = self.births.alive().and_then(|()| me.schedule());
-        if let Err(failure) = ready {
+        let linked = ready.and_then(|before| {
+            let done = birth::link(forest.adopts(), &links, &mut orphans, unused);
+            done.map_err(|_| {
+                before.put_back();
+                killed()
+            })
+        });
+        if let Err(failure) = linked {
             self.me = Some(me);
             return Err(failure);
         }
 
-        // COMMIT: nothing below can fail.
+        // COMMIT: nothing below can fail. Who dies from here on dies as one that has gone on.
         self.births.be_certain();
         if !ctx.new_pids {
             birth::go_on_behind(ctx.last_pid);
         }
-        birth::link(forest.adopts(), &links, &mut orphans, unused);
         for (place, ended) in core::mem::replace(&mut self.zombies, KVVec::new()) {
             self.births.end(place, ended);
         }

@@ -220,33 +220,40 @@ pub(crate) struct Place<'a> {
     pub(crate) ends: bool,
 }
 
-/// Links new processes into the family. Cannot fail. Parents before children; does
-/// the current process, which is the first one, adopt orphans?
+/// Links new processes into the family. Parents before children; does the current
+/// process, which is the first one, adopt orphans?
 ///
-/// Whoever was killed meanwhile is left where it is. Follows reparent_leader(),
-/// setpgid(2) and setsid(2).
+/// Whoever is killed from here on leaves a zombie to its parent, which is told. Follows
+/// reparent_leader(), setpgid(2) and setsid(2).
+///
+/// # Errors
+///
+/// ESRCH when one of them has ended: nothing has changed.
 pub(crate) fn link(
     subreaper: bool,
     places: &[Place<'_>],
     orphans: &mut [Orphan],
     mut unused: Unused,
-) {
+) -> Result {
     // SAFETY: The tasklist lock is held for writing, under which parents, groups,
     // sessions and lists of threads change; all tasks are held, and those that are
     // touched were not released. The groups that are left stay in use by the current
     // task, unless it was moved meanwhile.
     unsafe {
         bindings::ckpt_tasklist_write_lock();
+        // It would have left nothing: nobody was its parent yet.
+        if places
+            .iter()
+            .any(|place| is_gone(place.child) || (*place.child.as_ptr()).exit_state != 0)
+        {
+            bindings::ckpt_tasklist_write_unlock();
+            return Err(ESRCH);
+        }
         // Those below inherit it.
         bindings::ckpt_set_subreaper(task::current_ptr(), subreaper);
         for place in places {
             let (child, parent) = (place.child.as_ptr(), place.parent.as_ptr());
-            if is_gone(place.child) {
-                continue;
-            }
-            let alive = !is_gone(place.parent)
-                && (*parent).exit_state == 0
-                && (*parent).flags & bindings::PF_EXITING == 0;
+            let alive = (*parent).exit_state == 0 && (*parent).flags & bindings::PF_EXITING == 0;
             bindings::ckpt_set_subreaper(child, place.subreaper);
             if alive {
                 // The closure does not fail.
@@ -274,7 +281,6 @@ pub(crate) fn link(
                     Group::Born if born => continue,
                     // Somebody may have moved the current task since the birth.
                     Group::Born => bindings::ckpt_group(),
-                    Group::Of(leader) if is_gone(leader) => continue,
                     Group::Of(leader) => (*leader.as_ptr()).thread_pid,
                     Group::Orphan(at) => match orphans.get_mut(at) {
                         Some(orphan) => {
@@ -307,6 +313,7 @@ pub(crate) fn link(
         }
         bindings::ckpt_tasklist_write_unlock();
     }
+    Ok(())
 }
 
 const KINDS: usize = bindings::pid_type_PIDTYPE_MAX as usize;

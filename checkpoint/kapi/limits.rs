@@ -77,7 +77,17 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
     if waits && !may {
         return Err(EPERM);
     }
-    let attr = bindings::sched_attr {
+    // SAFETY: The attributes are ours, the task is the current one.
+    to_result(unsafe { bindings::sched_setattr(task, &attributes(sched)) })?;
+    if waits {
+        // SAFETY: The current task; a value from -20 to 19, as the record's rules say.
+        unsafe { bindings::set_user_nice(task, sched.nice as c_long) };
+    }
+    Ok(())
+}
+
+fn attributes(sched: &Sched) -> bindings::sched_attr {
+    bindings::sched_attr {
         size: size_of::<bindings::sched_attr>() as u32,
         sched_policy: sched.policy,
         sched_flags: u64::from(sched.reset_on_fork),
@@ -85,14 +95,20 @@ pub(crate) fn set_sched(sched: &Sched) -> Result {
         sched_priority: sched.rt_priority,
         sched_runtime: sched.slice,
         ..Default::default()
-    };
-    // SAFETY: The attributes are ours, the task is the current one.
-    to_result(unsafe { bindings::sched_setattr(task, &attr) })?;
-    if waits {
-        // SAFETY: The current task; a value from -20 to 19, as the record's rules say.
-        unsafe { bindings::set_user_nice(task, sched.nice as c_long) };
     }
-    Ok(())
+}
+
+/// Goes back to a [`sched()`] that the task had, whatever its rights.
+pub(crate) fn put_back_sched(sched: &Sched) {
+    let task = task::current_ptr();
+    // SAFETY: The attributes are ours, the task is the current one, and the value is one
+    // that it had.
+    unsafe {
+        let _ = bindings::sched_setattr_nocheck(task, &attributes(sched));
+        if bindings::ckpt_nice() != sched.nice {
+            bindings::set_user_nice(task, sched.nice as c_long);
+        }
+    }
 }
 
 /// The CPUs that sched_setaffinity(2) has named, a bit for each; nothing if it was not

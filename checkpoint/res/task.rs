@@ -231,24 +231,47 @@ fn wanted(rec: &Task) -> Sched {
     }
 }
 
+/// How the current task was scheduled.
+pub(crate) struct Before {
+    sched: Sched,
+    ioprio: u32,
+    /// If the image has one.
+    affinity: Option<KVec<u8>>,
+}
+
+impl Before {
+    /// Goes back: nobody may need a right to have what it had.
+    pub(crate) fn put_back(&self) {
+        if limits::sched() != self.sched {
+            limits::put_back_sched(&self.sched);
+        }
+        if limits::ioprio() != self.ioprio {
+            limits::put_back_ioprio(self.ioprio);
+        }
+        if let Some(affinity) = &self.affinity {
+            limits::put_back_affinity(affinity);
+        }
+    }
+}
+
 impl Ready {
-    /// Sets the scheduling, with the rules of sched_setattr(2) and its like. The last step
-    /// of a restart that can fail: if it does, all is as before. Behind it there is no way
-    /// back.
-    pub(crate) fn schedule(&self) -> Outcome {
-        let (ioprio, affinity) = (limits::ioprio(), limits::affinity()?);
-        let done = self.schedule_once();
-        if done.is_err() {
-            // What can be taken back is: the policy was last, and nobody may need a right
-            // to have what it had.
-            if limits::ioprio() != ioprio {
-                limits::put_back_ioprio(ioprio);
-            }
-            if !self.affinity.is_empty() {
-                limits::put_back_affinity(&affinity);
+    /// Sets the scheduling, with the rules of sched_setattr(2) and its like; returns the way
+    /// back. If it fails, all is as before.
+    pub(crate) fn schedule(&self) -> Outcome<Before> {
+        let has_affinity = !self.affinity.is_empty();
+        let affinity = has_affinity.then(limits::affinity).transpose()?;
+        let before = Before {
+            sched: limits::sched(),
+            ioprio: limits::ioprio(),
+            affinity,
+        };
+        match self.schedule_once() {
+            Ok(()) => Ok(before),
+            Err(failure) => {
+                before.put_back();
+                Err(failure)
             }
         }
-        done
     }
 
     fn schedule_once(&self) -> Outcome {
