@@ -330,8 +330,8 @@ impl SaveCtx {
         Ok(KBox::new(ctx, GFP_KERNEL)?)
     }
 
-    /// May whoever serves a file elsewhere be asked for its attributes? A server that
-    /// stands still does not answer.
+    /// May whoever serves a file, a process or another machine, be asked for its attributes?
+    /// A server that stands still does not answer, and the task could not go on.
     pub(crate) fn may_ask(&self) -> bool {
         self.alone && !self.outside
     }

@@ -180,9 +180,8 @@ fn describe(
     owner: Owner,
     anon: Option<&Anon>,
 ) -> Outcome<(File, KVec<u8>)> {
-    // Without asking, a server elsewhere may have another time: the restart asks.
-    let ask = ctx.may_ask() || !file::is_served_elsewhere(file);
-    let st = inode::stat(file, ask).why("the attributes of a file cannot be read")?;
+    // Without asking, a server may have another time: the restart asks.
+    let st = inode::stat(file, ctx.may_ask()).why("the attributes of a file cannot be read")?;
     ensure(
         !file::is_left_below(file, &st),
         EOPNOTSUPP,
