@@ -41,8 +41,8 @@ pub const PROGRAMS: &[Program] = &[
         "awk",
         "/usr/bin/awk",
         &[
-            "BEGIN { for (i = 1; i <= 400000; i++) { s = (s * 31 + i) % 1000003; \
-           if (i % 1000 == 0) print i, s } }",
+            "BEGIN { for (i = 1; i <= 1200000; i++) { s = (s * 31 + i) % 1000003; \
+           if (i % 3000 == 0) print i, s } }",
         ],
     ),
     (
