@@ -206,12 +206,13 @@ pub fn check(rows: &[Row], found: &Found) -> Vec<String> {
         }
     }
     for (program, source) in &found.programs {
-        for case in refused(program, source) {
+        for case in to_be_listed(program, source) {
             let test = format!("{program}/{case}");
             if !rows.iter().any(|row| row.tests.contains(&test)) {
                 wrong.push(format!(
                     "case {test} is not in the list; add it to the tests of a line of {LIST}, \
-                     or a line:\n    refused | WHAT | REASON | {test}"
+                     or a line:\n    saved | WHAT | RECORDS | {test}\n    \
+                     refused | WHAT | REASON | {test}"
                 ));
             }
         }
@@ -223,8 +224,8 @@ pub fn check(rows: &[Row], found: &Found) -> Vec<String> {
     wrong
 }
 
-/// The cases of a program that show a refusal, by their names.
-fn refused(program: &str, source: &str) -> Vec<String> {
+/// The cases of a program that show a refusal, by their names; of trees, all.
+fn to_be_listed(program: &str, source: &str) -> Vec<String> {
     let begins: &[&str] = match program {
         "refusals" => &[
             "task-",
@@ -237,7 +238,8 @@ fn refused(program: &str, source: &str) -> Vec<String> {
             "image-",
             "call-",
         ],
-        "outside" | "trees" => &["refused-"],
+        "outside" => &["refused-"],
+        "trees" => return found::cases(source),
         _ => &[],
     };
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -34,7 +34,8 @@ pub struct Allowed {
     pub used: u64,
 }
 
-fn numbers(dir: &str) -> impl Iterator<Item = i32> {
+/// The names in a directory that are numbers.
+pub fn numbers(dir: &str) -> impl Iterator<Item = i32> {
     let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

@@ -8,6 +8,7 @@
 mod census;
 mod common;
 mod ended;
+mod exact;
 mod execs;
 mod family;
 mod fuse;
@@ -29,6 +30,8 @@ mod sockets;
 mod stops;
 mod storm;
 mod stress;
+mod struck;
+mod taken;
 mod threads;
 mod timed;
 mod timers;
@@ -66,6 +69,9 @@ fn main() -> ExitCode {
         .chain(timers::CASES)
         .chain(common::CASES)
         .chain(ended::CASES)
+        .chain(exact::CASES)
+        .chain(taken::CASES)
+        .chain(struck::CASES)
         .chain(sharing::CASES)
         .chain(served::CASES);
     for (name, case) in special.chain(stress::CASES) {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
 use ckpt_guest::act::Act;
+use ckpt_guest::pace;
 use ckpt_guest::regs;
 use ckpt_guest::regs::spin;
 use ckpt_guest::rng::Rng;
@@ -233,6 +234,8 @@ fn with_a_thread(scene: &Scene, nr: usize) -> Result<(), String> {
 const TIMERS: [usize; 3] = [0, 1, 2];
 /// Seconds; none of them expires.
 const LONG: usize = 5000;
+/// Microseconds from when they are set to the end.
+const LATEST: usize = 60_000_000;
 
 /// Value and interval of an interval timer, in microseconds.
 fn interval_timer(which: usize) -> Result<[usize; 2], String> {
@@ -261,7 +264,7 @@ fn interval_timers(scene: &Scene) -> Result<(), String> {
             let most = (LONG - which) * 1_000_000;
             if interval != (LONG + which) * 1_000_000
                 || value > most + 10_000
-                || value < most - 1_000_000_000
+                || value < most - LATEST * pace::factor() as usize
             {
                 return Err(format!("timer {which}: {value}, {interval}"));
             }

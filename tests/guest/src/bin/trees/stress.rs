@@ -165,6 +165,24 @@ fn caller_killed() -> Case {
     pass_with(format!("{rounds} callers, {complete} complete images"))
 }
 
+/// Two at once, again and again: both get whole images.
+fn two_callers() -> Case {
+    let scene = Scene::new("tree-two-callers");
+    let victim = complete(&scene, small)?;
+    let rounds = 40 / pace::thinning();
+    let checkpoints =
+        |name: &str| (0..rounds).try_for_each(|_| victim.checkpoint(name, 0).map(drop));
+    let other = child(|| checkpoints("other"))?;
+    checkpoints("one")?;
+    ends_well(other)?;
+    victim.unnoticed()?;
+    victim.ends_well(900)?;
+    for name in ["one.img", "other.img"] {
+        scene.restart(&scene.dir.join(name), 900)?;
+    }
+    pass_with(format!("twice {rounds} images"))
+}
+
 /// A restart that fails at its end: the caller is what it was, and nobody is left.
 fn restart_fails() -> Case {
     let scene = Scene::new("tree-restart-fails");
@@ -194,73 +212,6 @@ fn restart_fails() -> Case {
     }
     scene.restart(&image, 900)?;
     pass_with(format!("{rounds} restarts"))
-}
-
-/// How [`small_anywhere`] ends under another id: a restart that is refused ends with an
-/// errno, and a tree that is not whole with 1.
-const ELSEWHERE: i32 = 222;
-
-/// Such a tree, which may get new ids.
-fn small_anywhere(scene: &Scene) -> Result<(), String> {
-    let before = sys::getpid();
-    let done = small(scene);
-    if sys::getpid() == before {
-        return done;
-    }
-    // Its children are there under other ids than it remembers.
-    const ZOMBIE: i32 = 3 << 8;
-    let mut ended = Vec::new();
-    let mut status = 0;
-    // SAFETY: `status` is an int of ours.
-    while unsafe { libc::waitpid(-1, &mut status, 0) } > 0 {
-        ended.push(status);
-    }
-    ended.sort_unstable();
-    match (&done, ended.as_slice()) {
-        (Err(_), [0, 0, 0, ZOMBIE]) => sys::exit(ELSEWHERE),
-        _ => Err(format!("under another id: {done:?}, {ended:?}")),
-    }
-}
-
-/// A process id of the tree is taken: it is named, and nobody is left.
-fn taken_pid() -> Case {
-    let scene = Scene::new("tree-taken-pid");
-    let before = processes();
-    let victim = complete(&scene, small_anywhere)?;
-    let image = victim.checkpoint("image", 0)?;
-    let log = scene.dir.join("log");
-    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
-    // The victim lives on: all its ids are taken.
-    let ended = sys::in_child(20, || {
-        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
-        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
-        sys::restart(0, fd, sys::LOG, log).0
-    });
-    let said = std::fs::read_to_string(&log).unwrap_or_default();
-    // A child of the victim: the victim itself is who restarts.
-    let children = newcomers(&before);
-    let named = said.split(|c: char| !c.is_ascii_digit());
-    let named = named.filter_map(|digits| digits.parse().ok());
-    let is_named = named
-        .into_iter()
-        .any(|pid: i32| pid != victim.pid && children.contains(&pid));
-    if ended != Ended::Exit(libc::EEXIST) || !said.contains("is taken") || !is_named {
-        return Err(format!("{ended:?}: of {children:?}: {said}"));
-    }
-    // Any ids will do: beside the victim, which goes on.
-    scene.finish();
-    const NEW_PIDS: usize = 2;
-    let ended = sys::in_child(20, || {
-        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
-        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
-        sys::restart(0, fd, sys::LOG | NEW_PIDS, log).0
-    });
-    victim.ends_well(900)?;
-    if ended != Ended::Exit(ELSEWHERE) {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        return Err(format!("with new ids: {ended:?}: {said}; {}", scene.said()));
-    }
-    pass_with(said.trim())
 }
 
 /// As many tasks as `size` says, beside the first one: all of them are there before the
@@ -294,9 +245,9 @@ pub type Body = fn() -> Case;
 /// Cases.
 pub const CASES: &[(&str, Body)] = &[
     ("caller-killed", caller_killed),
+    ("two-callers", two_callers),
     ("restart-killed", crate::killed::restart_killed),
     ("restart-fails", restart_fails),
-    ("taken-pid", taken_pid),
     ("rounds", crate::rounds::rounds),
     ("fork-storm", crate::storm::caught),
     ("execs-by-threads", crate::execs::by_threads),

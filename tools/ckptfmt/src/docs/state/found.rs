@@ -107,3 +107,35 @@ pub(super) fn literals(text: &str) -> Vec<String> {
         .map(str::to_string)
         .collect()
 }
+
+/// The names of a program's cases: those of its lists of cases and of its acts.
+pub(super) fn cases(text: &str) -> Vec<String> {
+    let mut in_list = false;
+    let mut names = Vec::new();
+    for line in text.lines().map(str::trim) {
+        in_list |= line.contains("const CASES:");
+        let at_begin = line.strip_prefix("(\"").filter(|_| in_list);
+        let behind = at_begin.or_else(|| {
+            let begins = ["act(\"", "name: \"", "cases.run_in_child(\""];
+            begins.iter().find_map(|begin| line.strip_prefix(begin))
+        });
+        let name = behind.and_then(|behind| behind.split('"').next());
+        names.extend(name.map(str::to_string));
+        in_list &= !line.ends_with("];");
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_those_of_lists_and_acts() {
+        let source = "(\"no\", 1)\nconst CASES: &[(&str, Body)] = &[\n    (\"one\", one),\n    \
+                      (\"two\", || {\n        exact(\"no\")\n    }),\n];\n(\"no\", 1)\n\
+                      act(\"three\", three),\nAct {\n    name: \"four\",\n}\n\
+                      cases.run_in_child(\"five\", 60, five);\n";
+        assert_eq!(cases(source), ["one", "two", "three", "four", "five"]);
+    }
+}
