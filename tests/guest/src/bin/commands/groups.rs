@@ -3,14 +3,22 @@
 //! Whose process group and session the first process is in after a restart.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
+use std::time::Duration;
 
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
+use ckpt_guest::life;
+use ckpt_guest::pace;
+use ckpt_guest::sys;
 
 use crate::scene::ended;
+use crate::scene::is_stopped;
+use crate::scene::until;
+use crate::scene::until_stopped;
 use crate::scene::Scene;
 use crate::trees::orphans;
 
@@ -89,5 +97,44 @@ pub fn at_a_terminal() -> Case {
     match scene.pids()? {
         (group, session) if group == pid && session != pid => pass(),
         ids => Err(format!("pid {pid}: group and session {ids:?}")),
+    }
+}
+
+fn signal(pid: i32, signal: i32) {
+    let _ = sys::plain(libc::SYS_kill, &[pid as usize, signal as usize]);
+}
+
+/// The command stops with the program when a terminal has stopped that, so that a shell sees
+/// a stopped job, and continues it; whoever stops the program by its id continues it.
+pub fn stops_along() -> Case {
+    let scene = Scene::new("stops-along");
+    let child = scene.start()?;
+    let pid = child.id() as i32;
+    scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
+    let _ = ended(child)?;
+    let mut command = Command::new(Path::new(&life::variable("CKPT_BIN")).join("restart"));
+    command.args(["-i", "image", "--wait"]);
+    let out = File::create(scene.dir.join("out")).map_err(|e| e.to_string())?;
+    let waiting = scene.start_command(command, Stdio::null(), out)?;
+    let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    until(|| name() == "bash\n", "it is not restarted")?;
+
+    signal(pid, libc::SIGSTOP);
+    until_stopped(pid as u32)?;
+    std::thread::sleep(Duration::from_millis(100 * pace::factor()));
+    if is_stopped(waiting.id()) {
+        return Err("the command has stopped with SIGSTOP of another one".to_string());
+    }
+    signal(pid, libc::SIGCONT);
+
+    signal(pid, libc::SIGTSTP);
+    until_stopped(pid as u32)?;
+    until_stopped(waiting.id())?;
+    // As a shell does it: to the group of the command alone.
+    signal(-(waiting.id() as i32), libc::SIGCONT);
+    scene.finish();
+    match ended(waiting)?.as_str() {
+        "exit status: 7" => pass(),
+        how => Err(format!("the command has ended with {how}")),
     }
 }

@@ -70,8 +70,14 @@ fn left_running() -> Case {
     pass_with(said.lines().next().unwrap_or_default())
 }
 
-/// From one command to the other, without a file.
+/// From one command to the other, without a file, which may be said or not.
 fn streamed() -> Case {
+    let named = stream("")?;
+    stream("-i -")?;
+    Ok(named)
+}
+
+fn stream(input: &str) -> Case {
     let scene = Scene::new("streamed");
     let child = scene.start()?;
     let pid = child.id() as i32;
@@ -79,7 +85,7 @@ fn streamed() -> Case {
     let later = 10 * pace::factor();
     let line = format!(
         "(sleep {later}; touch finish) & \
-         checkpoint {pid} -o - --kill | restart --new-pids --wait"
+         checkpoint {pid} -o - --kill | restart {input} --new-pids --wait"
     );
     scene.succeeds(&line, 7)?;
     let how = ended(child)?;
@@ -140,6 +146,7 @@ fn main() -> ExitCode {
         ("stopped", stopped),
         ("leads-its-group", groups::leads_its_group),
         ("leads-its-session", groups::leads_its_session),
+        ("stops-along", groups::stops_along),
         ("at-a-terminal", groups::at_a_terminal),
         ("terminal-gone", terminals::terminal_gone),
         ("terminal-handed-over", terminals::terminal_handed_over),

@@ -155,13 +155,15 @@ pub fn until(is_so: impl Fn() -> bool, otherwise: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Is a process stopped by a signal?
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| stat.contains(") T "))
+}
+
 /// Waits until a process is stopped by a signal.
 pub fn until_stopped(pid: u32) -> Result<(), String> {
-    let is_stopped = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        stat.is_ok_and(|stat| stat.contains(") T "))
-    };
-    until(is_stopped, "it does not stop")
+    until(|| is_stopped(pid), "it does not stop")
 }
 
 /// How a child ends.

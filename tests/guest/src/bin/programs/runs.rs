@@ -23,7 +23,7 @@ use crate::SECONDS;
 /// Images of one run that are kept, and which of them are restarted at once.
 pub const MOMENTS: usize = 20;
 const EVERY: usize = 5;
-/// Most checkpoints of one run: it is left alone then.
+/// Most checkpoints of one run on any kernel: it is left alone then.
 pub const MOST: usize = 3 * MOMENTS;
 /// The least number of them.
 const FEWEST: usize = 5;
@@ -34,8 +34,9 @@ const TRIES: usize = 5;
 const MOST_REFUSED: usize = 2 * MOMENTS;
 /// The reason of such a refusal.
 const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
-/// How often a program is killed and restarted at once, in one run.
-fn most_kills() -> u64 {
+/// How often a program is checkpointed in one run, and killed and restarted in another one, if
+/// it is as fast as undisturbed. A slow kernel takes many times as long for each image.
+fn times() -> u64 {
     if pace::thinning() == 1 {
         MOMENTS as u64
     } else {
@@ -51,10 +52,9 @@ impl Stage {
 
     /// Checkpoints a run at its moments, until it has ended; returns how often.
     fn moments(&self, pid: i32, step: u64, rng: &mut Rng) -> Result<usize, String> {
-        // Those of a run before are of another process.
-        self.forget_kept()?;
         let whole = std::fs::metadata(self.file("want")).map_or(0, |meta| meta.len());
-        for moment in 0..MOST {
+        let most = 3 * times() as usize;
+        for moment in 0..most {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
             let image = self.image(moment);
             match self.checkpoint_later(pid, &image, 0) {
@@ -70,7 +70,7 @@ impl Stage {
                 std::fs::write(self.written(moment), "").map_err(|e| e.to_string())?;
             }
         }
-        Ok(MOST)
+        Ok(most)
     }
 
     /// Checkpoints it now, or when what its start explains is over. A socket that is not
@@ -107,15 +107,18 @@ impl Stage {
     /// A run that is checkpointed from its start to its end, at [`MOMENTS`] moments or more,
     /// and comes to the right output; how many there were. On a slow kernel, fewer must do.
     fn goes_on(&self, time: Duration, rng: &mut Rng) -> Result<usize, String> {
-        let mut step = (time.as_micros() as u64 / MOMENTS as u64).max(1);
+        let want = times();
+        let mut step = (time.as_micros() as u64 / want).max(1);
         let mut tries = TRIES;
         loop {
+            // Those of a run before are of another process.
+            self.forget_kept()?;
             let pid = self.start(&self.file("out"))?;
             let count = self.moments(pid, step, rng)?;
             self.ends(pid)?;
             self.same("went on")?;
             // Shorter steps if it was over before.
-            if count >= MOMENTS || step < 50 && count >= FEWEST {
+            if count as u64 >= want || step < 50 && count >= FEWEST {
                 self.write_pid(pid)?;
                 return Ok(count);
             }
@@ -148,10 +151,9 @@ impl Stage {
             .sum();
         let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
-            "{} ms, {count} checkpoints, {restarts} restarts, {kills} of {} times killed and \
+            "{} ms, {count} checkpoints, {restarts} restarts, {kills} times killed and \
              restarted, {} refused, images of {} KiB",
             time.as_millis(),
-            most_kills(),
             self.refused.get(),
             bytes / 1024
         ))
@@ -167,9 +169,8 @@ impl Stage {
         self.forget_kept()?;
         let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
-            "{} ms, {count} checkpoints, {kills} of {} times killed and restarted, {} refused",
+            "{} ms, {count} checkpoints, {kills} times killed and restarted, {} refused",
             time.as_millis(),
-            most_kills(),
             self.refused.get()
         ))
     }
@@ -178,7 +179,7 @@ impl Stage {
     /// and again, to the right output; how often. A short one is over before it was killed as
     /// often as others.
     fn killed(&self, time: Duration, rng: &mut Rng) -> Result<u64, String> {
-        let most = most_kills();
+        let most = times();
         let mut step = (time.as_micros() as u64 / most).max(1);
         let mut tries = TRIES;
         // Shorter steps if it was over before: the machine is not always as fast.
@@ -203,10 +204,12 @@ impl Stage {
     /// go are kept with them.
     fn kills(&self, most: u64, step: u64, rng: &mut Rng) -> Result<u64, String> {
         let log = || std::fs::read_to_string(self.file("restart")).unwrap_or_default();
-        let first = self.start(&self.file("out"))?;
         let keeps = self.keeps();
         if keeps {
             self.forget_kept()?;
+        }
+        let first = self.start(&self.file("out"))?;
+        if keeps {
             self.write_pid(first)?;
         }
         let mut pid = first;

@@ -169,7 +169,7 @@ fn caller_killed() -> Case {
 fn two_callers() -> Case {
     let scene = Scene::new("tree-two-callers");
     let victim = complete(&scene, small)?;
-    let rounds = 40 / pace::thinning();
+    let rounds = 16 / pace::thinning();
     let checkpoints =
         |name: &str| (0..rounds).try_for_each(|_| victim.checkpoint(name, 0).map(drop));
     let other = child(|| checkpoints("other"))?;
