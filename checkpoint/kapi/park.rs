@@ -316,7 +316,8 @@ pub(crate) fn signal(task: &Task, signal: u32) {
 /// Stops a process, all of whose threads stand still, as SIGSTOP does: none of them is in user
 /// mode before it has stopped.
 pub(crate) fn stop(task: &Task) {
-    // SAFETY: The task is held; the call takes the locks it needs.
+    // SAFETY: The task is held, and its signal structure with it; the list of threads and the
+    // queue change under the signal lock, which the call takes.
     unsafe { bindings::ckpt_stop_process(task.as_ptr()) };
 }
 

@@ -2,6 +2,8 @@
 
 //! An id of the tree is taken: it is named, and nobody is left.
 
+use std::path::Path;
+
 use ckpt_guest::cases::pass_with;
 use ckpt_guest::cases::Case;
 use ckpt_guest::life;
@@ -43,6 +45,16 @@ fn small_anywhere(scene: &Scene) -> Result<(), String> {
     }
 }
 
+/// How a restart ends, in a child; what it says goes to the log.
+fn restart(image: &Path, log: &Path, options: usize) -> Ended {
+    sys::in_child(20, || {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+        let fd = sys::open(&life::c_path(image), libc::O_RDONLY, 0).unwrap_or(-1);
+        let log = sys::open(&life::c_path(log), flags, 0o644).unwrap_or(-1);
+        sys::restart(0, fd, sys::LOG | options, log).0
+    })
+}
+
 /// Process ids, by those who are saved.
 fn taken_pid() -> Case {
     let scene = Scene::new("tree-taken-pid");
@@ -50,13 +62,8 @@ fn taken_pid() -> Case {
     let victim = complete(&scene, small_anywhere)?;
     let image = victim.checkpoint("image", 0)?;
     let log = scene.dir.join("log");
-    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
     // The victim lives on: all its ids are taken.
-    let ended = sys::in_child(20, || {
-        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
-        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
-        sys::restart(0, fd, sys::LOG, log).0
-    });
+    let ended = restart(&image, &log, 0);
     let said = std::fs::read_to_string(&log).unwrap_or_default();
     // A child of the victim: the victim itself is who restarts.
     let children = newcomers(&before);
@@ -71,11 +78,7 @@ fn taken_pid() -> Case {
     // Any ids will do: beside the victim, which goes on.
     scene.finish();
     const NEW_PIDS: usize = 2;
-    let ended = sys::in_child(20, || {
-        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
-        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
-        sys::restart(0, fd, sys::LOG | NEW_PIDS, log).0
-    });
+    let ended = restart(&image, &log, NEW_PIDS);
     victim.ends_well(900)?;
     if ended != Ended::Exit(ELSEWHERE) {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
@@ -99,12 +102,7 @@ fn taken(name: &'static str, id: fn(i32) -> Option<i32>) -> Case {
     }
     let before = processes();
     let log = scene.dir.join("log");
-    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
-    let ended = sys::in_child(20, || {
-        let fd = sys::open(&life::c_path(&image), libc::O_RDONLY, 0).unwrap_or(-1);
-        let log = sys::open(&life::c_path(&log), flags, 0o644).unwrap_or(-1);
-        sys::restart(0, fd, sys::LOG, log).0
-    });
+    let ended = restart(&image, &log, 0);
     let left = newcomers(&before);
     let _ = sys::plain(libc::SYS_kill, &[other as usize, libc::SIGKILL as usize]);
     sys::wait_for(other, 10);
