@@ -65,10 +65,16 @@ impl Stage {
             sum.push_str(&format!("long f{nr}(long);\n"));
             calls.push_str(&format!("x = f{nr}(x); printf(\"%ld\\n\", x);\n"));
         }
-        let main = format!("#include <stdio.h>\n{sum}int main(void) {{ long x = 1;\n{calls}}}\n");
+        // Long enough to be checkpointed, too, once it is built.
+        let main = format!(
+            "#include <stdio.h>\n{sum}int main(void) {{ long x = 1;\n\
+             for (int n = 0; n < 60; n++) {{\n{calls}}} }}\n"
+        );
         std::fs::write(c.join("main.c"), main)?;
+        // A file that is mapped must keep its time. The file system that outlives a reboot,
+        // 9p, cannot give its copy the fractions of a second.
         let make = "O = $(patsubst %.c,out/%.o,$(wildcard *.c))\n\
-             out/prog: $O\n\tcc -o $@ $^\n\
+             out/prog: $O\n\tcc -o $@ $^\n\ttouch -d @1 $@\n\
              out/%.o: %.c\n\tcc -O1 -c -o $@ $<\n";
         std::fs::write(c.join("Makefile"), make)
     }
