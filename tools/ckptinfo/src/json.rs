@@ -253,6 +253,7 @@ impl Serialize for OneFile<'_> {
                 "flags": text::open_flags(file.flags),
                 "pos": file.pos.to_string(),
                 "size": file.size.to_string(),
+                "mtime": time::of_file(file.mtime_sec, file.mtime_nsec),
                 "mode": format!("{:06o}", file.mode),
                 "pipe": pipes::json(model, file),
                 "socket": sockets::json(model, file),

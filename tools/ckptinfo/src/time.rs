@@ -8,6 +8,16 @@ pub fn utc(ns: u64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// The time of a file in seconds since 1970, with the nanoseconds as a fraction: as touch(1)
+/// takes it and stat(1) prints it.
+pub fn of_file(sec: i64, nsec: u32) -> String {
+    let whole = i128::from(sec).saturating_mul(1_000_000_000);
+    let ns = whole.saturating_add(i128::from(nsec));
+    let sign = if ns < 0 { "-" } else { "" };
+    let ns = ns.unsigned_abs();
+    format!("{sign}{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
+}
+
 /// Seconds with three digits.
 pub fn seconds(ns: u64) -> String {
     format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000)
@@ -40,6 +50,15 @@ mod tests {
         assert_eq!(utc(951_782_399_000_000_000), "2000-02-28 23:59:59 UTC");
         assert_eq!(utc(1_790_000_000_000_000_000), "2026-09-21 14:13:20 UTC");
         assert_eq!(utc(u64::MAX), "2554-07-21 23:34:33 UTC");
+    }
+
+    #[test]
+    fn times_of_files_are_exact() {
+        assert_eq!(of_file(1_796_037_461, 43_234_264), "1796037461.043234264");
+        assert_eq!(of_file(-2, 999_999_999), "-1.000000001");
+        assert_eq!(of_file(-1, 0), "-1.000000000");
+        assert_eq!(of_file(0, 0), "0.000000000");
+        assert_eq!(of_file(i64::MIN, 0), "-9223372036854775808.000000000");
     }
 
     #[test]

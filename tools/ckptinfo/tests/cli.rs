@@ -238,6 +238,11 @@ fn json_is_json() {
     assert_eq!(value["shared_memory"][1]["seals"][0], "grow");
     assert_eq!(file(&value, 13)["path"], "memfd:frame");
     assert_eq!(file(&value, 13)["shared_memory"], 41);
+    let mut image = Image::sample();
+    for of in &mut image.files {
+        (of.file.mtime_sec, of.file.mtime_nsec) = (7, 50);
+    }
+    assert_eq!(file(&json(&image.bytes()), 0)["mtime"], "7.000000050");
     let ran = run(&["--json"], &failed());
     assert_eq!(ran.status, 1);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();

@@ -25,7 +25,7 @@ pub fn of_stream(reason: &str) -> String {
 /// What helps when restart(2) has failed, by the kernel's reason, where the errno has
 /// other meanings as well.
 pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
-    const REASONS: [(&str, &str); 10] = [
+    const REASONS: [(&str, &str); 11] = [
         (
             ": a path is outside of the caller's root",
             "give --root a directory above all that the process had open, or leave it out",
@@ -57,6 +57,12 @@ pub fn of_reason(errno: Errno, reason: &str) -> Option<&'static str> {
             ": a locked file has changed since the checkpoint",
             "what the program has read of it is out of date: put back a copy of then with the time of \
              its last change (cp -p), or hand it over with --inherit, without the locks of the image",
+        ),
+        (
+            ": a mapped file has changed since the checkpoint",
+            "the process has parts of it in memory: put back the file of then with the time of its \
+             last change, to the nanosecond, which not every copy has: ckptinfo --json shows its \
+             size and mtime, stat -c '%s %.9Y' those of now, touch -d @MTIME sets one",
         ),
         (
             ": a lock on a file that is not open for it",
@@ -188,6 +194,14 @@ mod tests {
         assert!(again(held).contains("/proc/locks") && !again(held).contains("ulimit"));
         let other = again("the credentials of the image cannot be made: user ids [CREDS]");
         assert!(other.contains("ulimit -a"));
+    }
+
+    #[test]
+    fn a_file_that_was_copied_gets_its_time_back() {
+        let changed = "0x1000-0x2000: a mapped file has changed since the checkpoint: /a/b [VMA]";
+        assert!(helps(Errno::ESTALE, changed).contains("touch -d"));
+        let other = "fd 3: a file is of another type than at the checkpoint: /a/b [FILE]";
+        assert!(!helps(Errno::ESTALE, other).contains("touch"));
     }
 
     #[test]
