@@ -36,5 +36,6 @@ pub use print::print;
 pub use progress::Progress;
 pub use report::Report;
 pub use signals::await_input;
+pub use signals::want_children;
 pub use signals::Caught;
 pub use signals::Signals;

@@ -71,6 +71,13 @@ impl AsFd for Signals {
     }
 }
 
+/// Has children that end wait for their parent, whatever was inherited: with SIGCHLD ignored
+/// nobody learns how they have ended.
+pub fn want_children() {
+    // SAFETY: No handler is set.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: Without a new action the call only fills in the present one, which

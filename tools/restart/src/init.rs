@@ -56,6 +56,7 @@ pub fn start(plan: &Plan, log: &PipeWriter, signals: &Signals) -> Result<Started
             match task {
                 Ok(task) => {
                     settle(&[signals.as_fd().as_raw_fd(), tell.as_raw_fd()]);
+                    let _ = prctl::set_pdeathsig(None);
                     // No longer a process that begins.
                     let _ = prctl::set_name(c"restart-init");
                     drop(tell);

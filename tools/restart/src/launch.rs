@@ -25,12 +25,15 @@ use ckpttool::await_input;
 use ckpttool::Progress;
 use ckpttool::Signals;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::kill;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::unistd::chdir;
 use nix::unistd::chroot;
+use nix::unistd::getpid;
+use nix::unistd::getppid;
 use nix::unistd::Pid;
 
 use crate::gauge::Shown;
@@ -97,7 +100,13 @@ impl Started {
         let trouble = |errno| Trouble::new(step, errno);
         let (status, tell) =
             io::pipe().map_err(|e| trouble(Errno::try_from(e).unwrap_or(Errno::EIO)))?;
+        let parent = getpid();
         let child = sys::spawn(namespaces, pid, || {
+            end_with_parent();
+            // It may have ended before; from inside of a namespace nobody sees it.
+            if namespaces & libc::CLONE_NEWPID == 0 && getppid() != parent {
+                return 1;
+            }
             let _ = prctl::set_name(MARK);
             sys::close_ours(&[keep, &[tell.as_raw_fd()]].concat());
             work(tell)
@@ -154,6 +163,12 @@ impl Started {
         let _ = until_dead(self.child, true, DYING);
         Err(trouble)
     }
+}
+
+/// Whoever kills this tool gets no process later. What is restarted has its own such signal
+/// from then on, and no other.
+fn end_with_parent() {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
 }
 
 /// Hands the next signal on, unless the child has got it as well. In place of one that
@@ -263,6 +278,8 @@ fn become_task(plan: &Plan, log: &PipeWriter, tell: &mut PipeWriter) -> Result<(
     }
     if let Some(user) = &plan.user {
         user.enter().map_err(at(Step::User))?;
+        // It is gone with the user's ids.
+        end_with_parent();
     }
     Err(at(Step::Restart)(sys::restart(
         image.as_fd(),

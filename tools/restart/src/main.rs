@@ -143,7 +143,7 @@ fn restart(args: Args, report: &Report) -> Result<u8, u8> {
     let changes = (!args.inherit.is_empty()).then(|| Replace::new(args.inherit));
     let (image, feed) = image.input(changes).map_err(|e| says(FAILED)(&e))?;
     let (mut log, to_log) = io::pipe().map_err(|e| says(FAILED)(&e))?;
-    sys::want_children();
+    ckpttool::want_children();
     let signals = Signals::block(&wait::WATCHED).map_err(|e| says(FAILED)(&e))?;
     let wanted = !args.quiet && Progress::is_wanted();
     let gauge = wanted.then(|| Gauge::new(&image, feed.as_ref())).flatten();

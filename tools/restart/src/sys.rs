@@ -145,12 +145,6 @@ pub fn give_up_capabilities() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Has children that end wait for their parent, whatever was inherited.
-pub fn want_children() {
-    // SAFETY: No handler is set.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
-
 /// Descriptors of this tool go to numbers from here on, where an image expects none
 /// of the caller's.
 const HIGH: i32 = 1000;

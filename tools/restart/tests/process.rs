@@ -128,6 +128,50 @@ fn a_signal_before_the_restart_is_complete() {
     }
 }
 
+#[test]
+fn who_kills_the_tool_gets_no_process() {
+    for args in ["--new-pids", "--pidns"] {
+        if args == "--pidns" && !privileged() {
+            continue;
+        }
+        let (tell, told) = mpsc::channel();
+        let mut child = kernel::start(Saved::new(4711).tool(&[args]), move |call| {
+            tell.send(call.pid).unwrap();
+            Answer::Never
+        });
+        let process = told.recv().unwrap();
+        send(child.id(), Signal::SIGKILL);
+        child.wait().unwrap();
+        let there = || status(process, "State");
+        let gone = (0..500).any(|_| {
+            sleep(Duration::from_millis(10));
+            there().is_empty() || there().starts_with('Z')
+        });
+        if !gone {
+            send(process, Signal::SIGKILL);
+        }
+        assert!(gone, "{args}");
+    }
+}
+
+/// Of the stand-in only with an init in between: it does not take the signal from the image
+/// that the kernel takes from there.
+#[test]
+fn who_kills_the_tool_later_leaves_the_process_alone() {
+    if !privileged() {
+        return;
+    }
+    let (mut child, process) = start(Saved::new(4711).tool(&["--pidns", "--wait"]));
+    let process = process.recv().unwrap();
+    stands_by(child.id());
+    send(child.id(), Signal::SIGKILL);
+    child.wait().unwrap();
+    sleep(Duration::from_millis(200));
+    let state = status(process, "State");
+    send(process, Signal::SIGKILL);
+    assert!(!state.is_empty() && !state.starts_with('Z'), "{state}");
+}
+
 /// The tool behind a command, killed inside of its restart: its status and what it says.
 fn killed_inside(before: &[&str]) -> Ran {
     let saved = Saved::new(4711);

@@ -26,6 +26,7 @@ use std::time::Duration;
 use ckptfmt::build::Image;
 use kernel::Answer;
 use kernel::Call;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::pty;
@@ -131,8 +132,13 @@ pub fn start(command: Command) -> (Child, Receiver<u32>) {
     (child, told)
 }
 
+/// Sends a signal to a process, if it is still there: the stand-in's ends with the tool, which
+/// it has been told to, and which no image has changed.
 pub fn send(pid: u32, signal: Signal) {
-    kill(Pid::from_raw(pid as i32), signal).unwrap();
+    match kill(Pid::from_raw(pid as i32), signal) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => panic!("{pid}: {errno}"),
+    }
 }
 
 /// A line of /proc/PID/status.
