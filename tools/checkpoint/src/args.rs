@@ -17,7 +17,8 @@ holds all that the memory holds, also passwords and keys. A file is made for its
 
 const AFTER: &str = "Exit status:\n  \
 0  the image is complete, and in its place\n  \
-1  the kernel refused or failed; the reason is on standard error\n  \
+1  the kernel refused or failed, or the file could not be completed; the reason is on\n     \
+standard error\n  \
 2  wrong usage, or a file cannot be opened\n  \
 3  interrupted by a signal, or by --timeout\n\n\
 Examples:\n  \
@@ -69,6 +70,8 @@ pub struct Args {
     pub stop: bool,
 
     /// The processes are killed when their image is complete, by SIGKILL
+    ///
+    /// That is before the image is on the disk: --stop keeps them until then.
     #[arg(long, group = "then")]
     pub kill: bool,
 

@@ -66,6 +66,7 @@ impl Call {
         let (answer, mut tell) = io::pipe()?;
         let (log, reasons) = io::pipe()?;
         let parent = getpid();
+        ckpttool::want_children();
         let child = sys::in_child(|| {
             // Signals are for the parent to handle, those of the terminal as well.
             let _ = SigSet::all().thread_block();

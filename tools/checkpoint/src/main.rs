@@ -28,10 +28,12 @@ mod trailer;
 mod words;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
 
+use ckpttool::await_input;
 use ckpttool::status;
 use ckpttool::Progress;
 use ckpttool::Report;
@@ -40,6 +42,7 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap_complete::Shell;
 use indicatif::BinaryBytes;
+use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 
 use crate::args::Args;
@@ -62,6 +65,13 @@ const ENDING: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGQUIT,
 ];
+
+/// Signals that would stop this program. The processes that are saved would stand still for as
+/// long, without a time limit, or be gone without a name for their image.
+const STOPPING: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+
+/// How long the end of processes that were killed is waited for.
+const DYING: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -131,7 +141,10 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
     let named = |e| format!("{name}: {e}");
     // From here on a signal does not leave a half-written file behind.
     let signals = Signals::block(&ENDING).map_err(|e| trouble(FAILED, &e))?;
+    let _ = STOPPING.into_iter().collect::<SigSet>().thread_block();
     let output = goal.begin().map_err(|e| trouble(USAGE, &named(e)))?;
+    // Its number may be another one's later.
+    let process = args.kill.then(|| sys::process(pid).ok()).flatten();
     let asked = Asked {
         args,
         pid,
@@ -158,6 +171,11 @@ fn save(args: &Args, pid: i32, report: &Report) -> Result<(), u8> {
                 trouble(FAILED, &format!("process {pid} {then}; {}", named(e)))
             })?;
             warn_of_name(report, &name, late);
+            if let Some(process) = process {
+                // Whoever restarts it next wants its id to be free, and its locks. A signal
+                // ends that, and nothing else any more.
+                let _ = await_input([process.as_fd(), signals.as_fd()], Some(DYING));
+            }
             if !args.quiet {
                 report.say(summary(args, pid, crid, bytes, &name));
             }

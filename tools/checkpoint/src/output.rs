@@ -16,16 +16,20 @@ use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use ckpttool::escape;
+use nix::sys::stat::makedev;
 use tempfile::NamedTempFile;
 
 use crate::place::behind_links;
+use crate::place::descriptor;
 use crate::place::directory;
 use crate::place::Found;
+use crate::sys;
 use crate::trailer;
 
 /// What was asked for, looked at but not yet touched.
@@ -44,6 +48,21 @@ pub enum Output {
     File(NamedTempFile, PathBuf),
     /// Something that is written to as it is.
     Stream(File),
+}
+
+/// The null device: a descriptor that was closed has it.
+const NULL: (u64, u64) = (1, 3);
+
+/// What somebody else has opened gets the image, if it keeps it.
+fn stream(file: File, name: String) -> io::Result<Goal> {
+    let meta = file.metadata()?;
+    if meta.file_type().is_char_device() && meta.rdev() == makedev(NULL.0, NULL.1) {
+        return Err(io::Error::other(format!(
+            "{name} is closed or /dev/null, which keeps nothing: name a file with -o FILE, or \
+             write to a pipe"
+        )));
+    }
+    no_terminal(file, name)
 }
 
 fn no_terminal(file: File, name: String) -> io::Result<Goal> {
@@ -74,15 +93,24 @@ impl Goal {
         let of_path = |e: io::Error, path| io::Error::new(e.kind(), format!("{}: {e}", name(path)));
         let Some(path) = output.filter(|path| *path != "-") else {
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
-            return no_terminal(stdout.into(), "standard output".into());
+            return stream(stdout.into(), "standard output".into());
         };
-        match Found::at(path) {
+        let found = Found::at(path);
+        if let (Ok(_), Some(fd)) = (&found, descriptor(path)) {
+            let file = sys::of_caller(fd).map_err(|errno| of_path(errno.into(), path))?;
+            return stream(file.into(), name(path));
+        }
+        match found {
             Ok(found) if found.meta.is_dir() => {
                 Err(of_path(io::Error::from(ErrorKind::IsADirectory), path))
             }
             // Behind symbolic links, which stay.
             Ok(found) if found.meta.is_file() => {
-                found.name().map(Self::File).map_err(|e| of_path(e, path))
+                let file = found.name().and_then(|file| {
+                    found.is_replaceable(&file)?;
+                    Ok(file)
+                });
+                file.map(Self::File).map_err(|e| of_path(e, path))
             }
             Ok(found) => {
                 let file = found.open(deadline);
@@ -163,8 +191,9 @@ impl Output {
             Self::Stream(file) if has_disk(&file)? => return file.sync_all().map(|()| None),
             Self::Stream(_) => return Ok(None),
         };
-        let (e, temp) = match temp.as_file().sync_all() {
-            Err(e) => (e, temp),
+        let (e, temp, left) = match temp.as_file().sync_all() {
+            // What is read from it now need not be on the disk.
+            Err(e) => (e, temp, "an image that is not all on the disk"),
             Ok(()) => match temp.persist(&path) {
                 // The name as well is to be on the disk. Without that the image is
                 // still there, and found: no failure.
@@ -172,12 +201,12 @@ impl Output {
                     let named = File::open(directory(&path)).and_then(|dir| dir.sync_all());
                     return Ok(named.err());
                 }
-                Err(e) => (e.error, e.file),
+                Err(e) => (e.error, e.file, "the image"),
             },
         };
         let kept = keep.then(|| temp.keep().ok()).flatten();
         Err(match kept {
-            Some((_, at)) => io::Error::other(format!("{e}; the image stays in {}", name(&at))),
+            Some((_, at)) => io::Error::other(format!("{e}; {left} stays in {}", name(&at))),
             None => e,
         })
     }
@@ -203,8 +232,12 @@ fn names_a_file(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::fcntl;
+    use nix::fcntl::FcntlArg;
+    use nix::fcntl::FdFlag;
     use std::fs;
     use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
     use std::os::unix::fs::PermissionsExt;
 
@@ -335,6 +368,27 @@ mod tests {
         assert!(!output.is_complete());
         output.commit(true).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_descriptor_is_written_to_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all");
+        fs::write(&path, "before ").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        // As one that was inherited.
+        fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let link = dir.path().join("link");
+        symlink(format!("/dev/fd/{}", file.as_raw_fd()), &link).unwrap();
+        let output = begin(&link);
+        put(&output, b"image");
+        output.commit(true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"before image");
+        assert_eq!(names(dir.path()).len(), 2);
+        // One that this program has opened itself.
+        fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        let e = Goal::new(Some(&link), false, None).unwrap_err();
+        assert!(e.to_string().contains("Bad file descriptor"), "{e}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -63,6 +64,40 @@ impl Found {
     /// When procfs does not tell.
     pub fn name(&self) -> io::Result<PathBuf> {
         fs::read_link(self.link())
+    }
+
+    /// Can another file take the place of this one, which has that name? To be asked before
+    /// there is an image which may be all that is left of a process.
+    ///
+    /// # Errors
+    ///
+    /// When rename(2) would refuse that: EBUSY where something is mounted, EPERM for a file of
+    /// somebody else in a directory with the sticky bit.
+    pub fn is_replaceable(&self, name: &Path) -> io::Result<()> {
+        let dir = Self::at(directory(name))?;
+        if self.mount()? != dir.mount()? {
+            return Err(io::Error::other(
+                "a mount point cannot be replaced: name another file, or write to it as it is, \
+                 with -o - >FILE",
+            ));
+        }
+        let user = geteuid();
+        let own = [self.meta.uid(), dir.meta.uid()].contains(&user.as_raw());
+        if dir.meta.mode() & 0o1000 != 0 && !own && !user.is_root() {
+            return Err(io::Error::other(
+                "this file of somebody else is in a directory with the sticky bit, and cannot be \
+                 replaced there",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The mount that it was found in.
+    fn mount(&self) -> io::Result<Option<String>> {
+        let info = Path::new("/proc/self/fdinfo").join(self.at.as_raw_fd().to_string());
+        let info = fs::read_to_string(info)?;
+        let line = info.lines().find(|line| line.starts_with("mnt_id:"));
+        Ok(line.map(str::to_string))
     }
 
     /// Opens it for writing; of a FIFO this waits for a reader, until `deadline`.
@@ -117,6 +152,21 @@ fn is_strange(found: &Metadata, directory: &Path) -> io::Result<bool> {
 
 /// Symbolic links behind each other, as many as the kernel follows.
 const LINKS_MAX: usize = 40;
+
+/// The descriptor of this program that a path is another name of, as /dev/stdout and
+/// /dev/fd/3 are.
+pub fn descriptor(path: &Path) -> Option<RawFd> {
+    let own = fs::canonicalize("/proc/self/fd").ok()?;
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        if fs::canonicalize(directory(&path)).is_ok_and(|dir| dir == own) {
+            return path.file_name()?.to_str()?.parse().ok();
+        }
+        let to = fs::read_link(&path).ok()?;
+        path = directory(&path).join(to);
+    }
+    None
+}
 
 /// The path that a symbolic link leads to where nothing is yet.
 ///
@@ -198,6 +248,36 @@ mod tests {
             .unwrap()
             .file_type()
             .is_fifo());
+    }
+
+    #[test]
+    fn names_of_descriptors() {
+        for (path, fd) in [
+            ("/dev/stdout", Some(1)),
+            ("/dev/fd/63", Some(63)),
+            ("/dev/fd/../fd/7", Some(7)),
+            ("/proc/self/fd/0", Some(0)),
+            ("/proc/1/fd/0", None),
+            ("/dev/fd/x", None),
+            ("/dev/null", None),
+            ("1", None),
+            ("", None),
+        ] {
+            assert_eq!(descriptor(Path::new(path)), fd, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced() {
+        let dir = for_all();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        let refused = || Found::at(&path).unwrap().is_replaceable(&path);
+        refused().unwrap();
+        // What is in another mount than the directory.
+        let other = Found::at(Path::new("/proc/version")).unwrap();
+        let e = other.is_replaceable(&path).unwrap_err();
+        assert!(e.to_string().contains("mount point"), "{e}");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -46,6 +49,37 @@ pub fn checkpoint(
         )
     };
     Errno::result(crid).map(|crid| crid as i32)
+}
+
+/// A descriptor of a process, which can be read from when it has ended.
+///
+/// # Errors
+///
+/// Those of pidfd_open(2).
+pub fn process(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: The call takes two numbers; a descriptor that it returns is new.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// Another descriptor for what whoever has started this program has open as `fd`.
+///
+/// # Errors
+///
+/// EBADF for one that is not open, or is this program's own.
+pub fn of_caller(fd: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: Both calls take numbers, which need not be descriptors; one that is returned is
+    // new. An exec has closed all that had the flag: what has it is ours.
+    unsafe {
+        let flags = Errno::result(libc::fcntl(fd, libc::F_GETFD))?;
+        if flags & libc::FD_CLOEXEC != 0 {
+            return Err(Errno::EBADF);
+        }
+        let new = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0))?;
+        Ok(OwnedFd::from_raw_fd(new))
+    }
 }
 
 /// Runs `work` in a child process, which then ends.

@@ -7,12 +7,20 @@ mod common;
 use std::fs;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use common::kernel;
 use common::kernel::Answer;
 use common::*;
 use nix::libc;
+use nix::sys::signal::kill;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 #[test]
 fn a_file_and_its_summary() {
@@ -95,6 +103,84 @@ fn a_name_that_is_not_on_the_disk_yet_is_no_failure() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("is in its place, but"), "{}", ran.err);
     assert_eq!(fs::read(path).unwrap(), sample());
+}
+
+#[test]
+fn a_name_that_cannot_be_taken_is_found_before_the_call() {
+    // A mount point; then a file of somebody else in a directory for all.
+    let mounted = "mount --bind \"$3\" \"$3\" || exit 77; exec \"$0\" \"$@\"";
+    let sticky = "exec setpriv --reuid=1 --clear-groups \"$0\" \"$@\"";
+    for (before, why) in [(mounted, "mount point"), (sticky, "sticky bit")] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let (path, own) = (dir.path().join("a.ckpt"), dir.path().join("tool"));
+        fs::write(&path, "old").unwrap();
+        // The other one may not look into the directory that the tool is in.
+        fs::copy(TOOL, &own).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", before]).arg(own);
+        command.args(["4194304", "-o"]).arg(&path).arg("--kill");
+        let ran = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        if said.contains("unshare: ") || ran.status.code() == Some(77) {
+            return;
+        }
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+        assert_eq!(names(dir.path()).len(), 2);
+    }
+}
+
+#[test]
+fn a_standard_output_that_keeps_nothing_is_refused() {
+    for close in [">&-", ">/dev/null"] {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" 4194304 {close}"), TOOL]);
+        let ran = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(said.contains("-o FILE"), "{said}");
+    }
+}
+
+#[test]
+fn whoever_ignores_children_gets_an_answer_as_well() {
+    let ignoring = |args: &[&str]| {
+        let mut command = Command::new("env");
+        command.args(["--ignore-signal=CHLD", TOOL]);
+        command.args(args).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let ran = end(kernel::start(ignoring(&["4194304"]), write_image));
+    assert_eq!((ran.status, ran.out), (0, sample()), "{}", ran.err);
+    let ran = end(kernel::start(ignoring(&["4194304"]), |call| {
+        call.log("checkpoint: pid 4194304: fd 6: sockets are not supported (errno 95)\n");
+        Answer::Fail(libc::EOPNOTSUPP)
+    }));
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("sockets are not supported"), "{}", ran.err);
+}
+
+#[test]
+fn the_end_of_a_killed_process_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.ckpt");
+    let mut process = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = Pid::from_raw(process.id() as i32);
+    let args = [&pid.to_string(), "--kill", "-o", path.to_str().unwrap()];
+    let ran = run_with(&args, move |call| {
+        let answer = write_image(call);
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(500));
+            kill(pid, Signal::SIGKILL).unwrap();
+        });
+        answer
+    });
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let ended = process.try_wait().unwrap();
+    let _ = process.kill();
+    assert!(ended.is_some());
 }
 
 #[test]

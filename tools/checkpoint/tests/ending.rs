@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -160,6 +161,29 @@ fn nohup_holds() {
     let ran = end(child);
     assert_eq!(ran.status, 3);
     assert!(ran.err.contains("ended by --timeout 2"), "{}", ran.err);
+}
+
+#[test]
+fn no_terminal_stops_it() {
+    let mut command = tool(&["4194304", "--timeout", "3"]);
+    // As a job of a shell: of a group whose parents are elsewhere nobody is stopped.
+    command.process_group(0);
+    let (made, wait) = mpsc::channel();
+    let child = kernel::start(command, move |_| {
+        made.send(()).unwrap();
+        Answer::Never
+    });
+    wait.recv().unwrap();
+    let state = || fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    for stop in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
+        signal(&child, stop);
+        std::thread::sleep(Duration::from_millis(100));
+        let stopped = state().contains(") T ");
+        signal(&child, Signal::SIGCONT);
+        assert!(!stopped, "{stop}");
+    }
+    let ran = end(child);
+    assert_eq!(ran.status, 3, "{}", ran.err);
 }
 
 #[test]
