@@ -257,12 +257,13 @@ fn tap_file_usable(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.len() > 0)
 }
 
-/// How long a boot may take; CKPT_TIMEOUT (seconds) overrides.
+/// How long a boot may take; CKPT_TIMEOUT (seconds) overrides. A program of the guest that hangs
+/// is ended long before by a limit of its own: this one must not end a boot on a slow host.
 pub fn limit(debug: bool) -> Duration {
     let given = std::env::var("CKPT_TIMEOUT")
         .ok()
         .and_then(|t| t.parse().ok());
-    Duration::from_secs(given.unwrap_or(if debug { 10_800 } else { 3900 }))
+    Duration::from_secs(given.unwrap_or(if debug { 10_800 } else { 4800 }))
 }
 
 /// The output of `guest-run`.

@@ -17,6 +17,7 @@ use ckpt_guest::format;
 use ckpt_guest::image;
 use ckpt_guest::life::c_path;
 use ckpt_guest::mem::PAGE;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 use ckpt_guest::sys::plain;
 use ckpt_guest::sys::Ended;
@@ -147,7 +148,7 @@ fn take_timers(pid: i32, taken: &mut Vec<i32>) -> Result<(), String> {
     for (nr, (_, fd)) in TIMERS.into_iter().enumerate() {
         // Where the image has been taken, all descriptors come soon.
         let mut got = Err(Errno(libc::EBADF));
-        for _ in 0..2000 {
+        for _ in 0..5000 * pace::factor() {
             got = plain(libc::SYS_pidfd_getfd, &[pidfd, fd as usize, 0]);
             if got != Err(Errno(libc::EBADF)) {
                 break;

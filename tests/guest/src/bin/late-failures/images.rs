@@ -76,7 +76,8 @@ fn family() {
     child(threads);
     child(|| child(|| ()));
     child(|| sys::exit(3));
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    // Until all of them are there.
+    std::thread::sleep(std::time::Duration::from_millis(300));
 }
 
 /// Waits until nobody of an image is left: its process ids are free again.

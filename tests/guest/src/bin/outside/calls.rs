@@ -20,10 +20,14 @@ use ckpt_guest::victim::Scene;
 pub const SLEEP: u64 = 1500;
 pub const ABSOLUTE: usize = libc::TIMER_ABSTIME as usize;
 
-/// Sockets wait by a clock of jiffies, which may lag behind that which is read here.
-pub const JIFFIES: Duration = Duration::from_millis(5);
+/// Sockets wait by a clock of jiffies, which may lag behind that which is read here: by some
+/// ticks if the host has stopped the CPU that counts them.
+pub const JIFFIES: Duration = Duration::from_millis(30);
 
 pub type Time = [i64; 2];
+
+/// The most times longer that a case is tried with.
+pub const LONGEST: u64 = 12;
 
 /// How many times longer than that, for a test that needs it.
 pub static LONGER: AtomicU64 = AtomicU64::new(1);
@@ -40,7 +44,7 @@ pub const NO_SLEEP: &str = "no sleep";
 /// busy, once more with victims that sleep longer.
 pub fn asleep_until_done(body: impl Fn() -> Case) -> Case {
     let mut done = body();
-    for longer in [4, 12] {
+    for longer in [4, LONGEST] {
         match &done {
             Err(why) if why.contains("the task has ended") || why == NO_SLEEP => {}
             _ => break,

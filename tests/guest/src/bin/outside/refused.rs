@@ -10,6 +10,7 @@ use ckpt_guest::cases::Case;
 use ckpt_guest::mem::Map;
 use ckpt_guest::mem::PAGE;
 use ckpt_guest::odd;
+use ckpt_guest::pace;
 use ckpt_guest::sys;
 
 use crate::kills::Body;
@@ -126,7 +127,7 @@ fn in_exec() -> Case {
     sys::plain(libc::SYS_ptrace, &args).map_err(|e| format!("ptrace: {e}"))?;
     scene.finish();
     let stat = format!("{tasks}/{thread}/stat");
-    let killed = (0..400).any(|_| {
+    let killed = (0..1000 * pace::factor()).any(|_| {
         scene.pause(10);
         std::fs::read_to_string(&stat).is_ok_and(|line| line.contains(") Z "))
     });
@@ -300,7 +301,7 @@ fn vfork_child() -> Case {
             .ok()
     };
     let mut pid = told();
-    for _ in 0..100 {
+    for _ in 0..500 * pace::factor() {
         if pid.is_none() {
             scene.pause(20);
             pid = told();

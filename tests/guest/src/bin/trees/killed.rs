@@ -233,11 +233,15 @@ pub fn restart_killed() -> Case {
     let image = victim.checkpoint("image", 0)?;
     victim.ends_well(900)?;
     // How long a whole restart takes: some are killed at any part of it, and some
-    // when it is over.
-    let start = Instant::now();
-    scene.restart(&image, 900)?;
-    let most = start.elapsed().as_micros() as u64 * 2;
+    // when it is over. The host may have stopped the guest in one of these.
+    let mut whole = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        scene.restart(&image, 900)?;
+        whole = whole.min(start.elapsed());
+    }
     let _ = std::fs::remove_file(scene.dir.join("finish"));
+    let most = whole.as_micros() as u64 * 2;
     // Those that lose their parent come to us, and are reaped here: in the guest
     // nobody else does it.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, &[1]).map_err(|e| format!("prctl: {e}"))?;
@@ -252,7 +256,8 @@ pub fn restart_killed() -> Case {
     stage.kill_many(&mut rng, rounds / 10)?;
     let before = Census::take();
     let (late, building) = stage.kill_many(&mut rng, rounds)?;
-    if building < rounds / 8 {
+    // As a rule it is one in three.
+    if building < (rounds / 20).max(1) {
         return Err(format!("only {building} of {rounds} callers were building"));
     }
     before.again(allowed(late))?;

@@ -122,8 +122,17 @@ fn new_task_killed() -> Case {
             let what = format!("child {child}, {place} of {} bytes", bytes.len());
             let before = processes();
             let caller = Waiting::new(&bytes, place, &log, || Ok(()))?;
-            let mut born = newcomers(&before);
-            born.retain(|pid| *pid != caller.pid);
+            let born = || {
+                let mut born = newcomers(&before);
+                born.retain(|pid| *pid != caller.pid);
+                born
+            };
+            let start = Instant::now();
+            let limit = Duration::from_secs(10 * pace::factor());
+            while born().len() < CHILDREN && start.elapsed() < limit {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let mut born = born();
             born.sort_unstable();
             if born.len() != CHILDREN {
                 return Err(format!("{what}: there are {}", described(&born)));
