@@ -23,9 +23,18 @@ use crate::waits::made;
 
 /// Events of a context that nothing is asked of.
 fn io_getevents(scene: &Scene) -> Result<(), String> {
+    io_getevents_for(scene, time(duration()))
+}
+
+/// The same with more nanoseconds than a second has, which no other call takes.
+fn io_getevents_odd(scene: &Scene) -> Result<(), String> {
+    io_getevents_for(scene, [-1, 1_000_000_000 + 1_000_000 * duration() as i64])
+}
+
+fn io_getevents_for(scene: &Scene, time: [i64; 2]) -> Result<(), String> {
     let (mut context, mut event) = (0usize, [0u64; 4]);
     made(libc::SYS_io_setup, &[1, (&raw mut context) as usize])?;
-    let (at, time) = (event.as_mut_ptr() as usize, time(duration()));
+    let at = event.as_mut_ptr() as usize;
     let args = [context, 1, 1, at, (&raw const time) as usize];
     scene.announce();
     sleeps(Ok(0), || call(libc::SYS_io_getevents, &args))
@@ -164,5 +173,8 @@ pub const CASES: &[(&str, Body)] = &[
     }),
     ("io-getevents-stops", || {
         stops("io-getevents-stops", io_getevents)
+    }),
+    ("io-getevents-odd-stops", || {
+        stops("io-getevents-odd-stops", io_getevents_odd)
     }),
 ];
