@@ -13,7 +13,8 @@
 //! Saves a running process as an image.
 //!
 //! ```text
-//! args -> output: a file without its name, or a stream
+//! args -> goal:   where the image goes, looked at
+//!         output: a file without its name, or a stream
 //!         call:   a child makes the system call; answer, signal or time come first
 //!         output: the file gets its name, or is removed
 //! ```
@@ -21,6 +22,7 @@
 mod above;
 mod args;
 mod call;
+mod goal;
 mod output;
 mod place;
 mod sys;
@@ -48,7 +50,7 @@ use nix::sys::signal::Signal;
 use crate::args::Args;
 use crate::call::Call;
 use crate::call::Ended;
-use crate::output::Goal;
+use crate::goal::Goal;
 use crate::output::Output;
 
 /// The kernel refused, or a file could not be completed.

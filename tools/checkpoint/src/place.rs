@@ -81,9 +81,8 @@ impl Found {
                  with -o - >FILE",
             ));
         }
-        let user = geteuid();
-        let own = [self.meta.uid(), dir.meta.uid()].contains(&user.as_raw());
-        if dir.meta.mode() & 0o1000 != 0 && !own && !user.is_root() {
+        let own = [self.meta.uid(), dir.meta.uid()].contains(&geteuid().as_raw());
+        if dir.meta.mode() & 0o1000 != 0 && !own && !is_everybodys_owner()? {
             return Err(io::Error::other(
                 "this file of somebody else is in a directory with the sticky bit, and cannot be \
                  replaced there",
@@ -141,6 +140,15 @@ impl Found {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Has this program CAP_FOWNER, as root has?
+fn is_everybodys_owner() -> io::Result<bool> {
+    const CAP_FOWNER: u64 = 1 << 3;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let caps = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let caps = caps.and_then(|caps| u64::from_str_radix(caps.trim(), 16).ok());
+    Ok(caps.is_some_and(|caps| caps & CAP_FOWNER != 0))
 }
 
 /// Is what was found in this directory somebody else's, where all may put something?

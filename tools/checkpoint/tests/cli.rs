@@ -115,8 +115,10 @@ fn a_name_that_cannot_be_taken_is_found_before_the_call() {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         let (path, own) = (dir.path().join("a.ckpt"), dir.path().join("tool"));
         fs::write(&path, "old").unwrap();
-        // The other one may not look into the directory that the tool is in.
-        fs::copy(TOOL, &own).unwrap();
+        // The other one may not look into the directory that the tool is in. Not copied by
+        // this process: children of other tests would hold the file open for writing.
+        let copied = Command::new("cp").arg(TOOL).arg(&own).status().unwrap();
+        assert!(copied.success());
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-c", before]).arg(own);
         command.args(["4194304", "-o"]).arg(&path).arg("--kill");
