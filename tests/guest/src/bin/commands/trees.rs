@@ -111,7 +111,7 @@ pub fn signalled() -> Case {
         let scene = Scene::new("tree-signalled");
         let out = std::fs::File::create(scene.dir.join("out")).map_err(|e| e.to_string())?;
         let script = "trap 'kill $!; wait; echo 1 2; exit 9' TERM; sleep 1000 & : > there; \
-                      until [ -e finish ]; do sleep 0.05; : > alive; done";
+                      until [ -e finish ]; do { echo >&5; sleep 0.05; } 5> alive; done";
         let child = scene.start_script(script, Stdio::null(), out)?;
         let pid = child.id() as i32;
         // It has a child to wait for.
@@ -119,9 +119,10 @@ pub fn signalled() -> Case {
         scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
         let _ = ended(child)?;
         orphans();
+        // Not removed: as a rule it is open in the image.
         let line = format!(
-            "rm -f alive; restart -i image --wait {options} & r=$!; \
-             until [ -e alive ]; do sleep 0.01; done; kill -TERM $r; wait $r"
+            ": > alive; restart -i image --wait {options} & r=$!; \
+             until [ -s alive ]; do sleep 0.01; done; kill -TERM $r; wait $r"
         );
         scene.succeeds(&line, 9)?;
         if scene.pids()? != (1, 2) {
