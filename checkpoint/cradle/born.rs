@@ -13,6 +13,7 @@ use crate::ctx::restore::RestoreCtx;
 use crate::error::Outcome;
 use crate::kapi::birth;
 use crate::kapi::birth::Kind;
+use crate::kapi::ids;
 use crate::kapi::park;
 use crate::kapi::park::Baton;
 use crate::kapi::park::Visit;
@@ -28,6 +29,8 @@ use kernel::task::Task;
 /// from its birth on, let it go on or end.
 pub(crate) struct Born {
     pub(super) task: ARef<Task>,
+    /// The id that it was to have, or 0.
+    pid: u32,
     pub(super) visit: Arc<Visit<Cradle>>,
     /// Its place in the forest.
     pub(super) place: usize,
@@ -49,6 +52,7 @@ impl Born {
         let task = birth::make(&visit, kind, pid).map_err(|errno| no_pid(errno, pid))?;
         Ok(Self {
             task,
+            pid: pid.unwrap_or(0),
             visit,
             place,
             thread: kind == Kind::Thread,
@@ -109,7 +113,8 @@ impl Born {
     pub(super) fn mourn(&self, left: &mut u32) {
         for _ in 0..MOURNING.min(*left) {
             let ended = birth::is_zombie(&self.task) && park::is_traced(&self.task);
-            if ended || birth::is_gone(&self.task) {
+            let gone = birth::is_gone(&self.task) && !ids::is_held_by_nobody(self.pid);
+            if ended || gone {
                 return;
             }
             sched::sleep_tick();

@@ -28,6 +28,7 @@ use crate::image::ImageReader;
 use crate::kapi::birth;
 use crate::kapi::common::Space;
 use crate::kapi::file::FileRef;
+use crate::kapi::ids;
 use crate::kapi::imagefile::ImageFile;
 use crate::kapi::limits;
 use crate::kapi::pages::PageBatch;
@@ -261,7 +262,7 @@ impl Course {
         // COMMIT: nothing below can fail. Who dies from here on dies as one that has gone on.
         self.births.be_certain();
         if !ctx.new_pids {
-            birth::go_on_behind(ctx.last_pid);
+            ids::go_on_behind(ctx.last_pid);
         }
         for (place, ended) in core::mem::replace(&mut self.zombies, KVVec::new()) {
             self.births.end(place, ended);

@@ -6,6 +6,8 @@
 //! process is linked into the family it reaps itself: when a restart fails, nobody
 //! has to wait for it.
 
+use super::ids;
+use super::ids::Orphan;
 use super::park::Host;
 use super::park::Visit;
 use super::task;
@@ -69,6 +71,10 @@ pub(crate) fn make<T: Host>(
     kind: Kind,
     pid: Option<u32>,
 ) -> Result<ARef<Task>> {
+    ids::take(pid, || make_now(visit, kind, pid))
+}
+
+fn make_now<T: Host>(visit: &Arc<Visit<T>>, kind: Kind, pid: Option<u32>) -> Result<ARef<Task>> {
     let mut wanted = pid.unwrap_or(0) as i32;
     let given = visit.clone().into_raw();
     let mut args = bindings::kernel_clone_args {
@@ -113,7 +119,8 @@ pub(crate) fn kill(task: &Task) {
     super::park::signal(task, bindings::SIGKILL);
 }
 
-/// Has the task ended, and is its id free?
+/// Has the task ended, so that nobody finds it any more? Its id is free soon: see
+/// [`ids::is_held_by_nobody`].
 pub(crate) fn is_gone(task: &Task) -> bool {
     // SAFETY: The task is held; one word that becomes NULL for good.
     unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).thread_pid).is_null() }
@@ -132,65 +139,6 @@ pub(crate) fn is_zombie(task: &Task) -> bool {
     // SAFETY: The task is held; one word.
     let state = unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).exit_state) };
     state == bindings::EXIT_ZOMBIE as i32
-}
-
-/// The process id that was given out last in the current namespace.
-pub(crate) fn last_pid() -> u32 {
-    // SAFETY: The namespace lives with the current task; of it one word is read, which
-    // others may change at any time.
-    unsafe { bindings::ckpt_last_pid() }
-}
-
-/// Has the current namespace go on some way behind this id, unless it has come so far.
-///
-/// Programs remember processes that have ended, as a shell does its jobs: nobody else may
-/// get such an id before all others have been given out. Only whoever may choose ids can
-/// have that; for others, and if there is no such id here, nothing changes. Numbers are
-/// compared: a namespace whose ids have begun anew since the image has not come so far.
-pub(crate) fn go_on_behind(pid: u32) {
-    // SAFETY: The namespace lives with the current task; of it one word is written as a
-    // whole, as kernel.ns_last_pid does, without a lock.
-    unsafe { bindings::ckpt_skip_pids(pid) };
-}
-
-/// A process id that no task has: of a group or a session whose leader is gone.
-///
-/// # Invariants
-///
-/// Nobody uses the id unless `used` is set; then it belongs to those who do.
-pub(crate) struct Orphan {
-    pid: *mut bindings::pid,
-    used: bool,
-}
-
-// SAFETY: The id is in nobody's hands but this value's.
-unsafe impl Send for Orphan {}
-
-impl Orphan {
-    /// This id, or any that is free.
-    ///
-    /// # Errors
-    ///
-    /// As [`make`].
-    pub(crate) fn new(pid: Option<u32>) -> Result<Self> {
-        let mut wanted = pid.unwrap_or(0) as i32;
-        let size = usize::from(pid.is_some());
-        // SAFETY: The namespace lives with the current task; the array has as many
-        // entries as it says.
-        let pid = kernel::error::from_err_ptr(unsafe {
-            bindings::alloc_pid(bindings::ckpt_pid_ns(), &raw mut wanted, size)
-        })?;
-        Ok(Self { pid, used: false })
-    }
-}
-
-impl Drop for Orphan {
-    fn drop(&mut self) {
-        if !self.used {
-            // SAFETY: By the invariant nobody uses it.
-            unsafe { bindings::free_pid(self.pid) };
-        }
-    }
 }
 
 /// A process group or a session.

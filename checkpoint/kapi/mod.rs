@@ -17,6 +17,7 @@ pub(crate) mod epoll;
 pub(crate) mod file;
 pub(crate) mod filelock;
 pub(crate) mod fs;
+pub(crate) mod ids;
 pub(crate) mod imagefile;
 pub(crate) mod inode;
 pub(crate) mod layout;

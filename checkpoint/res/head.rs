@@ -18,7 +18,7 @@ use crate::format::head::ARCH_X86_64;
 use crate::format::head::HEAD_MAGIC;
 use crate::format::head::VERSION;
 use crate::image::Written;
-use crate::kapi::birth;
+use crate::kapi::ids;
 use crate::kapi::sched;
 use kernel::prelude::*;
 
@@ -38,7 +38,7 @@ pub(crate) fn save(ctx: &mut SaveCtx, nr_tasks: usize) -> Outcome {
     head.flags = ctx.flags;
     head.crid = ctx.crid as u32;
     head.nr_tasks = nr_tasks as u32;
-    head.last_pid = birth::last_pid();
+    head.last_pid = ids::last_pid();
     (head.realtime_ns, head.monotonic_ns, head.boottime_ns) = sched::clocks();
     ctx.writer.record(0, &head).written()?;
     for text in sched::utsname() {

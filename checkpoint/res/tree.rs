@@ -19,8 +19,8 @@ use crate::format::tree::tree_flags as f;
 use crate::format::tree::Tree;
 use crate::kapi::birth;
 use crate::kapi::birth::Group;
-use crate::kapi::birth::Orphan;
 use crate::kapi::birth::Place;
+use crate::kapi::ids::Orphan;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 

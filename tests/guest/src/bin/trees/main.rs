@@ -12,6 +12,7 @@ mod exact;
 mod execs;
 mod family;
 mod fuse;
+mod held;
 mod killed;
 mod lent;
 mod locked;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         .chain(timers::CASES)
         .chain(common::CASES)
         .chain(ended::CASES)
+        .chain(held::CASES)
         .chain(exact::CASES)
         .chain(taken::CASES)
         .chain(struck::CASES)
