@@ -29,8 +29,8 @@ use kernel::task::Task;
 /// from its birth on, let it go on or end.
 pub(crate) struct Born {
     pub(super) task: ARef<Task>,
-    /// The id that it was to have, or 0.
-    pid: u32,
+    /// Its id, unless it has ended at once.
+    id: Option<ids::Id>,
     pub(super) visit: Arc<Visit<Cradle>>,
     /// Its place in the forest.
     pub(super) place: usize,
@@ -51,8 +51,8 @@ impl Born {
         let visit = Visit::new(Mailbox::new())?;
         let task = birth::make(&visit, kind, pid).map_err(|errno| no_pid(errno, pid))?;
         Ok(Self {
+            id: ids::Id::of(&task),
             task,
-            pid: pid.unwrap_or(0),
             visit,
             place,
             thread: kind == Kind::Thread,
@@ -108,13 +108,13 @@ impl Born {
         }
     }
 
-    /// Waits until nobody finds it any more, or, behind its end, only who traces it, but
+    /// Waits until its id is free, or, behind its end, only who traces it finds it, but
     /// not longer than `left` ticks, which become less. A tracer can keep it from its end.
     pub(super) fn mourn(&self, left: &mut u32) {
         for _ in 0..MOURNING.min(*left) {
             let ended = birth::is_zombie(&self.task) && park::is_traced(&self.task);
-            let gone = birth::is_gone(&self.task) && !ids::is_held_by_nobody(self.pid);
-            if ended || gone {
+            let is_free = self.id.as_ref().is_none_or(ids::Id::is_free);
+            if ended || is_free {
                 return;
             }
             sched::sleep_tick();

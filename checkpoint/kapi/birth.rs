@@ -120,7 +120,7 @@ pub(crate) fn kill(task: &Task) {
 }
 
 /// Has the task ended, so that nobody finds it any more? Its id is free soon: see
-/// [`ids::is_held_by_nobody`].
+/// [`ids::Id::is_free`].
 pub(crate) fn is_gone(task: &Task) -> bool {
     // SAFETY: The task is held; one word that becomes NULL for good.
     unsafe { core::ptr::read_volatile(&raw const (*task.as_ptr()).thread_pid).is_null() }

@@ -3,81 +3,77 @@
 //! Process ids of their own: those that no task has, yet or any more.
 
 use super::sched;
+use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
+use kernel::task::Task;
+use kernel::time::Instant;
+use kernel::time::Monotonic;
 
 /// For how long an id may be on its way to be free, in milliseconds.
-const PATIENCE: u32 = 3000;
+const PATIENCE: i64 = 3000;
 
-/// Who has an id.
-enum Holder {
-    /// It is free, or is just being given out.
-    Free,
-    /// No task: the last one that had it is being released, or the first one is not there
-    /// yet.
-    Nobody,
-    /// A task, as its own id or as that of its group or session.
-    Tasks,
-}
-
-fn holder(pid: u32) -> Holder {
-    let Ok(pid) = i32::try_from(pid) else {
-        return Holder::Free;
-    };
-    // SAFETY: RCU keeps what is found. The namespace lives with the current task. Of the
-    // lists' heads, which change under the tasklist lock, one word each is compared.
-    unsafe {
-        bindings::rcu_read_lock();
-        let found = bindings::find_pid_ns(pid, bindings::ckpt_pid_ns());
-        let holder = if found.is_null() {
-            Holder::Free
-        } else {
-            let used = (0..bindings::pid_type_PIDTYPE_MAX as usize).any(|kind| {
-                let lists = (&raw const (*found).tasks).cast::<bindings::hlist_head>();
-                let first = &raw const (*lists.add(kind)).first;
-                !core::ptr::read_volatile(first).is_null()
-            });
-            if used {
-                Holder::Tasks
-            } else {
-                Holder::Nobody
-            }
-        };
-        bindings::rcu_read_unlock();
-        holder
-    }
-}
-
-/// Has the last task gone that had this id, which is not free yet?
+/// Does this, which takes an id; while nobody has the one that is wanted but tasks that are
+/// about to end, or have ended, it waits and does it again.
 ///
-/// release_task() tells the parent of a process that it has ended when it takes its last
-/// thread out of all lists, and frees the thread's id only behind that.
-pub(crate) fn is_held_by_nobody(pid: u32) -> bool {
-    matches!(holder(pid), Holder::Nobody)
-}
-
-/// Does this, which takes an id, and again as long as no task has the id that it wants.
+/// Whoever was killed, and was told to have ended, is not gone at once: a parent has still to
+/// wait for it, and release_task() frees the id of a thread only behind what wakes a parent.
 ///
 /// # Errors
 ///
-/// Those of `attempt`; EEXIST when a task has the id, or when nobody has had it for
-/// [`PATIENCE`].
+/// Those of `attempt`: EEXIST when a task has the id, and when it is not free after
+/// [`PATIENCE`], or the current task is killed.
 pub(super) fn take<T>(pid: Option<u32>, attempt: impl Fn() -> Result<T>) -> Result<T> {
-    let mut left = sched::ticks(PATIENCE);
+    let start = Instant::<Monotonic>::now();
     loop {
         let taken = attempt();
         let (Err(errno), Some(pid)) = (&taken, pid) else {
             return taken;
         };
-        if *errno != EEXIST
-            || left == 0
-            || sched::is_killed()
-            || matches!(holder(pid), Holder::Tasks)
-        {
+        if *errno != EEXIST {
             return taken;
         }
-        left = left.saturating_sub(1);
-        sched::sleep_tick();
+        // To try costs as much as a fork: not before it is free.
+        loop {
+            // SAFETY: The namespace lives with the current task; the call takes the locks.
+            let holder = unsafe { bindings::ckpt_pid_holder(pid) };
+            let stays = holder == bindings::ckpt_pid_holder_CKPT_PID_TASK;
+            if stays || start.elapsed().as_millis() >= PATIENCE || sched::is_killed() {
+                return taken;
+            }
+            sched::sleep_tick();
+            if holder == bindings::ckpt_pid_holder_CKPT_PID_FREE {
+                break;
+            }
+        }
+    }
+}
+
+/// The id of a task, also when that has ended. It is not kept from being free.
+pub(crate) struct Id(NonNull<bindings::pid>);
+
+// SAFETY: The reference count is atomic, and what is looked at never changes.
+unsafe impl Send for Id {}
+
+impl Id {
+    /// `None` when the task has none any more.
+    pub(crate) fn of(task: &Task) -> Option<Self> {
+        // SAFETY: The task is held; the call takes a reference, which is ours.
+        let pid = unsafe { bindings::get_task_pid(task.as_ptr(), bindings::pid_type_PIDTYPE_PID) };
+        NonNull::new(pid).map(Self)
+    }
+
+    /// Could another task get it, or has got it?
+    pub(crate) fn is_free(&self) -> bool {
+        // SAFETY: We hold the structure, which holds its namespace.
+        unsafe { bindings::ckpt_pid_is_free(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours.
+        unsafe { bindings::put_pid(self.0.as_ptr()) };
     }
 }
 

@@ -221,6 +221,15 @@ void ckpt_tasklist_write_unlock(void);
 pid_t ckpt_pid_nr(struct task_struct *task, enum pid_type type);
 int ckpt_exit_code(struct task_struct *task);
 struct pid_namespace *ckpt_pid_ns(void);
+/* Who has an id: nobody, no task but such that end, others */
+enum ckpt_pid_holder {
+	CKPT_PID_FREE,
+	CKPT_PID_ENDING,
+	CKPT_PID_TASK,
+};
+
+enum ckpt_pid_holder ckpt_pid_holder(u32 nr);
+bool ckpt_pid_is_free(struct pid *pid);
 u32 ckpt_last_pid(void);
 void ckpt_skip_pids(u32 last);
 bool ckpt_other_child_ns(void);

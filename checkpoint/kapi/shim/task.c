@@ -111,6 +111,43 @@ struct pid_namespace *ckpt_pid_ns(void)
 	return task_active_pid_ns(current);
 }
 
+/* Has the task begun to end, or been told to? */
+static bool ckpt_ends(struct task_struct *task)
+{
+	return task->exit_state || (task->flags & PF_EXITING) ||
+	       (task->signal->flags & SIGNAL_GROUP_EXIT);
+}
+
+/* As its own id, or as that of its group or session */
+enum ckpt_pid_holder ckpt_pid_holder(u32 nr)
+{
+	enum ckpt_pid_holder holder = CKPT_PID_FREE;
+	struct task_struct *task;
+	struct pid *pid;
+	int type;
+
+	read_lock(&tasklist_lock);
+	pid = find_vpid(nr);
+	if (pid)
+		holder = CKPT_PID_ENDING;
+	for (type = 0; pid && type < PIDTYPE_MAX; type++) {
+		do_each_pid_task(pid, type, task) {
+			if (!ckpt_ends(task))
+				holder = CKPT_PID_TASK;
+		} while_each_pid_task(pid, type, task);
+	}
+	read_unlock(&tasklist_lock);
+	return holder;
+}
+
+bool ckpt_pid_is_free(struct pid *pid)
+{
+	struct upid *upid = &pid->numbers[pid->level];
+
+	guard(rcu)();
+	return find_pid_ns(upid->nr, upid->ns) != pid;
+}
+
 u32 ckpt_last_pid(void)
 {
 	/* As kernel.ns_last_pid is read; it may have been set to any number up to the limit */

@@ -306,6 +306,21 @@ pub fn fork_as(pid: i32) -> Result<i32, Errno> {
     made.map(|pid| pid as i32)
 }
 
+/// As [`fork_as`], also when those who had the id have yet to be gone: an id is free only
+/// some time after the end of a process was told, and that of a group when all have ended.
+pub fn fork_as_soon(pid: i32) -> Result<i32, Errno> {
+    let start = std::time::Instant::now();
+    let patience = std::time::Duration::from_secs(10 * crate::pace::factor());
+    loop {
+        match fork_as(pid) {
+            Err(Errno(libc::EEXIST)) if start.elapsed() < patience => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
+
 /// The error of the last call through the C library.
 pub fn last() -> Errno {
     Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
@@ -318,6 +333,11 @@ pub fn libc_result(ret: libc::c_int) -> Result<i32, Errno> {
     } else {
         Ok(ret)
     }
+}
+
+/// Has nobody this process group?
+pub fn group_is_gone(group: i32) -> bool {
+    plain(libc::SYS_kill, &[-group as usize, 0]) == Err(Errno(libc::ESRCH))
 }
 
 /// How a child ended.

@@ -12,6 +12,9 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
+use std::thread::sleep;
+use std::time::Duration;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::fcntl;
@@ -52,8 +55,12 @@ pub fn restart(image: BorrowedFd<'_>, log: BorrowedFd<'_>, new_pids: bool) -> Er
     Errno::result(result).err().unwrap_or(Errno::EIO)
 }
 
+/// For how long an id may be one of a process that has ended.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Runs `work` in a child process, which then ends with that status. It has the
-/// process id `pid` if there is one.
+/// process id `pid` if there is one: as the kernel does for the others, this waits a
+/// while for whoever has ended and still has it.
 ///
 /// # Errors
 ///
@@ -70,10 +77,19 @@ pub fn spawn(namespaces: i32, pid: Option<i32>, work: impl FnOnce() -> i32) -> R
     // SAFETY: The child has a copy of all memory and goes on here. This program has
     // one thread at this time, so that the child finds no lock that somebody else
     // holds. The request and the id in it live until the call returns.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
-    match Errno::result(child)? {
-        0 => ckpttool::end_with(70, work),
-        child => Ok(Pid::from_raw(child as i32)),
+    let clone = || unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
+    let start = Instant::now();
+    loop {
+        match Errno::result(clone()) {
+            Ok(0) => ckpttool::end_with(70, work),
+            Ok(child) => return Ok(Pid::from_raw(child as i32)),
+            Err(Errno::EEXIST)
+                if start.elapsed() < PATIENCE && pid.is_some_and(crate::trouble::has_ended) =>
+            {
+                sleep(Duration::from_millis(5));
+            }
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

@@ -186,12 +186,27 @@ fn owner(pid: i32) -> String {
         .unwrap_or_default()
 }
 
+/// Does /proc show the processes of our PID namespace?
+fn proc_is_ours() -> bool {
+    let shown = fs::read_link("/proc/self").unwrap_or_default();
+    shown.to_str().and_then(|id| id.parse().ok()) == Some(Pid::this().as_raw())
+}
+
+/// Does /proc show that a process has ended, and perhaps was not waited for yet?
+pub fn has_ended(pid: i32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat"));
+    let state = |stat: &[u8]| {
+        let name = stat.iter().rposition(|byte| *byte == b')')?;
+        stat.get(name.saturating_add(2)).copied()
+    };
+    proc_is_ours() && stat.map_or(true, |stat| matches!(state(&stat), Some(b'Z' | b'X')))
+}
+
 /// The name of a process, where /proc shows it.
 ///
 /// One of another PID namespace has other processes under the same numbers.
 pub fn name_of(pid: Pid) -> Option<Vec<u8>> {
-    let shown = fs::read_link("/proc/self").ok()?;
-    if shown.to_str()?.parse() != Ok(Pid::this().as_raw()) {
+    if !proc_is_ours() {
         return None;
     }
     let mut name = fs::read(format!("/proc/{pid}/comm")).ok()?;

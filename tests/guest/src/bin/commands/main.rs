@@ -97,6 +97,25 @@ fn stream(input: &str) -> Case {
     }
 }
 
+/// Restarted while its parent has yet to wait for the one that was killed.
+fn restarted_at_once() -> Case {
+    let scene = Scene::new("at-once");
+    let child = scene.start()?;
+    let pid = child.id() as i32;
+    scene.succeeds(&format!("checkpoint {pid} -o image --kill"), 0)?;
+    let parent = std::thread::spawn(|| {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        ended(child)
+    });
+    scene.finish();
+    scene.succeeds("restart -i image --wait", 7)?;
+    let how = parent.join().map_err(|_| "the parent has panicked")??;
+    match scene.pids()? {
+        (a, b) if a == pid && b == pid && how.contains("signal: 9") => pass_with(how),
+        other => Err(format!("pid {pid}, {how}, and it prints {other:?}")),
+    }
+}
+
 /// In a pid namespace of its own.
 fn pid_namespace() -> Case {
     let scene = Scene::new("namespace");
@@ -139,6 +158,7 @@ fn main() -> ExitCode {
     let mut cases = Cases::new();
     for (name, case) in [
         ("killed-and-restarted", killed_and_restarted as fn() -> Case),
+        ("restarted-at-once", restarted_at_once),
         ("left-running", left_running),
         ("streamed", streamed),
         ("pid-namespace", pid_namespace),

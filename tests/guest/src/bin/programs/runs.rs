@@ -235,7 +235,7 @@ impl Stage {
             }
             kills += 1;
             // Programs remember who they are.
-            pid = sys::fork_as(first).map_err(|e| format!("process id {first}: {e}"))?;
+            pid = sys::fork_as_soon(first).map_err(|e| format!("process id {first}: {e}"))?;
             if pid == 0 {
                 sys::exit(self.take_on(&image));
             }

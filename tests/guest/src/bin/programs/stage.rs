@@ -170,16 +170,15 @@ impl Stage {
         // Programs remember who they are: asyncio finds no loop in another process.
         let pid = std::fs::read_to_string(self.file("pid")).unwrap_or_default();
         let pid: i32 = pid.parse().map_err(|_| "it has left no process id")?;
-        let mut child = sys::fork_as(pid);
         // The run before may have left one of its group, which ends by itself.
-        for _ in 0..20 {
-            if child == Err(Errno(libc::EEXIST)) {
-                std::thread::sleep(std::time::Duration::from_millis(50 * pace::factor()));
-                reap(libc::WNOHANG);
-                child = sys::fork_as(pid);
+        for _ in 0..200 {
+            reap(libc::WNOHANG);
+            if sys::group_is_gone(pid) {
+                break;
             }
+            std::thread::sleep(std::time::Duration::from_millis(50 * pace::factor()));
         }
-        let child = match child {
+        let child = match sys::fork_as_soon(pid) {
             // After a reboot another one may have it, also of the kernel.
             Err(Errno(libc::EEXIST)) => sys::fork(),
             made => made,

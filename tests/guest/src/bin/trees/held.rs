@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ids that nobody has any more, and that are not free yet.
+//! Ids that nobody has any more but who has ended, and that are not free yet.
 //!
-//! A thread gives its id back only some way behind the point at which its process has
+//! A process keeps its id until it was waited for. A thread gives its id back only some way behind the point at which its process has
 //! ended for everybody else. Whoever restarts an image at once finds it taken.
 
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::Case;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
+use ckpt_guest::sys::Errno;
 use ckpt_guest::victim::Scene;
 use ckpt_guest::victim::Victim;
 
@@ -18,6 +19,11 @@ use crate::stress::Body;
 const FAST: i32 = 1;
 /// The id of a child in the image.
 const ID: i32 = 10;
+/// Its file.
+const IMAGE: &str = "image.img";
+/// How often the id may be free at once: the host can stop any processor.
+const TRIES: usize = 5;
+const FREE: &str = "the id was free at once";
 
 /// Has the calling thread run on the first processor alone, with this policy.
 fn alone(policy: i32) -> Result<(), String> {
@@ -98,7 +104,15 @@ fn at_once(scene: &Scene) -> Result<(), String> {
     alone(libc::SCHED_FIFO)?;
     Victim::other(pid, scene).until_ended();
     match sys::wait_for(pid, 1) {
-        Ended::Exit(0) => scene.restart(&scene.dir.join("held.img"), 0),
+        Ended::Exit(0) => {
+            match sys::fork_as(ID) {
+                Ok(0) => sys::exit(0),
+                Err(Errno(libc::EEXIST)) => {}
+                Err(errno) => return Err(format!("fork as {ID}: {errno}")),
+                Ok(_) => return Err(FREE.to_string()),
+            }
+            scene.restart(&scene.dir.join(IMAGE), 0)
+        }
         other => {
             let why = std::fs::read_to_string(scene.dir.join("holder")).unwrap_or_default();
             Err(format!("the one that holds {ID}: {other:?}: {why}"))
@@ -127,16 +141,73 @@ fn in_namespace(scene: &Scene, body: impl FnOnce() -> Result<(), String>) -> Res
     Err(format!("{ended:?}: {said}"))
 }
 
-fn held() -> Case {
-    let scene = Scene::new("ids-held");
+/// Restarts the image while the last one that had the id has ended, and is waited for a bit
+/// later, or when the restart is over.
+fn of_a_zombie(scene: &Scene, later: bool) -> Result<(), String> {
+    let fork = |pid| sys::fork_as(pid).map_err(|e| format!("fork as {pid}: {e}"));
+    let zombie = fork(ID)?;
+    if zombie == 0 {
+        sys::exit(0);
+    }
+    Victim::other(zombie, scene).until_ended();
+    let said = scene.dir.join("restarter");
+    // Not one of the image's ids.
+    let restarter = fork(2 * ID)?;
+    if restarter == 0 {
+        let done = scene.restart(&scene.dir.join(IMAGE), 0);
+        let _ = std::fs::write(&said, format!("{done:?}"));
+        sys::exit(i32::from(done.is_err()));
+    }
+    let wait = || sys::wait_for(zombie, 10);
+    if !later {
+        scene.pause(300);
+        wait();
+    }
+    let ended = sys::wait_for(restarter, 60);
+    if later {
+        wait();
+    }
+    match ended {
+        Ended::Exit(0) => Ok(()),
+        other => {
+            let said = std::fs::read_to_string(&said).unwrap_or_default();
+            Err(format!("{other:?}: {said}"))
+        }
+    }
+}
+
+/// The image of a process with a child of this id.
+fn image(name: &str) -> Result<Scene, String> {
+    let scene = Scene::new(name);
     in_namespace(&scene, || {
         let victim = scene.start(victim)?;
         scene.until_there()?;
-        victim.checkpoint("held", 0)?;
+        victim.checkpoint(IMAGE.trim_end_matches(".img"), 0)?;
         victim.ends_well(0)
     })?;
-    in_namespace(&scene, || at_once(&scene))?;
-    pass()
+    Ok(scene)
 }
 
-pub const CASES: &[(&str, Body)] = &[("ids-held", held)];
+fn held() -> Case {
+    let scene = image("ids-held")?;
+    // Each with ids that begin anew.
+    for _ in 0..TRIES {
+        match in_namespace(&scene, || at_once(&scene)) {
+            Err(why) if why.contains(FREE) => {}
+            done => return done.and_then(|()| pass()),
+        }
+    }
+    Err(format!("{FREE}, {TRIES} times"))
+}
+
+/// It is waited for whoever is about to be waited for, but not for ever.
+fn zombie() -> Case {
+    let scene = image("ids-of-zombies")?;
+    in_namespace(&scene, || of_a_zombie(&scene, false))?;
+    match in_namespace(&scene, || of_a_zombie(&scene, true)) {
+        Err(why) if why.contains("10: a process id of the image is taken") => pass(),
+        other => Err(format!("for ever: {other:?}")),
+    }
+}
+
+pub const CASES: &[(&str, Body)] = &[("ids-held", held), ("ids-of-zombies", zombie)];

@@ -94,7 +94,7 @@ fn taken(name: &'static str, id: fn(i32) -> Option<i32>) -> Case {
     let image = victim.checkpoint("image", 0)?;
     let id = id(victim.pid).ok_or("there is no such id")?;
     victim.ends_well(900)?;
-    let other = sys::fork_as(id).map_err(|e| format!("{id}: {e}"))?;
+    let other = sys::fork_as_soon(id).map_err(|e| format!("{id}: {e}"))?;
     if other == 0 {
         loop {
             scene.pause(1000);
