@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Pairs of local sockets and what waits in them. The sockets are open files.
+//! Local sockets: pairs and what waits in them, and those that were never connected. They
+//! are open files.
 
 use super::ensure;
 use super::wire;
@@ -54,8 +55,10 @@ pub mod socket_flags {
     /// The other end was closed with something unread: the next call fails with
     /// ECONNRESET.
     pub const RESET: u32 = 1 << 11;
+    /// It is not of a pair, and was never connected.
+    pub const UNCONNECTED: u32 = 1 << 12;
     /// All bits.
-    pub const ALL: u32 = (1 << 12) - 1;
+    pub const ALL: u32 = (1 << 13) - 1;
 }
 
 /// Bits of [`Socket::shutdown`].
@@ -69,12 +72,12 @@ pub mod socket_shutdown {
 }
 
 wire! {
-    /// `struct cr_hdr_socket`: an end of a pair of local sockets. That of the other end
-    /// follows, unless it is closed, then the messages of both.
+    /// `struct cr_hdr_socket`: a local socket. Of a pair that of the other end follows,
+    /// unless it is closed, then the messages of both.
     pub struct Socket [80] {
         /// Object reference.
         objref: u32,
-        /// That of the other end; 0 when it is closed.
+        /// That of the other end; 0 when it is closed, or there is none.
         peer: u32,
         /// See [`socket_kind`].
         kind: u32,
@@ -116,7 +119,8 @@ impl Socket {
         use socket_flags as f;
 
         let reset = self.flags & f::RESET != 0;
-        if self.peer != 0 || self.kind == socket_kind::DGRAM {
+        let has_seen = self.kind != socket_kind::DGRAM && self.flags & f::UNCONNECTED == 0;
+        if self.peer != 0 || !has_seen {
             return !reset;
         }
         self.shutdown == socket_shutdown::ALL
@@ -163,6 +167,11 @@ impl Record for Socket {
         ensure(
             self.shutdown & !socket_shutdown::ALL == 0,
             "socket is shut down in an unknown way",
+        )?;
+        let of_a_pair = self.peer != 0 || self.nr_msgs != 0 || self.creator != 0;
+        ensure(
+            self.flags & f::UNCONNECTED == 0 || !of_a_pair,
+            "socket that was never connected has what those of pairs have",
         )?;
         ensure(
             self.is_closed_well(),

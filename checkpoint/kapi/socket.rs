@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pairs of local sockets: what they are, and new ones.
+//! Local sockets: what they are, and new ones.
 //!
 //! Locking: the state of a socket is read under its state lock, its owner under the lock
 //! that its file is taken away by. Options are single words.
@@ -118,6 +118,13 @@ impl Sock {
         unsafe { bindings::ckpt_sock_is_elsewhere(self.as_ptr()) }
     }
 
+    /// It is of a pair, or was connected, even if it is no longer. Nobody has any other one as
+    /// a peer, if it has no name.
+    pub(crate) fn was_connected(&self) -> bool {
+        // SAFETY: The type owns a reference, and the call takes the lock.
+        unsafe { bindings::ckpt_unix_was_connected(self.as_ptr()) }
+    }
+
     /// See [`State`].
     pub(crate) fn state(&self) -> State {
         let mut state = bindings::ckpt_socket::default();
@@ -200,6 +207,20 @@ impl Drop for Loose {
         // SAFETY: The socket is ours.
         unsafe { bindings::sock_release(self.0) };
     }
+}
+
+/// A new socket, with the limits and rights that socket(2) asks for.
+///
+/// # Errors
+///
+/// ENFILE, ENOMEM; those of a security module.
+pub(crate) fn unconnected(kind: u32) -> Result<FileRef> {
+    let mut sock = ptr::null_mut();
+    // SAFETY: The call stores a socket that is ours, or fails.
+    to_result(unsafe {
+        bindings::sock_create(bindings::AF_UNIX as c_int, kind as c_int, 0, &mut sock)
+    })?;
+    Loose(sock).into_file()
 }
 
 /// A new pair, with the limits and rights that socketpair(2) asks for.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #![forbid(unsafe_code)]
 
-//! Pairs of local sockets, as of socketpair(2).
+//! Local sockets: pairs, as of socketpair(2), and those that were never connected.
 //!
 //! A pair is saved with the first of its ends: both ends, and what waits in them, message
 //! by message. The sockets are open files that refer to it. Nothing is taken out. All who
@@ -10,6 +10,9 @@
 //!
 //! A restart makes a pair, and each end sends the other one what waits there, before
 //! anybody else has them.
+//!
+//! A socket that is neither of a pair nor was ever connected, nor has a name, has nothing but
+//! its options: nobody can send to it.
 //!
 //! Not saved: how much of a message was read when the rest waits (the rest alone counts
 //! for the size of the send buffer), cookies, times, the inode number; who has made a pair
@@ -51,7 +54,8 @@ use kernel::rbtree::RBTree;
 const WHY: &str = "a socket is also held by a process that is not saved";
 const ELSEWHERE: &str = "the other end of a socket is held by a process that is not saved";
 const CHANGED: &str = "a socket has changed during the checkpoint, by another process";
-const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
+const ONE_WAY: &str = "a local socket that is connected one way only, or no more, is not supported";
+const WAITING_ERROR: &str = "an error that waits in a socket is not supported";
 const OOB: &str = "out-of-band data in a socket is not supported";
 
 /// An end as it was saved.
@@ -179,14 +183,16 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
     if sock.is_elsewhere() {
         return refuse("a socket of another network namespace is not supported");
     }
-    let peer = sock.peer().ok_or(Failure::new(EOPNOTSUPP, UNCONNECTED))?;
+    let Some(peer) = sock.peer() else {
+        return unconnected(ctx, end, sock, objref, fd);
+    };
     let mut other = None;
     let mut peer_ref = 0;
     if !peer.is_closed() {
         ensure(
             peer.peer().as_ref() == Some(&sock) && peer != sock,
             EOPNOTSUPP,
-            UNCONNECTED,
+            ONE_WAY,
         )?;
         if let Some(why) = peer.odd() {
             return refuse(why);
@@ -226,20 +232,45 @@ fn pair(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> O
     ctx.sockets.see(one, fd, end)
 }
 
-fn describe(ctx: &SaveCtx, seen: &Seen, objref: u32, peer: u32) -> Outcome<Socket> {
+/// Writes a socket that is not of a pair.
+#[inline(never)]
+fn unconnected(ctx: &mut SaveCtx, end: &FileRef, sock: Sock, objref: u32, fd: u32) -> Outcome {
+    // Another one may still send to what was disconnected.
+    ensure(!sock.was_connected(), EOPNOTSUPP, ONE_WAY)?;
+    let seen = Seen::now(sock)?;
+    let nothing = seen.peer.is_none() && !seen.state.is_connected() && seen.queue.len() == 0;
+    ensure(nothing, EBUSY, CHANGED)?;
+    let mut rec = about(&seen, objref);
+    rec.flags |= f::UNCONNECTED;
+    ensure(seen.state.error == 0, EOPNOTSUPP, WAITING_ERROR)?;
+    rec.validate()
+        .map_err(|why| Failure::new(EOPNOTSUPP, why.0))?;
+    ctx.writer.record(0, &rec).written()?;
+    ctx.sockets.see(seen, fd, end)
+}
+
+/// What any socket has.
+fn about(seen: &Seen, objref: u32) -> Socket {
     let state = &seen.state;
-    ensure(state.is_connected(), EOPNOTSUPP, UNCONNECTED)?;
     let mut rec = Socket::zeroed();
-    (rec.objref, rec.peer) = (objref, peer);
+    rec.objref = objref;
     rec.kind = state.type_;
     rec.shutdown = state.shutdown;
     (rec.mode, rec.uid, rec.gid) = (state.mode, state.uid, state.gid);
     sockopt::save(&mut rec, state);
+    rec
+}
+
+fn describe(ctx: &SaveCtx, seen: &Seen, objref: u32, peer: u32) -> Outcome<Socket> {
+    let state = &seen.state;
+    ensure(state.is_connected(), EOPNOTSUPP, ONE_WAY)?;
+    let mut rec = about(seen, objref);
+    rec.peer = peer;
     if state.error != 0 {
         ensure(
             state.error == bindings::ECONNRESET && peer == 0,
             EOPNOTSUPP,
-            "an error that waits in a socket is not supported",
+            WAITING_ERROR,
         )?;
         rec.flags |= f::RESET;
     }
@@ -273,10 +304,14 @@ fn describe(ctx: &SaveCtx, seen: &Seen, objref: u32, peer: u32) -> Outcome<Socke
 /// A socket that was built, until a file takes it.
 pub(crate) struct Built(Option<FileRef>);
 
-/// Reads a pair whose first pre-header is `hdr`, and builds and fills it.
+/// Reads a socket, or a pair whose first pre-header is `hdr`, and builds and fills it.
 #[inline(never)]
 pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
     let one: Socket = ctx.reader.body(hdr, 0)?;
+    if one.flags & f::UNCONNECTED != 0 {
+        let end = socket::unconnected(one.kind).why("a socket cannot be created")?;
+        return finish_end(ctx, &one, end);
+    }
     let mut other: Option<Socket> = None;
     if one.peer != 0 {
         let second = ctx.reader.record(0)?;
@@ -300,20 +335,25 @@ pub(crate) fn restore(ctx: &mut RestoreCtx, hdr: &Hdr) -> Outcome {
             sockmsg::send(&first, &mut [0], one.kind)?;
         }
         file::close(second);
-        return finish_end(ctx, &one, first);
+        return finish_of_pair(ctx, &one, first);
     };
-    finish_end(ctx, &one, first)?;
-    finish_end(ctx, &other, second)
+    finish_of_pair(ctx, &one, first)?;
+    finish_of_pair(ctx, &other, second)
 }
 
-/// Gives an end all that it has besides what waits, and enters it.
-fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
+/// Gives an end of a pair all that it has besides what waits, and enters it.
+fn finish_of_pair(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
     let creator = match rec.creator {
         0 => None,
         pid => Some(ctx.process_of(pid)?),
     };
     socket::set_creator(&end, creator).why("the maker of a pair of sockets cannot be set")?;
     ctx.tied_to_caller = Some("a local socket of another user than the caller is not supported");
+    finish_end(ctx, rec, end)
+}
+
+/// Gives a socket its options, owner and permissions, and enters it.
+fn finish_end(ctx: &mut RestoreCtx, rec: &Socket, end: FileRef) -> Outcome {
     // Sending may have changed it.
     sockopt::buffers(&end, rec)?;
     sockopt::restore(&end, rec).why("an option of a socket cannot be set")?;

@@ -437,6 +437,7 @@ void ckpt_sock_put(struct sock *sk);
 bool ckpt_sock_is_closed(struct sock *sk);
 void ckpt_sock_get(struct sock *sk, struct ckpt_socket *to);
 bool ckpt_unix_is_named(struct sock *sk);
+bool ckpt_unix_was_connected(struct sock *sk);
 bool ckpt_sock_is_filtered(struct sock *sk);
 bool ckpt_sock_is_redirected(struct sock *sk);
 bool ckpt_sock_is_elsewhere(struct sock *sk);

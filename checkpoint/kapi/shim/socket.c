@@ -90,6 +90,13 @@ bool ckpt_unix_is_named(struct sock *sk)
 	return smp_load_acquire(&unix_sk(sk)->addr);
 }
 
+/* By socketpair(2) or a connection; a socket that sends datagrams does not tell */
+bool ckpt_unix_was_connected(struct sock *sk)
+{
+	guard(spinlock)(&sk->sk_peer_lock);
+	return sk->sk_peer_cred;
+}
+
 bool ckpt_sock_is_filtered(struct sock *sk)
 {
 	return rcu_access_pointer(sk->sk_filter) ||

@@ -68,7 +68,7 @@ struct cr_hdr {
 #define CR_HDR_EPOLL		310	/* An epoll: its entries follow */
 #define CR_HDR_EPOLL_ITEM	311	/* A file that an epoll watches */
 #define CR_HDR_PIDFD		312	/* The process of a pidfd */
-#define CR_HDR_SOCKET		313	/* An end of a pair of local sockets */
+#define CR_HDR_SOCKET		313	/* A local socket */
 #define CR_HDR_SOCKET_MSG	314	/* A message that waits in a socket */
 #define CR_HDR_SOCKET_DATA	315	/* Bytes of that message */
 #define CR_HDR_FILE_LOCK	316	/* A lock on the file of a descriptor */
@@ -1129,18 +1129,20 @@ struct cr_hdr_pipe_buf {
 #define CR_SOCKET_RCVBUF_SET		0x400	/* SO_BUF_LOCK: receive buffer */
 /* The other end was closed with something unread: ECONNRESET follows */
 #define CR_SOCKET_RESET			0x800
+/* It is not of a pair, and was never connected */
+#define CR_SOCKET_UNCONNECTED		0x1000
 
 /* Bits of cr_hdr_socket.shutdown */
 #define CR_SOCKET_SHUT_RECV		1	/* Nothing is received any more */
 #define CR_SOCKET_SHUT_SEND		2	/* Nothing is sent any more */
 
 /*
- * struct cr_hdr_socket: an end of a pair of local sockets. That of the other
- * end follows, unless it is closed, then the messages of both.
+ * struct cr_hdr_socket: a local socket. Of a pair that of the other end
+ * follows, unless it is closed, then the messages of both.
  */
 struct cr_hdr_socket {
 	__u32 objref;			/* Object reference */
-	__u32 peer;			/* That of the other end; 0 when closed */
+	__u32 peer;			/* That of the other end, or 0 */
 	__u32 kind;			/* See CR_SOCKET_KIND_* */
 	__u32 flags;			/* See CR_SOCKET_* */
 	__u32 shutdown;			/* See CR_SOCKET_SHUT_* */

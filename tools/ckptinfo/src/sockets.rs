@@ -17,7 +17,7 @@ use crate::text::count;
 use crate::text::size;
 
 /// Flags and their names.
-const FLAGS: [(u32, &str); 12] = [
+const FLAGS: [(u32, &str); 13] = [
     (f::KEEPALIVE, "keepalive"),
     (f::OOBINLINE, "oobinline"),
     (f::BROADCAST, "broadcast"),
@@ -30,6 +30,7 @@ const FLAGS: [(u32, &str); 12] = [
     (f::SNDBUF_SET, "sndbuf_set"),
     (f::RCVBUF_SET, "rcvbuf_set"),
     (f::RESET, "reset"),
+    (f::UNCONNECTED, "unconnected"),
 ];
 
 fn kind(socket: &Socket) -> &'static str {
@@ -43,6 +44,9 @@ fn kind(socket: &Socket) -> &'static str {
 /// Which socket a file is, and its peer.
 pub fn name(model: &View<'_>, file: &File) -> String {
     match model.socket(file) {
+        Some(socket) if socket.rec.flags & f::UNCONNECTED != 0 => {
+            format!("{} socket {}, not connected", kind(socket), file.object)
+        }
         Some(socket) if socket.rec.peer == 0 => {
             format!("{} socket {}, alone", kind(socket), file.object)
         }

@@ -164,7 +164,7 @@ fn the_tables() {
     let fds = run(&["--fds"], &bytes);
     assert!(fds.out.starts_with("100 ckpt:\n"));
     // The thread has a table of its own.
-    assert_eq!(fds.out.lines().count(), 18 + 4 + 3);
+    assert_eq!(fds.out.lines().count(), 19 + 4 + 3);
     assert!(fds.out.contains(
         "\n                             record lock, exclusive, bytes 1073741824 to 1073741824\n"
     ));

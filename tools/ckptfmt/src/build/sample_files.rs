@@ -123,8 +123,8 @@ impl Image {
         self.fds.push(fd(16, 29, 0));
     }
 
-    /// A stream of which one end is done with sending, and messages that the other end
-    /// has left.
+    /// A stream of which one end is done with sending, messages that the other end has
+    /// left, and a socket that nothing was done with.
     fn fill_sockets(&mut self) {
         let message = |bytes: &[u8]| (socket::SocketMsg::zeroed(), bytes.to_vec());
         let mut end = socket::Socket::zeroed();
@@ -133,7 +133,7 @@ impl Image {
         end.peek_off = -1;
         end.flags = socket_flags::PASSRIGHTS;
         (end.rcvtimeo, end.sndtimeo) = (socket::SOCKET_FOREVER, socket::SOCKET_FOREVER);
-        let (mut one, mut other, mut left) = (end, end, end);
+        let (mut one, mut other, mut left, mut fresh) = (end, end, end, end);
         (one.objref, one.peer, one.kind) = (70, 71, socket_kind::STREAM);
         (one.shutdown, one.creator) = (socket_shutdown::SEND, self.task.pid);
         (one.sndtimeo, one.peek_off) = (1_500_000_000, 2);
@@ -143,6 +143,8 @@ impl Image {
         (left.objref, left.kind) = (72, socket_kind::SEQPACKET);
         left.shutdown = socket_shutdown::RECV | socket_shutdown::SEND;
         left.flags |= socket_flags::RESET;
+        (fresh.objref, fresh.kind) = (73, socket_kind::DGRAM);
+        fresh.flags |= socket_flags::UNCONNECTED;
         self.sockets = vec![
             Sockets {
                 ends: vec![
@@ -153,8 +155,11 @@ impl Image {
             Sockets {
                 ends: vec![(left, vec![message(b"a message"), message(b"")])],
             },
+            Sockets {
+                ends: vec![(fresh, vec![])],
+            },
         ];
-        for (objref, object, number) in [(26, 70, 17), (27, 71, 18), (28, 72, 19)] {
+        for (objref, object, number) in [(26, 70, 17), (27, 71, 18), (28, 72, 19), (75, 73, 20)] {
             let mut file = open(objref, file_kind::SOCKET, 0o140_777, 2, b"");
             file.file.object = object;
             self.files.push(file);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pairs of local sockets, which stand before their files.
+//! Local sockets, which stand before their files.
 
 use super::cut;
 use super::rule;

@@ -23,7 +23,7 @@ fn sockets() {
             (|r| r.peer = r.objref, "socket is a pair"),
             (|r| r.kind = 0, "socket is of an unknown kind"),
             (|r| r.kind = 3, "socket is of an unknown kind"),
-            (|r| r.flags |= 1 << 12, "socket has unknown flags"),
+            (|r| r.flags |= 1 << 13, "socket has unknown flags"),
             (|r| r.flags |= socket_flags::RESET, mark),
             (|r| r.peer = 0, mark),
             (|r| r.shutdown = 4, "socket is shut down in an unknown way"),
@@ -55,6 +55,20 @@ fn sockets() {
             (|r| r.kind = 2, mark),
         ],
     );
+    let pair = "socket that was never connected has what those of pairs have";
+    check(
+        image.sockets[2].ends[0].0,
+        &[
+            (|r| r.peer = 70, pair),
+            (|r| r.nr_msgs = 1, pair),
+            (|r| r.creator = 100, pair),
+            (|r| r.flags |= socket_flags::RESET, mark),
+        ],
+    );
+    // Shut down in any way, also a stream.
+    let mut shut = image.sockets[2].ends[0].0;
+    (shut.kind, shut.shutdown) = (1, 2);
+    check(shut, &[]);
     // Messages without a connection: an end does not see that the other one is gone.
     let mut alone = image.sockets[1].ends[0].0;
     (alone.kind, alone.shutdown) = (2, 0);

@@ -17,6 +17,7 @@ fn sockets() {
         "stream socket 71 to 70, read-write, holds 19 KiB in 2 messages, receives no more\n",
         "seqpacket socket 72, alone, read-write, holds 9 bytes in 2 messages, is shut down, \
          reset by the peer\n",
+        "datagram socket 73, not connected, read-write, holds 0 bytes in 0 messages\n",
     ];
     shows(&image, &texts);
     let fds = run(&["--fds"], &image.bytes());
@@ -36,5 +37,6 @@ fn sockets() {
     assert_eq!(socket["flags"][0], "passcred");
     assert_eq!(of(18)["socket"]["bytes"], 20_005);
     assert_eq!(of(19)["socket"]["peer"], 0);
+    assert_eq!(of(20)["socket"]["flags"][1], "unconnected");
     assert!(of(7)["socket"].is_null());
 }

@@ -117,6 +117,8 @@ impl Things {
             fd: memfd,
             ..Spec::default()
         })?;
+        let unix = [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0];
+        sys::plain(libc::SYS_socket, &unix)?;
         let event = number(sys::plain(libc::SYS_eventfd2, &[5, 0]))?;
         let clock = number(sys::plain(libc::SYS_timerfd_create, &[1, 0]))?;
         watch(&[event, clock, pipe[0], pair[0]])?;

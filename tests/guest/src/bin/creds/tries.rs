@@ -83,6 +83,16 @@ pub const TRIES: &[Try] = &[
         "a local socket of another user",
     ),
     (
+        "user-with-a-new-socket",
+        || (),
+        || {
+            become_user(1000);
+            // SAFETY: a plain call. The descriptor stays open.
+            unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) };
+        },
+        "",
+    ),
+    (
         "user-with-a-control-group",
         || (),
         || {

@@ -6,9 +6,6 @@
 /// of numbers. A file without a path is a program beside this one.
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
-/// Those that ask a name service for their user's home when they start, through a socket
-/// that is not connected yet. Others have no local sockets, or pairs.
-pub const ASKERS: &[&str] = &["/bin/bash", "/usr/bin/python3", "/usr/bin/sqlite3"];
 /// A text of 2 MiB. Beside it is `tree`, a directory with 25 names of it, and `c`, one
 /// with a small C project.
 pub const INPUT: &str = "INPUT";

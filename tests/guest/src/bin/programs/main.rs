@@ -16,7 +16,6 @@ mod list;
 mod runs;
 mod stage;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,8 +40,6 @@ const SECONDS: u64 = 90;
 struct Stage {
     dir: PathBuf,
     program: Program,
-    /// How often a checkpoint was refused since the program was just starting.
-    refused: Cell<usize>,
 }
 
 fn main() -> ExitCode {
@@ -80,7 +77,6 @@ impl Stage {
         Self {
             dir: PathBuf::from(life::variable(life::DIR)),
             program: *program,
-            refused: Cell::new(0),
         }
     }
 

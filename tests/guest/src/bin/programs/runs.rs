@@ -13,9 +13,7 @@ use ckpt_guest::pace;
 use ckpt_guest::rng::Rng;
 use ckpt_guest::sys;
 use ckpt_guest::sys::Ended;
-use ckpt_guest::sys::Errno;
 
-use crate::list::ASKERS;
 use crate::list::TIMED;
 use crate::Stage;
 use crate::SECONDS;
@@ -30,10 +28,6 @@ const FEWEST: usize = 5;
 /// How often a run may be over too soon although its steps are the shortest: how long it
 /// takes varies with what else the host does.
 const TRIES: usize = 5;
-/// Most refusals of a case that a program's start may explain: it is but a part of a run.
-const MOST_REFUSED: usize = 2 * MOMENTS;
-/// The reason of such a refusal.
-const UNCONNECTED: &str = "a local socket that is not one of a pair is not supported";
 /// How often a program is checkpointed in one run, and killed and restarted in another one, if
 /// it is as fast as undisturbed. A slow kernel takes many times as long for each image.
 fn times() -> u64 {
@@ -57,7 +51,7 @@ impl Stage {
         for moment in 0..most {
             std::thread::sleep(Duration::from_micros(rng.below(step)));
             let image = self.image(moment);
-            match self.checkpoint_later(pid, &image, 0) {
+            match self.checkpoint(pid, &image, 0) {
                 Ok(()) => {}
                 Err((errno, _)) if errno.0 == libc::ESRCH => {
                     let _ = std::fs::remove_file(&image);
@@ -71,24 +65,6 @@ impl Stage {
             }
         }
         Ok(most)
-    }
-
-    /// Checkpoints it now, or when what its start explains is over. A socket that is not
-    /// connected is all that may pass, and only for those that ask a name service.
-    fn checkpoint_later(&self, pid: i32, image: &Path, then: usize) -> Result<(), (Errno, String)> {
-        loop {
-            match self.checkpoint(pid, image, then) {
-                Err((Errno(libc::EOPNOTSUPP), said))
-                    if ASKERS.contains(&self.program.1)
-                        && said.contains(UNCONNECTED)
-                        && self.refused.get() < MOST_REFUSED =>
-                {
-                    self.refused.set(self.refused.get() + 1);
-                    std::thread::sleep(Duration::from_millis(5 * pace::factor()));
-                }
-                done => return done,
-            }
-        }
     }
 
     /// Makes what the output is compared with; tells how long that takes.
@@ -152,9 +128,8 @@ impl Stage {
         let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
             "{} ms, {count} checkpoints, {restarts} restarts, {kills} times killed and \
-             restarted, {} refused, images of {} KiB",
+             restarted, images of {} KiB",
             time.as_millis(),
-            self.refused.get(),
             bytes / 1024
         ))
     }
@@ -169,9 +144,8 @@ impl Stage {
         self.forget_kept()?;
         let kills = self.killed(time, &mut rng)?;
         pass_with(format!(
-            "{} ms, {count} checkpoints, {kills} times killed and restarted, {} refused",
+            "{} ms, {count} checkpoints, {kills} times killed and restarted",
             time.as_millis(),
-            self.refused.get()
         ))
     }
 
@@ -259,7 +233,7 @@ impl Stage {
     /// now; false if it was over before.
     fn kill_at(&self, pid: i32, image: &Path, step: u64, rng: &mut Rng) -> Result<bool, String> {
         std::thread::sleep(Duration::from_micros(step / 2 + rng.below(step)));
-        match self.checkpoint_later(pid, image, sys::KILL) {
+        match self.checkpoint(pid, image, sys::KILL) {
             Ok(()) => {}
             Err((errno, _)) if errno.0 == libc::ESRCH => return Ok(false),
             Err((errno, said)) => return Err(format!("{errno}: {said}")),

@@ -192,10 +192,9 @@ fn busy_epoll(_: &Desk) -> Result<Place, String> {
 /// The socket has another descriptor, behind that of the epoll.
 fn epoll_of_socket(_: &Desk) -> Result<Place, String> {
     let fd = had("epoll", plain(libc::SYS_epoll_create1, &[0]))?;
-    let args = [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0];
-    let socket = had("socket", plain(libc::SYS_socket, &args))?;
-    watch(fd, socket)?;
-    Ok(Place::Fd(socket as i32))
+    let [socket, _] = crate::sockets::disconnected()?;
+    watch(fd, socket as usize)?;
+    Ok(Place::Fd(socket))
 }
 
 pub fn watch(epoll: usize, fd: usize) -> Result<(), String> {
@@ -300,7 +299,7 @@ pub const THINGS: &[Thing] = &[
     thing(
         "fd-epoll-socket",
         epoll_of_socket,
-        &["a local socket that is not one of a pair"],
+        &["connected one way only, or no more"],
     ),
     thing(
         "fd-epoll-closed-file",

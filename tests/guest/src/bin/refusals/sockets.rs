@@ -68,7 +68,7 @@ fn brought(_: &Desk) -> Result<Place, String> {
 }
 
 /// One end does not send to the other any more.
-fn one_way(_: &Desk) -> Result<Place, String> {
+pub fn disconnected() -> Result<[i32; 2], String> {
     let ends = pair(DGRAM)?;
     let mut nobody = [libc::AF_UNSPEC as u16];
     had(
@@ -80,7 +80,11 @@ fn one_way(_: &Desk) -> Result<Place, String> {
             &mut nobody,
         ),
     )?;
-    Ok(Place::Fd(ends[0]))
+    Ok(ends)
+}
+
+fn one_way(_: &Desk) -> Result<Place, String> {
+    disconnected().map(|ends| Place::Fd(ends[0]))
 }
 
 fn outside(_: &Desk) -> Result<Place, String> {
@@ -206,11 +210,6 @@ pub const THINGS: &[Thing] = &[
         &["a socket of another network namespace"],
     ),
     thing(
-        "fd-socket-unix",
-        |_| socket(libc::AF_UNIX, STREAM),
-        &["not one of a pair"],
-    ),
-    thing(
         "fd-socket-inet",
         |_| socket(libc::AF_INET, DGRAM),
         &["sockets other than local ones"],
@@ -222,7 +221,11 @@ pub const THINGS: &[Thing] = &[
     ),
     thing("fd-socket-named", |_| named(false), &["with a name"]),
     thing("fd-socket-listening", |_| named(true), &["with a name"]),
-    thing("fd-socket-one-way", one_way, &["not one of a pair"]),
+    thing(
+        "fd-socket-one-way",
+        one_way,
+        &["connected one way only, or no more"],
+    ),
     thing(
         "fd-socket-outside",
         outside,

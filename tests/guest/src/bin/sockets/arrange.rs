@@ -7,11 +7,13 @@ use ckpt_guest::sys;
 
 use crate::calls::bytes;
 use crate::calls::close;
+use crate::calls::connect;
 use crate::calls::pair;
 use crate::calls::put;
 use crate::calls::send;
 use crate::calls::set;
 use crate::calls::shut_down;
+use crate::calls::single;
 use crate::calls::take_some;
 use crate::calls::BIG;
 use crate::Arranged;
@@ -113,7 +115,24 @@ pub fn arrange() -> Arranged {
         odd,
         watched: (watched, epoll),
         twin,
+        single: single_ones(),
     }
+}
+
+/// Those that were never connected, one of them although it was tried.
+fn single_ones() -> [i32; 3] {
+    let all = [STREAM | NONBLOCK, DGRAM | libc::SOCK_CLOEXEC, SEQPACKET].map(single);
+    let tried = connect(all[0], "/nowhere/socket");
+    check::same("connect", &Err(sys::Errno(libc::ENOENT)), &tried);
+    check::same("disconnect", &Ok(0), &connect(all[1], ""));
+    set(all[0], libc::SO_SNDBUF, 40_000);
+    set(all[1], libc::SO_RCVTIMEO, [3i64, 500_000]);
+    set(all[1], libc::SO_PASSCRED, 1);
+    shut_down(all[2], libc::SHUT_WR);
+    // SAFETY: a plain call on an open descriptor.
+    let owner = unsafe { libc::fchown(all[2], 7, 8) };
+    check::need("fchown, as root", sys::libc_result(owner));
+    all
 }
 
 /// A pair with all options, owner and permissions that it can have.

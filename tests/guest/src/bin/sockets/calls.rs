@@ -17,6 +17,28 @@ pub fn pair(kind: i32) -> [i32; 2] {
     ends
 }
 
+/// One that is not of a pair.
+pub fn single(kind: i32) -> i32 {
+    // SAFETY: a plain call.
+    let made = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    check::need("socket", sys::libc_result(made))
+}
+
+/// Connects, or with no path disconnects.
+pub fn connect(fd: i32, path: &str) -> sys::Ret {
+    let mut name = [0u8; 108];
+    let family = if path.is_empty() {
+        libc::AF_UNSPEC
+    } else {
+        libc::AF_UNIX
+    };
+    name[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    name[2..2 + path.len()].copy_from_slice(path.as_bytes());
+    let args = [fd as usize, name.as_ptr() as usize, 3 + path.len(), 0, 0, 0];
+    // SAFETY: the kernel reads the array only.
+    unsafe { sys::raw(libc::SYS_connect as usize, args) }
+}
+
 /// Sends without waiting and without a signal.
 pub fn send(fd: i32, bytes: &[u8]) -> sys::Ret {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

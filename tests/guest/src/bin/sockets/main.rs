@@ -39,6 +39,8 @@ struct Arranged {
     odd: [i32; 2],
     watched: ([i32; 2], i32),
     twin: i32,
+    /// Never connected: a stream, messages, and one that does not send.
+    single: [i32; 3],
 }
 
 type Options = Vec<(i32, Result<[i32; 4], Errno>)>;

@@ -8,6 +8,7 @@ use ckpt_guest::sys::Errno;
 
 use crate::calls::bytes;
 use crate::calls::close;
+use crate::calls::connect;
 use crate::calls::get;
 use crate::calls::nothing;
 use crate::calls::put;
@@ -103,6 +104,7 @@ pub fn verify(a: &Arranged) {
     );
 
     verify_options(a);
+    verify_single_ones(a.single);
     let (watched, epoll) = a.watched;
     let events = || {
         let mut told = [libc::epoll_event { events: 0, u64: 0 }; 4];
@@ -125,6 +127,32 @@ pub fn verify(a: &Arranged) {
     check::same("epoll of none", &Vec::new(), &events());
     close(watched[1]);
     check::that(!events().is_empty(), "epoll of an end without peer");
+}
+
+fn verify_single_ones(all: [i32; 3]) {
+    let [stream, dgram, packets] = all;
+    for fd in all {
+        let maker = get::<3>(fd, libc::SO_PEERCRED);
+        check::same("nobody has made it", &Ok([0, -1, -1]), &maker);
+    }
+    let hup = libc::POLLOUT | libc::POLLHUP;
+    let events = libc::POLLIN | libc::POLLOUT;
+    check::same("poll of a new stream", &hup, &sys::poll(stream, events));
+    check::same("send", &fails(libc::ENOTCONN), &send(stream, b"x"));
+    check::same("send, shut", &fails(libc::ENOTCONN), &send(packets, b"x"));
+    nothing("in a new one", dgram, fails(libc::EAGAIN));
+    // They can still become what they are for.
+    let path = format!("/tmp/sockets-{}", sys::getpid());
+    let _ = std::fs::remove_file(&path);
+    let listener = std::os::unix::net::UnixListener::bind(&path);
+    let listener = check::need("bind", listener.map_err(|e| e.to_string()));
+    check::same("connect", &Ok(0), &connect(stream, &path));
+    let (mut other, _) = check::need("accept", listener.accept().map_err(|e| e.to_string()));
+    put(stream, b"hello");
+    let mut text = [0; 5];
+    let got = std::io::Read::read_exact(&mut other, &mut text);
+    check::same("hello", &(true, *b"hello"), &(got.is_ok(), text));
+    let _ = std::fs::remove_file(&path);
 }
 
 fn verify_options(a: &Arranged) {
