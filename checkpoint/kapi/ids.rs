@@ -25,24 +25,28 @@ const PATIENCE: i64 = 3000;
 /// [`PATIENCE`], or the current task is killed.
 pub(super) fn take<T>(pid: Option<u32>, attempt: impl Fn() -> Result<T>) -> Result<T> {
     let start = Instant::<Monotonic>::now();
+    let is_late = || start.elapsed().as_millis() >= PATIENCE;
     loop {
+        // Whoever has slept for too long tries once more.
+        let last = is_late();
         let taken = attempt();
         let (Err(errno), Some(pid)) = (&taken, pid) else {
             return taken;
         };
-        if *errno != EEXIST {
+        if *errno != EEXIST || last {
             return taken;
         }
         // To try costs as much as a fork: not before it is free.
         loop {
             // SAFETY: The namespace lives with the current task; the call takes the locks.
             let holder = unsafe { bindings::ckpt_pid_holder(pid) };
+            let is_free = holder == bindings::ckpt_pid_holder_CKPT_PID_FREE;
             let stays = holder == bindings::ckpt_pid_holder_CKPT_PID_TASK;
-            if stays || start.elapsed().as_millis() >= PATIENCE || sched::is_killed() {
+            if stays || !is_free && (is_late() || sched::is_killed()) {
                 return taken;
             }
             sched::sleep_tick();
-            if holder == bindings::ckpt_pid_holder_CKPT_PID_FREE {
+            if is_free {
                 break;
             }
         }

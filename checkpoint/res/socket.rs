@@ -15,7 +15,8 @@
 //! its options: nobody can send to it.
 //!
 //! Not saved: how much of a message was read when the rest waits (the rest alone counts
-//! for the size of the send buffer), cookies, times, the inode number; who has made a pair
+//! for the size of the send buffer), how many messages fit in before others wait
+//! (net.unix.max_dgram_qlen of today), cookies, times, the inode number; who has made a pair
 //! when the image does not have that process.
 
 use super::holders::WATCHED_ONLY;

@@ -111,14 +111,17 @@ struct pid_namespace *ckpt_pid_ns(void)
 	return task_active_pid_ns(current);
 }
 
-/* Has the task begun to end, or been told to? */
-static bool ckpt_ends(struct task_struct *task)
+/* Of a process the first thread may have ended long before */
+static bool ckpt_ends(struct task_struct *task, enum pid_type type)
 {
-	return task->exit_state || (task->flags & PF_EXITING) ||
-	       (task->signal->flags & SIGNAL_GROUP_EXIT);
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		return true;
+	if (type == PIDTYPE_PID)
+		return task->exit_state || (task->flags & PF_EXITING);
+	return !atomic_read(&task->signal->live);
 }
 
-/* As its own id, or as that of its group or session */
+/* As its own id, or as that of its process, group or session */
 enum ckpt_pid_holder ckpt_pid_holder(u32 nr)
 {
 	enum ckpt_pid_holder holder = CKPT_PID_FREE;
@@ -132,10 +135,13 @@ enum ckpt_pid_holder ckpt_pid_holder(u32 nr)
 		holder = CKPT_PID_ENDING;
 	for (type = 0; pid && type < PIDTYPE_MAX; type++) {
 		do_each_pid_task(pid, type, task) {
-			if (!ckpt_ends(task))
+			if (!ckpt_ends(task, type)) {
 				holder = CKPT_PID_TASK;
+				goto out;
+			}
 		} while_each_pid_task(pid, type, task);
 	}
+out:
 	read_unlock(&tasklist_lock);
 	return holder;
 }

@@ -80,12 +80,12 @@ pub fn spawn(namespaces: i32, pid: Option<i32>, work: impl FnOnce() -> i32) -> R
     let clone = || unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
     let start = Instant::now();
     loop {
+        // Whoever has slept for too long tries once more.
+        let last = start.elapsed() >= PATIENCE;
         match Errno::result(clone()) {
             Ok(0) => ckpttool::end_with(70, work),
             Ok(child) => return Ok(Pid::from_raw(child as i32)),
-            Err(Errno::EEXIST)
-                if start.elapsed() < PATIENCE && pid.is_some_and(crate::trouble::has_ended) =>
-            {
+            Err(Errno::EEXIST) if !last && pid.is_some_and(crate::trouble::is_ending) => {
                 sleep(Duration::from_millis(5));
             }
             Err(errno) => return Err(errno),

@@ -192,14 +192,34 @@ fn proc_is_ours() -> bool {
     shown.to_str().and_then(|id| id.parse().ok()) == Some(Pid::this().as_raw())
 }
 
-/// Does /proc show that a process has ended, and perhaps was not waited for yet?
-pub fn has_ended(pid: i32) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat"));
-    let state = |stat: &[u8]| {
-        let name = stat.iter().rposition(|byte| *byte == b')')?;
-        stat.get(name.saturating_add(2)).copied()
+/// Does /proc show that a process is about to end, or that there is none, but for a group
+/// or a session perhaps?
+pub fn is_ending(pid: i32) -> bool {
+    /// PF_EXITING of the kernel, in the seventh field behind the name.
+    const EXITING: u64 = 4;
+    /// In the masks of pending signals.
+    const SIGKILL: u64 = 1 << 8;
+
+    if !proc_is_ours() {
+        return false;
+    }
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+        return true;
     };
-    proc_is_ours() && stat.map_or(true, |stat| matches!(state(&stat), Some(b'Z' | b'X')))
+    let name = stat.iter().rposition(|byte| *byte == b')').unwrap_or(0);
+    let rest = String::from_utf8_lossy(stat.get(name..).unwrap_or_default());
+    let mut fields = rest.split(' ').skip(1);
+    let has_ended = matches!(fields.next(), Some("Z" | "X"));
+    let flags: Option<u64> = fields.nth(5).and_then(|flags| flags.parse().ok());
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let is_killed = status.lines().any(|line| {
+        let pending = line
+            .strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"));
+        let mask = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & SIGKILL != 0)
+    });
+    has_ended || is_killed || flags.is_some_and(|flags| flags & EXITING != 0)
 }
 
 /// The name of a process, where /proc shows it.
@@ -217,6 +237,26 @@ pub fn name_of(pid: Pid) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_was_killed_is_ending() {
+        let me = Pid::this().as_raw();
+        assert!(!is_ending(me));
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = child.id() as i32;
+        assert!(!is_ending(pid));
+        child.kill().unwrap();
+        // From now on, until it was waited for, and behind that.
+        for _ in 0..20 {
+            assert!(is_ending(pid));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child.wait().unwrap();
+        assert!(is_ending(pid));
+    }
 
     #[test]
     fn trouble_goes_through_a_pipe() {
