@@ -2,8 +2,9 @@
 
 //! Ids that nobody has any more but who has ended, and that are not free yet.
 //!
-//! A process keeps its id until it was waited for. A thread gives its id back only some way behind the point at which its process has
-//! ended for everybody else. Whoever restarts an image at once finds it taken.
+//! A process keeps its id until it was waited for. A thread gives its id back only some way
+//! behind the point at which its process has ended for everybody else. Whoever restarts an
+//! image at once finds it taken.
 
 use ckpt_guest::cases::pass;
 use ckpt_guest::cases::Case;
@@ -142,8 +143,8 @@ fn in_namespace(scene: &Scene, body: impl FnOnce() -> Result<(), String>) -> Res
 }
 
 /// Restarts the image while the last one that had the id has ended, and is waited for a bit
-/// later, or when the restart is over.
-fn of_a_zombie(scene: &Scene, later: bool) -> Result<(), String> {
+/// later, or last, when the restart is over.
+fn of_a_zombie(scene: &Scene, last: bool) -> Result<(), String> {
     let fork = |pid| sys::fork_as(pid).map_err(|e| format!("fork as {pid}: {e}"));
     let zombie = fork(ID)?;
     if zombie == 0 {
@@ -159,12 +160,12 @@ fn of_a_zombie(scene: &Scene, later: bool) -> Result<(), String> {
         sys::exit(i32::from(done.is_err()));
     }
     let wait = || sys::wait_for(zombie, 10);
-    if !later {
+    if !last {
         scene.pause(300);
         wait();
     }
     let ended = sys::wait_for(restarter, 60);
-    if later {
+    if last {
         wait();
     }
     match ended {
