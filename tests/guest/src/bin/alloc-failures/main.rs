@@ -49,12 +49,13 @@ const REFUSED: i32 = 40;
 const PAGES: usize = 40;
 /// What the kernel says where an inode of memory, of a socket or of a pipe, or a message,
 /// cannot be allocated.
-const NO_MEMORY: [(i32, &str); 5] = [
+const NO_MEMORY: [(i32, &str); 6] = [
     // procfs has no other word for an inode that cannot be had.
     (libc::ENOENT, "a file cannot be opened: /proc/"),
     (libc::ENOBUFS, "what waits in a socket cannot be sent"),
     (libc::ENOSPC, "shared memory cannot be made"),
     (libc::ENFILE, "a pair of sockets cannot be created"),
+    (libc::ENFILE, "a socket cannot be created"),
     (libc::ENFILE, "a pipe cannot be created"),
 ];
 /// More allocations than one call makes.
